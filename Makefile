@@ -1,0 +1,43 @@
+# All work goes through these targets; `make help` lists them.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test test-all check format clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## make .venv with everything a checkout needs
+
+$(STAMP): pyproject.toml constraints.txt proto/build.py $(wildcard proto/llmbase/v1/*.proto)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group dev --editable ".[local]"
+	@touch $@
+
+run: install ## answer with the embedded local model through both doors
+	@$(BIN)/llmbase up
+
+test: install ## unit, contract and end-to-end tests: a few minutes
+	$(BIN)/python -m pytest -m "not matrix"
+
+test-all: install ## the same and the long matrices
+	$(BIN)/python -m pytest
+
+check: install ## formatting, lint, types, import floors, proto lint and breaking changes
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint
+	$(BIN)/buf breaking --against proto/released.binpb
+
+format: install ## apply the formatter and the safe lint fixes
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) gen dist build

@@ -1,0 +1,48 @@
+"""The command `llmbase`: one group, one file per command."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+_COMMANDS = {
+    "up": "Serve both doors, gRPC and REST, in one process.",
+    "service": "Serve the gRPC door alone.",
+    "gateway": "Serve the REST door alone, in front of a service.",
+    "check": "Check a configuration file.",
+    "models": "List the models of a running service.",
+    "chat": "Chat with a model in the terminal.",
+    "model": "Get local models.",
+}
+
+
+class _Lazy(click.Group):
+    """Imports a command when it is used: `--help` needs neither gRPC nor aiohttp."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command = import_module(f"cli.{cmd_name}").command
+        return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="llmbase")
+def main() -> None:
+    """Many LLM providers behind one typed gRPC service and one OpenAI-compatible REST API.
+
+    Start with `llmbase up`: it answers with a small local model until you give it a
+    configuration.
+    """
+
+
+if __name__ == "__main__":
+    main(prog_name="llmbase")

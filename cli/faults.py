@@ -1,0 +1,24 @@
+"""A fault that the user can mend is one line on standard error and exit code 1, not a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+import grpc
+
+from service.config_file import ConfigError
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """Turn what a user can mend into click's own one-line error."""
+    try:
+        yield
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from None
+    except grpc.aio.AioRpcError as error:
+        raise click.ClickException(f"{error.code().name}: {error.details()}") from None
+    except OSError as error:
+        raise click.ClickException(f"{error.strerror or error}") from None

@@ -1,0 +1,52 @@
+"""`llmbase service`: the gRPC door alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from cli.faults import one_line
+from service.__main__ import run, serve
+from service.config_file import load
+from service.telemetry import log
+
+
+@click.command("service")
+@click.option(
+    "--config",
+    "-c",
+    "config_file",
+    type=click.Path(path_type=Path),
+    required=True,
+    envvar="LLMBASE_CONFIG",
+    show_envvar=True,
+    help="Configuration file (YAML).",
+)
+@click.option(
+    "--grpc",
+    "grpc_addresses",
+    multiple=True,
+    envvar="LLMBASE_GRPC",
+    show_envvar=True,
+    help="Where to listen: HOST:PORT or unix:PATH; may be repeated. Default: the configuration's.",
+)
+@click.option(
+    "--log-level",
+    default="info",
+    envvar="LLMBASE_LOG_LEVEL",
+    show_default=True,
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="What is logged.",
+)
+def command(config_file: Path, grpc_addresses: tuple[str, ...], log_level: str) -> None:
+    """Serve the gRPC door alone: routing and provider calls.
+
+    Prints `ready grpc ADDRESS...` once calls are answered. SIGINT and SIGTERM let open calls
+    finish for the configuration's `server.drain`.
+    """
+    with one_line():
+        config = load(config_file, os.environ)
+        log.to_stderr(log_level)
+        run(serve(config, grpc_addresses))

@@ -1,0 +1,125 @@
+"""`llmbase up`: both doors in one process. The third composition root, beside service and gateway.
+
+The gateway gets an in-process channel to the same servicers that the gRPC server has.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+from channel.in_process import InProcessServer
+from gateway.app import Settings, build_app, start_http
+from service.providers.embedded import require_engine
+
+from cli.default_config import MODEL, MODEL_ID, default_config, new_key
+from cli.faults import one_line
+from cli.model import pull_with_progress
+from service.__main__ import models_directory, run, stop_signals
+from service.config import Config
+from service.config_file import load
+from service.server import Service
+from service.telemetry import log
+
+_HTTP = "127.0.0.1:8080"
+
+
+@click.command("up")
+@click.option(
+    "--config",
+    "-c",
+    "config_file",
+    type=click.Path(path_type=Path),
+    help="Configuration file (YAML). Default: the embedded local model.",
+)
+@click.option(
+    "--http",
+    default=_HTTP,
+    envvar="LLMBASE_HTTP",
+    show_default=True,
+    show_envvar=True,
+    help="Where REST listens: HOST:PORT or unix:PATH; port 0 takes a free one.",
+)
+@click.option(
+    "--grpc",
+    "grpc_addresses",
+    multiple=True,
+    envvar="LLMBASE_GRPC",
+    show_envvar=True,
+    help="Where gRPC listens; may be repeated. Default: the configuration's, else 127.0.0.1:50051.",
+)
+@click.option(
+    "--log-level",
+    default="info",
+    envvar="LLMBASE_LOG_LEVEL",
+    show_default=True,
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="What is logged.",
+)
+def command(
+    config_file: Path | None, http: str, grpc_addresses: tuple[str, ...], log_level: str
+) -> None:
+    """Serve both doors, gRPC and REST, in one process.
+
+    Without --config it answers with the embedded model local/smollm2-135m-instruct, which it
+    fetches the first time (about 90 MB). The API key is then $LLMBASE_API_KEY, or a fresh one
+    that is printed. With --config the keys are the configuration's.
+
+    Prints `ready http://HOST:PORT grpc HOST:PORT` once both doors answer. SIGINT and SIGTERM
+    let open calls finish.
+    """
+    with one_line():
+        key, model_id = "", MODEL_ID
+        if config_file is None:
+            key = os.environ.get("LLMBASE_API_KEY") or new_key()
+            config = _local_model(key)
+        else:
+            config = load(config_file, os.environ)
+            model_id = next(iter(sorted(m for m in config.models if not m.endswith("*"))), "MODEL")
+        log.to_stderr(log_level)
+        run(_serve(config, http, grpc_addresses, key, model_id))
+
+
+def _local_model(key: str) -> Config:
+    require_engine()
+    pull_with_progress(MODEL, models_directory())
+    return default_config(key)
+
+
+async def _serve(
+    config: Config, http: str, grpc_addresses: tuple[str, ...], key: str, model_id: str
+) -> None:
+    stop = stop_signals()
+    service = Service(config, models_directory())
+    inside = InProcessServer()
+    service.register(inside)
+    try:
+        bound = await service.start(grpc_addresses or config.server.grpc)
+        settings = Settings.from_environ(os.environ)
+        site = await start_http(build_app(inside.channel(), settings), http, settings)
+        try:
+            _announce(site.url, bound, key, model_id)
+            await stop.wait()
+            site.drain()
+            await service.drain()
+        finally:
+            await site.stop()
+    finally:
+        await service.close()
+
+
+def _announce(url: str, bound: tuple[str, ...], key: str, model_id: str) -> None:
+    fresh = key and not os.environ.get("LLMBASE_API_KEY")
+    click.echo(f"ready {url} grpc {' '.join(bound)}")
+    if fresh:
+        click.echo(f"export LLMBASE_API_KEY={key}")
+    shown = key if fresh else "$LLMBASE_API_KEY"
+    click.echo(
+        f'curl -N {url}/v1/chat/completions -H "Authorization: Bearer {shown}" '
+        '-H "Content-Type: application/json" '
+        f"""-d '{{"model":"{model_id}","stream":true,"""
+        """"messages":[{"role":"user","content":"Say hello."}]}'"""
+    )
+    sys.stdout.flush()

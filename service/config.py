@@ -1,0 +1,224 @@
+"""The configuration file as frozen models: everything that can be set, its range and its default.
+
+Unknown keys are errors. `service/config_file.py` reads the file; nothing else in the service
+touches files or the environment.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+
+Feature = Literal["tools", "json_mode", "structured_outputs", "reasoning", "logprobs"]
+
+
+def _seconds(value: object) -> object:
+    """Read `300ms`, `2s`, `5m`, `1h` or a plain number of seconds."""
+    if isinstance(value, str):
+        match = _DURATION.fullmatch(value.strip())
+        if not match:
+            raise ValueError("must be a duration such as 300ms, 2s, 5m or 1h")
+        return float(match[1]) * _UNITS[match[2]]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("must be a duration such as 300ms, 2s, 5m or 1h")
+    return float(value)
+
+
+def _decimal_text(value: object) -> object:
+    """Keep a price as the text it was written as: money is never a float."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        raise ValueError('must be a decimal in quotes, such as "0.000001"')
+    try:
+        price = Decimal(value)
+    except InvalidOperation:
+        raise ValueError('must be a decimal in quotes, such as "0.000001"') from None
+    if not price.is_finite() or price < 0:
+        raise ValueError("must be zero or more")
+    return format(price, "f")
+
+
+def _listed(value: object) -> object:
+    """Accept one value where a list is expected."""
+    return [value] if isinstance(value, str) else value
+
+
+Duration = Annotated[
+    float,
+    Field(gt=0, allow_inf_nan=False),
+    BeforeValidator(_seconds),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "pattern": r"^\d+(\.\d+)?(ms|s|m|h)$"}, {"type": "number"}]}
+    ),
+]
+Price = Annotated[str, BeforeValidator(_decimal_text)]
+Address = Annotated[str, StringConstraints(pattern=r"^(unix:.+|.*:\d{1,5})$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
+# Printable ASCII without comma, as ids travel in headers; `*` may only stand at the end.
+ModelId = Annotated[str, StringConstraints(max_length=256, pattern=r"^[!-)+\--~]+\*?$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$", to_lower=True)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class ServerConfig(_Frozen):
+    """The gRPC door."""
+
+    grpc: Annotated[tuple[Address, ...], BeforeValidator(_listed), Field(min_length=1)] = Field(
+        default=("127.0.0.1:50051",),
+        description="Addresses to listen on: HOST:PORT or unix:PATH; port 0 takes a free one.",
+    )
+    drain: Duration = Field(
+        default=30.0, description="How long open calls may go on after SIGTERM."
+    )
+    public_models: bool = Field(
+        default=False, description="Whether the models can be listed without an API key."
+    )
+
+
+class TimeoutsConfig(_Frozen):
+    """How long a provider may take."""
+
+    connect: Duration = Field(default=5.0, description="Until the connection stands.")
+    first_content: Duration | None = Field(
+        default=None,
+        description="From the start of an attempt to its first content, reasoning or tool call. "
+        "Default: 30s for a stream; a whole answer, which takes as long as its last token, "
+        "is bounded by `total` unless this is set.",
+    )
+    idle: Duration = Field(
+        default=30.0, description="Longest silence of a stream after its first content."
+    )
+    total: Duration = Field(
+        default=600.0, description="The whole attempt; the call then ends with DEADLINE_EXCEEDED."
+    )
+
+
+class ProviderConfig(_Frozen):
+    """An endpoint, its key, its limits and its dialect."""
+
+    dialect: Name = Field(description="The provider's wire format, such as openai or embedded.")
+    base_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s/]+.*$",
+        description="What the provider's own SDK calls its base URL. Default: the provider's own.",
+    )
+    api_key: SecretStr | None = Field(default=None, description="Sent as the dialect wants it.")
+    timeouts: TimeoutsConfig = TimeoutsConfig()
+    headers: dict[str, SecretStr] = Field(default={}, description="Added to every request.")
+    extra_body: dict[str, Any] = Field(
+        default={}, description="Added to every request's JSON body; the request's own fields win."
+    )
+    proxy: str | None = Field(default=None, description="HTTP proxy URL.")
+    ca_file: str | None = Field(default=None, description="CA certificates (PEM) to trust instead.")
+    model: str | None = Field(
+        default=None,
+        description="Embedded only: a GGUF path or a name that `llmbase model pull` knows.",
+    )
+    threads: int | None = Field(
+        default=None, ge=1, description="Embedded only. Default: one less than there are cores."
+    )
+
+    @model_validator(mode="after")
+    def _embedded_keys_fit(self) -> ProviderConfig:
+        if self.dialect != "embedded" and (self.model is not None or self.threads is not None):
+            raise ValueError("`model` and `threads` are for `dialect: embedded`")
+        return self
+
+
+class TargetConfig(_Frozen):
+    """One way to get a model: a provider and its own name for the model."""
+
+    provider: Name
+    model: str | None = Field(
+        default=None, description="Default: the model's id, or what a wildcard stands for."
+    )
+    weight: int = Field(default=1, ge=0, le=1_000_000, description="Share under `weighted`.")
+
+
+class PricingConfig(_Frozen):
+    """US dollars per token, as decimals in quotes."""
+
+    prompt: Price
+    completion: Price
+    input_cache_read: Price | None = None
+
+
+class ModelConfig(_Frozen):
+    """A public model: who can answer for it, and what it can do."""
+
+    policy: Literal["priority", "weighted"] = Field(
+        default="priority", description="How targets are ordered."
+    )
+    max_attempts: int | None = Field(
+        default=None, ge=1, le=32, description="Over all targets. Default: each target once."
+    )
+    targets: Annotated[tuple[TargetConfig, ...], Field(min_length=1)]
+    fallbacks: tuple[str, ...] = Field(
+        default=(), description="Models to try when all targets have failed, in order."
+    )
+    name: str | None = None
+    description: str = ""
+    created: int = Field(default=0, ge=0, description="Seconds since the Unix epoch.")
+    context_length: int | None = Field(default=None, ge=1, le=2**31 - 1)
+    max_output_length: int | None = Field(default=None, ge=1, le=2**31 - 1)
+    input_modalities: tuple[Literal["text", "image"], ...] = ("text",)
+    supported_features: tuple[Feature, ...] = ()
+    supported_parameters: tuple[str, ...] = Field(
+        default=(), description="Beyond the usual sampling parameters."
+    )
+    pricing: PricingConfig | None = None
+    prompt_cache_supported: bool = False
+
+
+class KeyConfig(_Frozen):
+    """A static API key, known by its hash only."""
+
+    name: Name
+    sha256: Sha256 = Field(description="Hex digest of sha256(key).")
+    models: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        default=("*",), description="Ids the key may use; `*` matches anything."
+    )
+
+
+class Config(_Frozen):
+    """The whole file."""
+
+    server: ServerConfig = ServerConfig()
+    providers: dict[Name, ProviderConfig]
+    models: dict[ModelId, ModelConfig]
+    keys: tuple[KeyConfig, ...] = ()
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> Config:
+        for model_id, model in self.models.items():
+            for i, target in enumerate(model.targets):
+                if target.provider not in self.providers:
+                    raise ValueError(
+                        f"models.{model_id}.targets.{i}.provider: {target.provider!r} is not among "
+                        f"the providers: {', '.join(sorted(self.providers)) or 'none'}"
+                    )
+            for fallback in model.fallbacks:
+                if fallback not in self.models or fallback == model_id:
+                    raise ValueError(
+                        f"models.{model_id}.fallbacks: {fallback!r} is not another model"
+                    )
+        return self

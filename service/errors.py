@@ -1,0 +1,136 @@
+"""What can go wrong, in our own words. No gRPC here: service/rpc/status.py says what it calls each.
+
+Two families that never mix. A `ProviderFault` is what happened to one attempt at one target; it
+stays inside. An `Error` is what the caller is told.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class FaultKind(enum.Enum):
+    """How an attempt failed; decides whether the next target is tried and what a cut is called."""
+
+    CONNECT = "connect"  # no connection, or it was lost before the answer began
+    SLOW = "slow"  # our limit on first content, or on the answer's silence, ran out
+    STATUS = "status"  # an HTTP status (or an in-stream error) that another target may not give
+    REJECTED = "rejected"  # the provider's 400, 413 or 422: the request itself is at fault
+    TRUNCATED = "truncated"  # the answer ended without its terminal event
+    MALFORMED = "malformed"  # the answer is not what the dialect's documentation promises
+    REPORTED = "reported"  # the provider reported an error inside its answer
+
+
+class ProviderFault(Exception):
+    """One attempt at one target failed.
+
+    `detail` is for logs and holds no prompt, answer or secret; `told` is the provider's own
+    message, redacted, and goes to nobody but the caller who sent the request. `retry_after` is in
+    seconds, as the provider asked.
+    """
+
+    def __init__(
+        self,
+        kind: FaultKind,
+        detail: str,
+        *,
+        status: int | None = None,
+        told: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+        self.status = status
+        self.told = told
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class FieldViolation:
+    """A field by its path (`messages[0].content[1].image_url.url`) and what is allowed there."""
+
+    field: str
+    description: str
+
+
+class Error(Exception):
+    """What the caller is told. `retry_after` is in seconds; `facts` go into ErrorInfo.metadata."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        facts: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+        self.facts = facts or {}
+        self.violations: tuple[FieldViolation, ...] = ()
+
+
+class InvalidRequest(Error):
+    """A field is missing, of the wrong type or out of range."""
+
+    def __init__(self, field: str, description: str) -> None:
+        super().__init__(f"{field}: {description}")
+        self.violations = (FieldViolation(field, description),)
+
+
+class UnsupportedCapability(InvalidRequest):
+    """The model does not advertise what the request needs."""
+
+
+class RejectedByProvider(Error):
+    """The provider refused the request itself."""
+
+
+class MissingApiKey(Error):
+    """No API key was sent."""
+
+
+class InvalidApiKey(Error):
+    """The API key is malformed, unknown or revoked."""
+
+
+class ModelNotAllowed(Error):
+    """The API key may not use this model."""
+
+
+class ModelNotFound(Error):
+    """No model of that id."""
+
+
+class RequestTooLarge(Error):
+    """The request is larger than the server takes."""
+
+
+class AllProvidersFailed(Error):
+    """Every target failed before its first content."""
+
+
+class UpstreamTruncated(Error):
+    """After the first content, the stream ended without a terminal event."""
+
+
+class UpstreamStalled(Error):
+    """After the first content, the stream went silent."""
+
+
+class UpstreamError(Error):
+    """After the first content, the provider reported an error or sent garbage."""
+
+
+class ServiceUnavailable(Error):
+    """This server is draining or cannot reach its store."""
+
+
+class DeadlineExceeded(Error):
+    """The caller's deadline, or the target's total limit, ran out."""
+
+
+class InternalError(Error):
+    """A fault of llmbase itself."""

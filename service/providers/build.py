@@ -1,0 +1,85 @@
+"""From a provider's configuration to the provider: session, key, dialect put together."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+
+import aiohttp
+
+from service.config import ProviderConfig
+from service.config_file import ConfigError
+from service.providers.dialects import DIALECTS
+from service.providers.embedded import EmbeddedEngine
+from service.providers.provider import Provider
+
+_KEEP_ALIVE = 30.0  # seconds an idle connection is kept: shorter than most providers keep theirs
+_DNS_CACHE = 60  # seconds
+
+
+def check(providers: Mapping[str, ProviderConfig]) -> None:
+    """Raise ConfigError for a dialect that does not exist, or a base URL that is missing."""
+    for name, config in providers.items():
+        if config.dialect not in DIALECTS:
+            known = ", ".join(sorted(DIALECTS))
+            raise ConfigError(f"providers.{name}.dialect: must be one of {known}")
+        embedded = config.dialect == "embedded"
+        if not embedded and not (config.base_url or DIALECTS[config.dialect].base_url):
+            raise ConfigError(f"providers.{name}.base_url: is required for {config.dialect}")
+
+
+def build(
+    name: str, config: ProviderConfig, engine: EmbeddedEngine | None, version: str
+) -> Provider:
+    """Return a provider that owns its connections. Needs a running loop, and `check` before."""
+    spec = DIALECTS[config.dialect]
+    base_url = engine.base_url if engine else config.base_url or spec.base_url
+    key = config.api_key.get_secret_value() if config.api_key else ""
+    headers = {"Content-Type": "application/json", "User-Agent": f"llmbase/{version}"}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    extra_headers = {k: v.get_secret_value() for k, v in config.headers.items()}
+    session = aiohttp.ClientSession(
+        connector=engine.connector() if engine else _connector(name, config),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        # A compressed stream arrives late, and a compressed bomb arrives whole.
+        headers={"Accept-Encoding": "identity"},
+        proxy=config.proxy,
+    )
+    return Provider(
+        name,
+        spec.build(config.base_url is None, config.extra_body),
+        session,
+        base_url or "",
+        timeouts=config.timeouts,
+        headers={**headers, **extra_headers},
+        secrets=(key, *extra_headers.values()),
+    )
+
+
+def engines(
+    providers: Mapping[str, ProviderConfig], models_directory: Path
+) -> dict[str, EmbeddedEngine]:
+    """Return the local engines, not started, of the providers that are embedded."""
+    return {
+        name: EmbeddedEngine(
+            config.model or "smollm2-135m-instruct",
+            models_dir=models_directory,
+            n_threads=config.threads,
+        )
+        for name, config in providers.items()
+        if config.dialect == "embedded"
+    }
+
+
+def _connector(name: str, config: ProviderConfig) -> aiohttp.BaseConnector:
+    context: ssl.SSLContext | bool = True
+    if config.ca_file is not None:
+        try:
+            context = ssl.create_default_context(cafile=config.ca_file)
+        except OSError as error:
+            raise ConfigError(f"providers.{name}.ca_file: cannot be read: {error}") from None
+    return aiohttp.TCPConnector(
+        limit=0, ssl=context, keepalive_timeout=_KEEP_ALIVE, ttl_dns_cache=_DNS_CACHE
+    )

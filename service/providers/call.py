@@ -1,0 +1,142 @@
+"""One RPC as the lower floors see it: until when it may wait, and how a wait is ended early.
+
+The caller's deadline, a provider's limits and a drain all do the same thing: `wait.end(error)`. It
+ends the wait for a provider that is going on, or else the next one. So there is one mechanism, and
+no timer or scope per read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+
+from service.errors import DeadlineExceeded, Error
+
+
+class Wait:
+    """Guards every wait for a provider: `with call.wait: await ...`. Not reentrant."""
+
+    __slots__ = ("_cancelling", "_ended", "_error", "_task")
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[object] | None = None
+        self._error: Exception | None = None
+        self._ended = False  # whether `end` has cancelled the task that waits
+        self._cancelling = 0
+
+    def end(self, error: Exception) -> None:
+        """End the wait that is going on, or the next one, by raising `error` there, once."""
+        if self._error is None or isinstance(error, Error):
+            self._error = error  # what ends the whole call outranks what ends an attempt
+        if self._task is not None and not self._ended:
+            self._ended = True
+            self._task.cancel()
+
+    def __enter__(self) -> None:
+        if self._error is not None:
+            raise self._take()
+        self._task = asyncio.current_task()
+        if self._task is not None:
+            self._cancelling = self._task.cancelling()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        task, self._task = self._task, None
+        if not self._ended:
+            return
+        self._ended = False
+        # As in asyncio.timeout: a cancellation that also came from outside stays one.
+        if (
+            task is not None
+            and task.uncancel() <= self._cancelling
+            and kind is not None
+            and issubclass(kind, asyncio.CancelledError)
+        ):
+            raise self._take() from None
+
+    def _take(self) -> Exception:
+        error, self._error = self._error, None
+        assert error is not None  # noqa: S101 - only called when one is set
+        return error
+
+
+class Timer:
+    """A limit that is moved often and met rarely: moving it costs an assignment, not a timer."""
+
+    __slots__ = ("_at", "_error", "_handle", "_loop", "_wait")
+
+    def __init__(self, wait: Wait, error: Exception) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._wait = wait
+        self._error = error
+        self._at: float | None = None
+        self._handle: asyncio.TimerHandle | None = None
+
+    def start(self, seconds: float) -> None:
+        """Let the limit be met `seconds` from now, unless it is moved or stopped before."""
+        self._at = self._loop.time() + seconds
+        if self._handle is None or self._handle.when() > self._at:
+            self._arm()
+
+    def stop(self) -> None:
+        """Nothing is waited for now."""
+        self._at = None
+
+    def close(self) -> None:
+        """Forget the timer."""
+        self._at = None
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _arm(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+        if self._at is not None:
+            self._handle = self._loop.call_at(self._at, self._fire)
+
+    def _fire(self) -> None:
+        self._handle = None
+        if self._at is None:
+            return
+        if self._loop.time() < self._at:
+            self._arm()
+            return
+        self._at = None
+        self._wait.end(self._error)
+
+
+class Call:
+    """What one RPC brings along. `seconds` is what is left of the caller's deadline, if any.
+
+    `may_serve` says whether another model than the requested one may answer: not when the caller
+    forbids it, nor when the caller's key may not use that model.
+    """
+
+    __slots__ = ("_timer", "may_serve", "request_id", "wait")
+
+    def __init__(
+        self,
+        request_id: str,
+        *,
+        seconds: float | None = None,
+        may_serve: Callable[[str], bool] = lambda model_id: True,
+    ) -> None:
+        self.request_id = request_id
+        self.may_serve = may_serve
+        self.wait = Wait()
+        self._timer: asyncio.TimerHandle | None = None
+        if seconds is not None:
+            self._timer = asyncio.get_running_loop().call_later(
+                max(seconds, 0), self.wait.end, DeadlineExceeded("The caller's deadline ran out.")
+            )
+
+    def close(self) -> None:
+        """Stop the deadline's clock."""
+        if self._timer is not None:
+            self._timer.cancel()

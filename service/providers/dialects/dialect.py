@@ -1,0 +1,107 @@
+"""What a dialect is: a pure translator between our proto and one provider's wire format.
+
+No I/O, no clock, no aiohttp, no gRPC: bytes and messages in, bytes and messages out. The provider
+does the HTTP, the framer cuts the bytes into events, the dialect sees whole events only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from llmbase.v1.chat_completion_pb2 import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatCompletionRequest,
+)
+
+
+class Event(NamedTuple):
+    """One event of a stream: its name ("" where the framing has none) and its payload."""
+
+    name: str
+    data: bytes
+
+
+class Framer(Protocol):
+    """Cuts a stream of bytes into events, however the bytes were split."""
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Return the events that `data` completes. Raises ProviderFault when one is too large."""
+        ...
+
+    def end(self) -> list[Event]:
+        """Return what the end of the bytes completes: an event whose last line break is missing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """What to send: a path below the provider's base URL, headers and a body (POST)."""
+
+    path: str
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class StreamDecoder(Protocol):
+    """The state machine of one stream, from event to canonical deltas.
+
+    Finish reasons and usage are held back: they leave together in the chunk of `finish`.
+    """
+
+    @property
+    def done(self) -> bool:
+        """Whether a terminal event has been seen: nothing that follows will be read."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """Whether every choice has its finish reason; only usage and the end may follow."""
+        ...
+
+    def decode(self, event: Event, chunk: ChatCompletionChunk) -> None:
+        """Append the event's deltas to `chunk`; an event without content appends none.
+
+        Raises ProviderFault: REPORTED or STATUS for an error event (REJECTED where it says the
+        request is at fault), MALFORMED for garbage.
+        """
+        ...
+
+    def finish(self) -> ChatCompletionChunk:
+        """Return the last chunk: a finish reason for each choice, usage if given, `last` set.
+
+        To be called at `done`, at `finished` or at the end of the bytes. Raises ProviderFault
+        TRUNCATED when the answer is not complete.
+        """
+        ...
+
+
+class Dialect(Protocol):
+    """A provider's wire format. Stateless; one instance serves all requests of a provider."""
+
+    name: str
+
+    def encode(self, request: ChatCompletionRequest, model: str, *, stream: bool) -> HttpRequest:
+        """Translate a checked request; `model` is the provider's own name for it."""
+        ...
+
+    def decode(self, body: bytes) -> ChatCompletion:
+        """Translate a whole answer: choices, usage (if given) and system_fingerprint.
+
+        Raises ProviderFault: MALFORMED, TRUNCATED, REPORTED or STATUS (an error inside a 200).
+        """
+        ...
+
+    def decode_error(self, status: int, body: bytes) -> str:
+        """Return the provider's own message in an HTTP error body; "" where there is none."""
+        ...
+
+    def framer(self) -> Framer:
+        """Return a framer for one stream."""
+        ...
+
+    def decode_stream(self) -> StreamDecoder:
+        """Return a decoder for one stream."""
+        ...

@@ -1,0 +1,67 @@
+"""What we count when a provider gives no usage. Marked `estimated`, and never better than a guess:
+
+four characters a token is the middle of what current tokenizers do on English text and code.
+"""
+
+from __future__ import annotations
+
+from llmbase.v1.chat_completion_pb2 import (
+    ChatCompletion,
+    ChatCompletionRequest,
+    ChoiceDelta,
+    Message,
+    Usage,
+)
+
+_CHARACTERS_PER_TOKEN = 4
+_TOKENS_PER_MESSAGE = 4  # role and separators, in the chat templates we know
+_TOKENS_PER_IMAGE = 765  # a 1024 x 1024 image at OpenAI's published high-detail price
+
+
+def prompt_tokens(request: ChatCompletionRequest) -> int:
+    """Estimate the tokens of a request: its text, tools and images."""
+    characters = sum(
+        len(tool.name) + len(tool.description) + len(tool.parameters) for tool in request.tools
+    )
+    tokens = 0
+    for message in request.messages:
+        tokens += _TOKENS_PER_MESSAGE
+        characters += _characters(message)
+        tokens += _TOKENS_PER_IMAGE * sum(p.HasField("image_url") for p in message.content)
+    return tokens + _tokens(characters)
+
+
+def completion_characters(completion: ChatCompletion) -> int:
+    """Count the characters a whole answer holds."""
+    return sum(_characters(choice.message) for choice in completion.choices)
+
+
+def delta_characters(delta: ChoiceDelta) -> int:
+    """Count the characters a delta adds."""
+    characters = len(delta.content) + len(delta.reasoning_content) + len(delta.refusal)
+    for call in delta.tool_calls:
+        characters += len(call.name) + len(call.arguments)
+    return characters
+
+
+def usage(request: ChatCompletionRequest, characters: int) -> Usage:
+    """Estimate the usage of an answer that holds so many characters."""
+    prompt, completion = prompt_tokens(request), _tokens(characters)
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=prompt + completion,
+        estimated=True,
+    )
+
+
+def _characters(message: Message) -> int:
+    characters = sum(len(part.text) + len(part.refusal) for part in message.content)
+    characters += len(message.reasoning_content) + len(message.refusal)
+    for call in message.tool_calls:
+        characters += len(call.name) + len(call.arguments)
+    return characters
+
+
+def _tokens(characters: int) -> int:
+    return -(-characters // _CHARACTERS_PER_TOKEN)

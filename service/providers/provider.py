@@ -1,0 +1,176 @@
+"""An endpoint, its key, its limits and its dialect: the only upstream I/O of the service."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator, Mapping
+
+import aiohttp
+from llmbase.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionRequest
+
+from service.config import TimeoutsConfig
+from service.errors import DeadlineExceeded, FaultKind, ProviderFault
+from service.providers import http_faults
+from service.providers.call import Call
+from service.providers.dialects.dialect import Dialect, HttpRequest
+from service.providers.provider_stream import ProviderStream
+
+_STREAM_FIRST_CONTENT = 30.0  # seconds, where the configuration is silent
+_LARGEST_ANSWER = 64 * 2**20  # bytes of a whole answer
+_LARGEST_ERROR = 64 * 2**10  # bytes of an error body that are looked at
+
+
+class Provider:
+    """Asks one endpoint. Safe for concurrent use; `session` is owned by whoever made it."""
+
+    def __init__(
+        self,
+        name: str,
+        dialect: Dialect,
+        session: aiohttp.ClientSession,
+        base_url: str,
+        *,
+        timeouts: TimeoutsConfig,
+        headers: Mapping[str, str],
+        secrets: tuple[str, ...] = (),
+    ) -> None:
+        self.name = name
+        self._dialect = dialect
+        self._session = session
+        self._base_url = base_url.rstrip("/")
+        self._timeouts = timeouts
+        self._headers = headers
+        self._secrets = secrets
+        self._http_timeout = aiohttp.ClientTimeout(
+            total=None, connect=timeouts.connect, sock_read=None
+        )
+        self._lingering: set[asyncio.Task[None]] = set()
+
+    async def complete(
+        self, request: ChatCompletionRequest, model: str, call: Call
+    ) -> ChatCompletion:
+        """Return the whole answer. Raises ProviderFault, DeadlineExceeded."""
+        http = self._dialect.encode(request, model, stream=False)
+        with self._limits(call, self._timeouts.first_content), call.wait:
+            response = await self._post(http)
+            try:
+                body = await _read(response, _LARGEST_ANSWER)
+            except BaseException:
+                response.close()
+                raise
+        return self._dialect.decode(body)
+
+    async def stream(
+        self, request: ChatCompletionRequest, model: str, call: Call
+    ) -> ProviderStream:
+        """Return a stream whose first content has arrived; the caller closes it.
+
+        Raises ProviderFault, DeadlineExceeded.
+        """
+        http = self._dialect.encode(request, model, stream=True)
+        first_content = self._timeouts.first_content or _STREAM_FIRST_CONTENT
+        loop = asyncio.get_running_loop()
+        total = loop.call_later(self._timeouts.total, call.wait.end, self._too_long())
+        try:
+            with self._first_content(call, first_content), call.wait:
+                response = await self._post(http)
+                stream = ProviderStream(response, self._dialect, call, self._timeouts, total, self)
+                try:
+                    await stream.open()
+                except BaseException:
+                    stream.close()
+                    raise
+        except BaseException:
+            total.cancel()
+            raise
+        return stream
+
+    def linger(self, response: aiohttp.ClientResponse) -> None:
+        """Read a finished stream to its end in the background, so that its connection is reused."""
+        task = asyncio.get_running_loop().create_task(_linger(response))
+        self._lingering.add(task)
+        task.add_done_callback(self._lingering.discard)
+
+    async def close(self) -> None:
+        """Wait for what lingers (about a second at most), then close the connections."""
+        if self._lingering:
+            await asyncio.wait(self._lingering)
+        await self._session.close()
+
+    async def _post(self, http: HttpRequest) -> aiohttp.ClientResponse:
+        """Send, and return a 2xx answer whose body is still to be read."""
+        try:
+            response = await self._session.post(
+                self._base_url + http.path,
+                data=http.body,
+                headers={**http.headers, **self._headers},
+                timeout=self._http_timeout,
+                allow_redirects=False,
+            )
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            # The text of an exception can hold the URL and its key: its type is enough.
+            raise ProviderFault(FaultKind.CONNECT, type(error).__name__) from None
+        if 200 <= response.status < 300:
+            return response
+        try:
+            body = await _read(response, _LARGEST_ERROR)
+        except ProviderFault:
+            body = b""
+        finally:
+            response.close()
+        message = self._dialect.decode_error(response.status, body)
+        raise http_faults.from_status(response.status, response.headers, message, self._secrets)
+
+    @contextlib.contextmanager
+    def _limits(self, call: Call, first_content: float | None) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        total = loop.call_later(self._timeouts.total, call.wait.end, self._too_long())
+        try:
+            with self._first_content(call, first_content):
+                yield
+        finally:
+            total.cancel()
+
+    @contextlib.contextmanager
+    def _first_content(self, call: Call, seconds: float | None) -> Iterator[None]:
+        if seconds is None:
+            yield
+            return
+        slow = ProviderFault(FaultKind.SLOW, f"no content within {seconds:g} s")
+        timer = asyncio.get_running_loop().call_later(seconds, call.wait.end, slow)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _too_long(self) -> DeadlineExceeded:
+        return DeadlineExceeded(
+            f"The provider's total time limit of {self._timeouts.total:g} s ran out."
+        )
+
+
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """Read a body of at most so many bytes. Raises ProviderFault."""
+    pieces, size = [], 0
+    try:
+        while piece := await response.content.readany():
+            size += len(piece)
+            if size > most:
+                response.close()
+                raise ProviderFault(FaultKind.MALFORMED, f"a body of more than {most} bytes")
+            pieces.append(piece)
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise ProviderFault(FaultKind.TRUNCATED, type(error).__name__) from None
+    return b"".join(pieces)
+
+
+async def _linger(response: aiohttp.ClientResponse) -> None:
+    try:
+        async with asyncio.timeout(1):
+            while await response.content.readany():
+                pass
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        pass
+    finally:
+        response.close()  # a connection that was read to its end is already back in the pool

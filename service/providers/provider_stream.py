@@ -1,0 +1,140 @@
+"""One stream of a provider, from bytes to canonical chunks: what one read brought is one chunk."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+import aiohttp
+from llmbase.v1.chat_completion_pb2 import ChatCompletionChunk
+
+from service.config import TimeoutsConfig
+from service.errors import FaultKind, ProviderFault
+from service.providers.call import Call, Timer
+from service.providers.dialects.dialect import Dialect, Event
+from service.providers.estimate import delta_characters
+
+# Usage may come after the finish reasons; a provider that never sends it must not hold the answer.
+_USAGE_PATIENCE = 2.0  # seconds
+
+
+class Lingerer(Protocol):
+    """Takes over a response that has said all but not ended."""
+
+    def linger(self, response: aiohttp.ClientResponse) -> None: ...  # noqa: D102
+
+
+class ProviderStream:
+    """Reads one streamed answer. `total` is its running total-limit timer, which it owns.
+
+    `characters` counts the answer's text so far, for when the provider gives no usage.
+    """
+
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        dialect: Dialect,
+        call: Call,
+        timeouts: TimeoutsConfig,
+        total: asyncio.TimerHandle,
+        lingerer: Lingerer,
+    ) -> None:
+        self._response = response
+        self._framer = dialect.framer()
+        self._decoder = dialect.decode_stream()
+        self._wait = call.wait
+        self._idle_limit = timeouts.idle
+        self._idle = Timer(
+            call.wait, ProviderFault(FaultKind.SLOW, f"silent for {timeouts.idle:g} s")
+        )
+        self._total = total
+        self._lingerer = lingerer
+        self._first: ChatCompletionChunk | None = None
+        self._fault: ProviderFault | None = None  # to be raised once what came before it is given
+        self._at_end = False  # of the bytes
+        self._over = False  # the last chunk has been given
+        self.characters = 0
+
+    async def open(self) -> None:
+        """Read up to the first content (or terminal event). To be called inside `call.wait`."""
+        chunk = ChatCompletionChunk()
+        while not (chunk.choices or self._decoder.finished or self._decoder.done):
+            if self._at_end:
+                self._decoder.finish()  # raises: nothing has come
+                break
+            self._decode(await self._receive(), chunk)
+        if chunk.choices:
+            self._first = chunk
+        elif self._decoder.done:
+            self._first = self._last()
+
+    async def read(self) -> ChatCompletionChunk | None:
+        """Return the next chunk, None after the last. Raises ProviderFault, DeadlineExceeded."""
+        if self._first is not None:
+            chunk, self._first = self._first, None
+            return self._counted(chunk)
+        if self._over:
+            return None
+        chunk = ChatCompletionChunk()
+        while not chunk.choices:
+            if self._fault is not None:
+                raise self._fault
+            if self._decoder.done or self._at_end:
+                return self._last()
+            try:
+                data = await self._next()
+            except ProviderFault:
+                if not self._decoder.finished:
+                    raise
+                return self._last()  # complete but for its usage, which never came
+            self._decode(data, chunk)
+        return self._counted(chunk)
+
+    def close(self) -> None:
+        """Give the connection up: back to the pool if the answer is over, else closed at once."""
+        self._idle.close()
+        self._total.cancel()
+        if self._over and not self._response.content.is_eof():
+            self._lingerer.linger(self._response)
+        else:
+            self._response.close()
+
+    async def _next(self) -> bytes:
+        self._idle.start(_USAGE_PATIENCE if self._decoder.finished else self._idle_limit)
+        try:
+            with self._wait:
+                return await self._receive()
+        finally:
+            self._idle.stop()
+
+    async def _receive(self) -> bytes:
+        """Return what has arrived, b"" at the end, clean or not: the decoder knows which."""
+        try:
+            data = await self._response.content.readany()
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            data = b""
+        self._at_end = not data
+        return data
+
+    def _decode(self, data: bytes, chunk: ChatCompletionChunk) -> None:
+        events: list[Event] = self._framer.feed(data) if data else self._framer.end()
+        try:
+            for event in events:
+                self._decoder.decode(event, chunk)
+                if self._decoder.done:
+                    break
+        except ProviderFault as fault:
+            # Content that shared a read with the fault is given first, as if it had come alone.
+            if not chunk.choices:
+                raise
+            self._fault = fault
+
+    def _counted(self, chunk: ChatCompletionChunk) -> ChatCompletionChunk:
+        for delta in chunk.choices:
+            self.characters += delta_characters(delta)
+        return chunk
+
+    def _last(self) -> ChatCompletionChunk:
+        chunk = self._decoder.finish()
+        self._over = True
+        return chunk

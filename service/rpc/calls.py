@@ -1,0 +1,138 @@
+"""The RPCs that are open: what each brings along, how it ends, and one log line for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+import grpc
+from llmbase.v1.chat_completion_pb2 import RouteFacts, Usage
+
+from service.errors import Error, InternalError, ServiceUnavailable
+from service.providers.call import Call
+from service.rpc import status
+from service.rpc.authentication import Authenticator, Caller
+
+_LOG = logging.getLogger("llmbase.rpc")
+_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_DRAIN_RETRY_AFTER = 1.0  # seconds: another replica is ready by then
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class OpenCall:
+    """One RPC from its metadata to its log line."""
+
+    def __init__(self, method: str, call: Call, caller: Caller, started: float) -> None:
+        self.method = method
+        self.call = call
+        self.caller = caller
+        self.started = started
+        self.model = ""
+        self.route: RouteFacts | None = None
+        self.usage: Usage | None = None
+        self.outcome = (
+            "CANCELLED"  # unless something else is said: only a cancellation says nothing
+        )
+
+
+class Calls:
+    """Opens, ends and counts RPCs. `clock` gives monotonic seconds."""
+
+    def __init__(self, authenticator: Authenticator, clock: Callable[[], float]) -> None:
+        self._authenticator = authenticator
+        self._clock = clock
+        self._open: set[OpenCall] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def open(self, method: str, context: Context) -> OpenCall:
+        """Authenticate, and start the caller's deadline. Raises MissingApiKey, InvalidApiKey."""
+        caller = self.authenticate(context)
+        metadata = _texts(context)
+        request_id = metadata.get("x-request-id", "")
+        if not _SANE_ID.fullmatch(request_id):
+            request_id = uuid.uuid4().hex
+        forbidden = metadata.get("x-llmbase-fallback", "").lower() == "off"
+        call = Call(
+            request_id,
+            seconds=context.time_remaining(),
+            may_serve=_never if forbidden else caller.may_use,
+        )
+        opened = OpenCall(method, call, caller, self._clock())
+        self._open.add(opened)
+        self._idle.clear()
+        return opened
+
+    def authenticate(self, context: Context) -> Caller:
+        """Return who calls. Raises MissingApiKey, InvalidApiKey."""
+        return self._authenticator.caller(_texts(context).get("authorization"))
+
+    def close(self, opened: OpenCall) -> None:
+        """Forget the RPC and log how it went."""
+        self._open.discard(opened)
+        if not self._open:
+            self._idle.set()
+        opened.call.close()
+        _LOG.info("call", extra=_line(opened, self._clock() - opened.started))
+
+    async def abort(self, context: Context, error: Exception, opened: OpenCall | None) -> NoReturn:
+        """End the RPC with the status of `error`; what is not one of ours is a fault of ours."""
+        if not isinstance(error, Error):
+            _LOG.error("fault", exc_info=error)
+            error = InternalError("Something went wrong on our side.")
+        said = status.from_error(error)
+        if opened is not None:
+            opened.outcome = said.reason
+        else:
+            _LOG.info("refused", extra={"reason": said.reason})
+        await context.abort(said.code, said.message, said.trailing_metadata)
+
+    async def ended(self) -> None:
+        """Return when no RPC is open."""
+        await self._idle.wait()
+
+    def cut(self) -> None:
+        """End every open RPC: the time to drain is over."""
+        for opened in tuple(self._open):
+            opened.call.wait.end(
+                ServiceUnavailable(
+                    "The server is shutting down. Retry the request.",
+                    retry_after=_DRAIN_RETRY_AFTER,
+                )
+            )
+
+
+def _texts(context: Context) -> Mapping[str, str]:
+    """Return the request's metadata that is text; of a repeated key the last."""
+    return {
+        key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)
+    }
+
+
+def _never(model_id: str) -> bool:
+    return False
+
+
+def _line(opened: OpenCall, seconds: float) -> dict[str, object]:
+    line: dict[str, object] = {
+        "request_id": opened.call.request_id,
+        "method": opened.method,
+        "key": opened.caller.name,
+        "model": opened.model,
+        "outcome": opened.outcome,
+        "ms": round(seconds * 1000, 1),
+    }
+    if opened.route is not None:
+        line["provider"] = opened.route.provider
+        line["served_model"] = opened.route.served_model
+        line["attempts"] = opened.route.attempts
+    if opened.usage is not None:
+        line["prompt_tokens"] = opened.usage.prompt_tokens
+        line["completion_tokens"] = opened.usage.completion_tokens
+        line["usage_estimated"] = opened.usage.estimated
+    return line

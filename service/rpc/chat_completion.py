@@ -1,0 +1,95 @@
+"""ChatCompletionService: check, call, map the error, return. No logic."""
+
+from __future__ import annotations
+
+from llmbase.v1.chat_completion_pb2 import (
+    ChatCompletion,
+    ChatCompletionRequest,
+    RouteFacts,
+)
+from llmbase.v1.chat_completion_pb2_grpc import ChatCompletionServiceServicer
+
+from service.errors import ModelNotAllowed
+from service.routing import capability
+from service.routing.answer import Answer
+from service.routing.dispatcher import Dispatcher
+from service.routing.router import Router
+from service.rpc import validation
+from service.rpc.calls import Calls, Context, OpenCall
+
+
+class ChatCompletionServicer(ChatCompletionServiceServicer):
+    """Answers from the dispatcher. The route goes out with the first content, as metadata too."""
+
+    def __init__(self, calls: Calls, router: Router, dispatcher: Dispatcher) -> None:
+        self._calls = calls
+        self._router = router
+        self._dispatcher = dispatcher
+
+    async def CreateChatCompletion(  # noqa: N802 - gRPC's name
+        self, request: ChatCompletionRequest, context: Context
+    ) -> ChatCompletion:
+        """Return the whole answer."""
+        opened: OpenCall | None = None
+        try:
+            opened = self._calls.open("CreateChatCompletion", context)
+            self._check(request, opened)
+            completion = await self._dispatcher.complete(request, opened.call)
+            opened.route, opened.usage = completion.route, completion.usage
+            await context.send_initial_metadata(_route_metadata(completion.route))
+            opened.outcome = "OK"
+            return completion
+        except Exception as error:
+            await self._calls.abort(context, error, opened)
+        finally:
+            if opened is not None:
+                self._calls.close(opened)
+
+    async def StreamChatCompletion(  # type: ignore[override]  # noqa: N802
+        self, request: ChatCompletionRequest, context: Context
+    ) -> None:
+        """Write the chunks of an answer."""
+        opened: OpenCall | None = None
+        answer: Answer | None = None
+        try:
+            opened = self._calls.open("StreamChatCompletion", context)
+            self._check(request, opened)
+            answer = await self._dispatcher.stream(request, opened.call)
+            opened.route = answer.route
+            await context.send_initial_metadata(_route_metadata(answer.route))
+            while (chunk := await answer.read()) is not None:
+                await context.write(chunk)
+            opened.outcome = "OK"
+        except Exception as error:
+            await self._calls.abort(context, error, opened)
+        finally:
+            if answer is not None:
+                answer.close()
+            if opened is not None:
+                opened.usage = answer.usage if answer is not None else None
+                self._calls.close(opened)
+
+    def _check(self, request: ChatCompletionRequest, opened: OpenCall) -> None:
+        validation.check(request)
+        opened.model = request.model
+        model = self._router.model(request.model)
+        if not opened.caller.may_use(request.model):
+            raise ModelNotAllowed(f"The API key may not use the model {request.model}.")
+        capability.check(request, request.model, model)
+
+
+def _route_metadata(route: RouteFacts) -> tuple[tuple[str, str], ...]:
+    """Return the route as initial metadata, by the names the REST headers have."""
+    metadata: tuple[tuple[str, str], ...] = (
+        ("x-llmbase-requested-model", route.requested_model),
+        ("x-llmbase-served-model", route.served_model),
+        ("x-llmbase-provider", route.provider),
+        ("x-llmbase-attempts", str(route.attempts)),
+        ("x-llmbase-fallback-applied", "true" if route.fallback_applied else "false"),
+    )
+    if route.fallback_applied:
+        metadata += (
+            ("x-llmbase-fallback-reason", route.fallback_reason),
+            ("x-llmbase-fallback-chain", ",".join(route.fallback_chain)),
+        )
+    return metadata

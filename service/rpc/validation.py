@@ -1,0 +1,200 @@
+"""What a request must be like, beyond what its types say. Pure; one rule, one line.
+
+A fault names its field by its path in REST and proto alike (`messages[0].content[1].image_url.url`)
+and says what is allowed. Sources: the REST contract and OpenAI's description of chat completions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import orjson
+from llmbase.v1 import chat_completion_pb2 as pb
+
+from service.errors import InvalidRequest
+
+_TOOL_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_SCHEMA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_TOKEN_ID = re.compile(r"[0-9]{1,10}")
+_DETAILS = ("auto", "low", "high")
+
+# field: least, most
+_RANGES = {
+    "temperature": (0, 2),
+    "top_p": (0, 1),
+    "max_tokens": (1, 2**31 - 1),
+    "frequency_penalty": (-2, 2),
+    "presence_penalty": (-2, 2),
+    "top_logprobs": (0, 20),
+    "n": (1, 8),
+}
+
+
+def check(request: pb.ChatCompletionRequest) -> None:
+    """Raise InvalidRequest for the first field that breaks a rule."""
+    _require(bool(request.model), "model", "is required: the id of a model")
+    for field, (least, most) in _RANGES.items():
+        if request.HasField(field):  # type: ignore[arg-type]
+            value = getattr(request, field)
+            _require(least <= value <= most, field, f"must be between {least} and {most}")
+    _check_messages(request.messages)
+    _check_lists(request)
+    _check_tools(request)
+    _check_format(request.response_format)
+    _require(
+        request.reasoning_effort in pb.ReasoningEffort.values(),
+        "reasoning_effort",
+        "must be one of none, minimal, low, medium, high, xhigh, max",
+    )
+    if request.HasField("top_logprobs"):
+        _require(request.logprobs, "top_logprobs", "needs logprobs to be true")
+
+
+def _check_messages(messages: Iterable[pb.Message]) -> None:
+    i = -1
+    for i, message in enumerate(messages):
+        _check_message(message, f"messages[{i}]")
+    _require(i >= 0, "messages", "is required: at least one message")
+
+
+def _check_message(message: pb.Message, path: str) -> None:
+    role = message.role
+    _require(
+        role in pb.Role.values() and role != pb.ROLE_UNSPECIFIED,
+        f"{path}.role",
+        "must be one of system, developer, user, assistant, tool",
+    )
+    for j, part in enumerate(message.content):
+        _check_part(part, role, f"{path}.content[{j}]")
+    if role == pb.ROLE_ASSISTANT:
+        _check_tool_calls(message.tool_calls, f"{path}.tool_calls")
+        _require(
+            bool(message.content or message.tool_calls or message.HasField("refusal"))
+            or message.HasField("reasoning_content"),
+            f"{path}.content",
+            "is required unless the assistant calls tools",
+        )
+    else:
+        _require(bool(message.content), f"{path}.content", "is required: a string or parts")
+        _require(not message.tool_calls, f"{path}.tool_calls", "is for assistant messages only")
+    if role == pb.ROLE_TOOL:
+        _require(bool(message.tool_call_id), f"{path}.tool_call_id", "is required in tool messages")
+    else:
+        _require(
+            not message.HasField("tool_call_id"),
+            f"{path}.tool_call_id",
+            "is for tool messages only",
+        )
+
+
+def _check_part(part: pb.ContentPart, role: int, path: str) -> None:
+    kind = part.WhichOneof("part")
+    _require(kind is not None, f"{path}.type", "must be one of text, image_url, refusal")
+    if kind == "image_url":
+        _require(role == pb.ROLE_USER, f"{path}.type", "must be text: images are for user messages")
+        _require(
+            _is_image_url(part.image_url.url),
+            f"{path}.image_url.url",
+            "must be an https: URL, or a data: URL such as data:image/png;base64,...",
+        )
+        if part.image_url.HasField("detail"):
+            detail = part.image_url.detail
+            _require(detail in _DETAILS, f"{path}.image_url.detail", "must be auto, low or high")
+    elif kind == "refusal":
+        _require(
+            role == pb.ROLE_ASSISTANT,
+            f"{path}.type",
+            "must be text: refusals are for assistant messages",
+        )
+
+
+def _is_image_url(url: str) -> bool:
+    head = url[:256].lower()
+    if head.startswith("https://"):
+        return len(url) > len("https://") and not re.search(r"\s", url[:8192])
+    return re.match(r"data:[\w.+-]+/[\w.+-]+(;[\w.=+-]+)*,", head) is not None
+
+
+def _check_tool_calls(calls: Iterable[pb.ToolCall], path: str) -> None:
+    seen = set()
+    for j, call in enumerate(calls):
+        _require(bool(call.id), f"{path}[{j}].id", "is required")
+        _require(call.id not in seen, f"{path}[{j}].id", "must be unique in its message")
+        seen.add(call.id)
+        _require(bool(call.name), f"{path}[{j}].function.name", "is required")
+
+
+def _check_lists(request: pb.ChatCompletionRequest) -> None:
+    _require(len(request.stop) <= 4, "stop", "must be a string or up to 4 strings")
+    for i, stop in enumerate(request.stop):
+        _require(bool(stop), f"stop[{i}]", "must not be empty")
+    for token, bias in request.logit_bias.items():
+        path = f"logit_bias.{token[:20]}"
+        _require(_TOKEN_ID.fullmatch(token) is not None, path, "must be a token id as its key")
+        _require(-100 <= bias <= 100, path, "must be between -100 and 100")
+    _require(len(request.metadata) <= 16, "metadata", "must have up to 16 entries")
+    for key, value in request.metadata.items():
+        _require(1 <= len(key) <= 64, "metadata", "must have keys of 1 to 64 characters")
+        _require(len(value) <= 512, f"metadata.{key}", "must be up to 512 characters")
+
+
+def _check_tools(request: pb.ChatCompletionRequest) -> None:
+    _require(len(request.tools) <= 128, "tools", "must be up to 128 tools")
+    names = set()
+    for i, tool in enumerate(request.tools):
+        path = f"tools[{i}].function"
+        _require(
+            _TOOL_NAME.fullmatch(tool.name) is not None,
+            f"{path}.name",
+            "must be 1 to 64 of a-z, A-Z, 0-9, _, -, . and :",
+        )
+        _require(tool.name not in names, f"{path}.name", "must be unique among the tools")
+        names.add(tool.name)
+        if tool.HasField("parameters"):
+            _require(_is_json_object(tool.parameters), f"{path}.parameters", "must be an object")
+    choice = request.tool_choice.WhichOneof("choice")
+    if choice == "function":
+        _require(
+            request.tool_choice.function in names,
+            "tool_choice.function.name",
+            "must be the name of one of the tools",
+        )
+    elif choice == "mode":
+        mode = request.tool_choice.mode
+        known = mode in pb.ToolChoice.Mode.values() and mode != pb.ToolChoice.MODE_UNSPECIFIED
+        _require(known, "tool_choice", "must be auto, none, required or a function")
+        if mode == pb.ToolChoice.MODE_REQUIRED:
+            _require(bool(names), "tool_choice", "must be auto or none where there are no tools")
+    else:
+        _require(
+            not request.HasField("tool_choice"),
+            "tool_choice",
+            "must be auto, none, required or a function",
+        )
+
+
+def _check_format(form: pb.ResponseFormat) -> None:
+    if form.WhichOneof("format") != "json_schema":
+        return
+    path = "response_format.json_schema"
+    schema = form.json_schema
+    _require(
+        _SCHEMA_NAME.fullmatch(schema.name) is not None,
+        f"{path}.name",
+        "is required: 1 to 64 of a-z, A-Z, 0-9, _ and -",
+    )
+    if schema.HasField("schema"):
+        _require(_is_json_object(schema.schema), f"{path}.schema", "must be an object")
+
+
+def _is_json_object(text: str) -> bool:
+    try:
+        return isinstance(orjson.loads(text), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _require(rule: bool, field: str, description: str) -> None:
+    if not rule:
+        raise InvalidRequest(field, description)

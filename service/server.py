@@ -1,0 +1,136 @@
+"""The composition root: build, start, drain, stop. Everything the service is made of meets here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import grpc
+from grpc_channelz.v1 import channelz
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from llmbase.v1 import chat_completion_pb2, model_pb2
+from llmbase.v1.chat_completion_pb2_grpc import add_ChatCompletionServiceServicer_to_server
+from llmbase.v1.model_pb2_grpc import add_ModelServiceServicer_to_server
+
+from service.config import Config
+from service.config_file import ConfigError
+from service.providers import build
+from service.routing.dispatcher import Dispatcher
+from service.routing.router import Router
+from service.rpc.authentication import Authenticator
+from service.rpc.calls import Calls
+from service.rpc.chat_completion import ChatCompletionServicer
+from service.rpc.model import ModelServicer
+
+_LARGEST_MESSAGE = (
+    64 * 2**20
+)  # bytes: twice the gateway's body limit; gRPC's own 4 MiB breaks images
+_FLUSH = 0.5  # seconds for the last statuses to leave once every call has ended
+
+SERVICES = (
+    chat_completion_pb2.DESCRIPTOR.services_by_name["ChatCompletionService"].full_name,
+    model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
+)
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
+    ("grpc.max_send_message_length", _LARGEST_MESSAGE),
+    ("grpc.so_reuseport", 0),  # an address in use is an error, not a second server
+    ("grpc.enable_channelz", 1),
+    # Clients ping through minutes-long unary calls; the default answers that with a GOAWAY.
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+
+
+class Stoppable(Protocol):
+    """A server: gRPC's own or the in-process one."""
+
+    async def stop(self, grace: float | None) -> None: ...  # noqa: D102
+
+
+class Service:
+    """Routing and provider calls behind gRPC. Built inside the running loop; raises ConfigError."""
+
+    def __init__(self, config: Config, models_directory: Path) -> None:
+        self._config = config
+        build.check(config.providers)
+        self._engines = build.engines(config.providers, models_directory)
+        release = version("llmbase")
+        self._providers = {
+            name: build.build(name, provider, self._engines.get(name), release)
+            for name, provider in config.providers.items()
+        }
+        chance = random.SystemRandom()
+        router = Router(config.models, self._providers, chance)
+        self._calls = Calls(Authenticator(config.keys), time.monotonic)
+        self._chat = ChatCompletionServicer(
+            self._calls, router, Dispatcher(router, time.time, chance)
+        )
+        self._models = ModelServicer(self._calls, router, public=config.server.public_models)
+        self._health = health.aio.HealthServicer()
+        self._servers: list[Stoppable] = []
+
+    def register(self, server: Any) -> None:
+        """Add the services and their health to a server, gRPC's own or the in-process one."""
+        add_ChatCompletionServiceServicer_to_server(self._chat, server)
+        add_ModelServiceServicer_to_server(self._models, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        self._servers.append(server)
+
+    async def start(self, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        """Listen, and serve once every provider can answer. Returns the real addresses.
+
+        Raises ConfigError (an address), EngineError (a local model).
+        """
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        server = grpc.aio.server(options=_OPTIONS)
+        self.register(server)
+        reflection.enable_server_reflection(
+            (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+        )
+        channelz.add_channelz_servicer(server)
+        bound = tuple(_bind(server, address) for address in addresses)
+        await server.start()
+        await asyncio.gather(*(engine.start() for engine in self._engines.values()))
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        return bound
+
+    async def drain(self) -> None:
+        """Refuse new calls and let the open ones finish; after `drain` seconds end the rest."""
+        await self._health.enter_graceful_shutdown()
+        limit = self._config.server.drain
+        stopping = [asyncio.ensure_future(server.stop(limit + _FLUSH)) for server in self._servers]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                await self._calls.ended()
+        self._calls.cut()
+        # Health watches and reflection streams never end by themselves: they get no drain.
+        await asyncio.gather(*(server.stop(_FLUSH) for server in self._servers), *stopping)
+
+    async def close(self) -> None:
+        """Close connections and engines; after `drain`, or instead of it when `start` failed."""
+        await asyncio.gather(*(server.stop(None) for server in self._servers))
+        await asyncio.gather(*(provider.close() for provider in self._providers.values()))
+        await asyncio.gather(*(engine.stop() for engine in self._engines.values()))
+
+    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+        for name in ("", *SERVICES):
+            await self._health.set(name, status)
+
+
+def _bind(server: grpc.aio.Server, address: str) -> str:
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError:
+        port = 0
+    if port == 0:
+        raise ConfigError(f"server.grpc: cannot listen on {address}: in use, or not an address")
+    return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"

@@ -1,0 +1,57 @@
+"""The shapes in which the product runs: both doors in one process, or service and sidecar."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support import config as configuration
+from tests.support.processes import Process, running
+from tests.support.scripted_upstream import ScriptedUpstream
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A running product: where its doors are, and what stands behind it."""
+
+    http: str  # base URL without /v1
+    grpc: str  # gRPC target
+    upstream: ScriptedUpstream
+    processes: tuple[Process, ...]
+
+    @property
+    def log(self) -> str:
+        return "".join(process.log for process in self.processes)
+
+
+@contextlib.contextmanager
+def one_process(
+    upstream: ScriptedUpstream, directory: Path, config: dict[str, Any] | None = None, *flags: str
+) -> Iterator[Deployment]:
+    """`llmbase up`: both doors in one process."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = configuration.write(config or configuration.standard(upstream), directory)
+    ports = ("--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0")
+    with running("up", "--config", str(path), *ports, *flags, directory=directory) as up:
+        http, _, grpc = up.wait_until_ready()
+        yield Deployment(http, grpc, upstream, (up,))
+
+
+@contextlib.contextmanager
+def sidecar(
+    upstream: ScriptedUpstream, directory: Path, config: dict[str, Any] | None = None
+) -> Iterator[Deployment]:
+    """`llmbase service` and `llmbase gateway`, which meet at a Unix socket."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = configuration.write(config or configuration.standard(upstream), directory)
+    socket = f"unix:{directory / 'service.sock'}"
+    at = ("--grpc", "127.0.0.1:0", "--grpc", socket)
+    with running("service", "--config", str(path), *at, directory=directory) as service:
+        grpc = next(word for word in service.wait_until_ready() if word.startswith("127."))
+        flags = ("--service", socket, "--http", "127.0.0.1:0")
+        with running("gateway", *flags, directory=directory) as gateway:
+            (http,) = gateway.wait_until_ready()
+            yield Deployment(http, grpc, upstream, (gateway, service))

@@ -1,0 +1,82 @@
+"""The error table of the API, read independently of the product: reason → HTTP status and type."""
+
+from __future__ import annotations
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+
+from tests.support.answers import Failure
+
+INVALID = "invalid_request_error"
+UPSTREAM = "upstream_error"
+
+# Reason → gRPC code, HTTP status, type, code.
+REASONS: dict[str, tuple[grpc.StatusCode, int, str, str | None]] = {
+    "INVALID_REQUEST": (grpc.StatusCode.INVALID_ARGUMENT, 400, INVALID, None),
+    "UNSUPPORTED_CAPABILITY": (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        400,
+        INVALID,
+        "unsupported_capability",
+    ),
+    "REJECTED_BY_PROVIDER": (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        400,
+        INVALID,
+        "rejected_by_provider",
+    ),
+    "MISSING_API_KEY": (grpc.StatusCode.UNAUTHENTICATED, 401, INVALID, "missing_api_key"),
+    "INVALID_API_KEY": (grpc.StatusCode.UNAUTHENTICATED, 401, INVALID, "invalid_api_key"),
+    "MODEL_NOT_ALLOWED": (
+        grpc.StatusCode.PERMISSION_DENIED,
+        403,
+        "permission_error",
+        "model_not_allowed",
+    ),
+    "MODEL_NOT_FOUND": (grpc.StatusCode.NOT_FOUND, 404, INVALID, "model_not_found"),
+    "REQUEST_TOO_LARGE": (grpc.StatusCode.RESOURCE_EXHAUSTED, 413, INVALID, "request_too_large"),
+    "ALL_PROVIDERS_FAILED": (grpc.StatusCode.UNAVAILABLE, 502, UPSTREAM, "all_providers_failed"),
+    "UPSTREAM_TRUNCATED": (grpc.StatusCode.UNAVAILABLE, 502, UPSTREAM, "upstream_truncated"),
+    "UPSTREAM_STALLED": (grpc.StatusCode.UNAVAILABLE, 502, UPSTREAM, "upstream_stalled"),
+    "UPSTREAM_ERROR": (grpc.StatusCode.UNAVAILABLE, 502, UPSTREAM, "upstream_error"),
+    "SERVICE_UNAVAILABLE": (
+        grpc.StatusCode.UNAVAILABLE,
+        503,
+        "server_error",
+        "service_unavailable",
+    ),
+    "DEADLINE_EXCEEDED": (
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        504,
+        "timeout_error",
+        "deadline_exceeded",
+    ),
+    "INTERNAL_ERROR": (grpc.StatusCode.INTERNAL, 500, "server_error", "internal_error"),
+}
+
+
+def from_rpc_error(error: grpc.aio.AioRpcError) -> Failure:
+    """Reduce a gRPC status to what REST would say, by its reason; and check that it is whole."""
+    status = status_pb2.Status.FromString(
+        next(
+            bytes(value)
+            for key, value in error.trailing_metadata()
+            if key == "grpc-status-details-bin"
+        )
+    )
+    info, fields, wait = (
+        error_details_pb2.ErrorInfo(),
+        error_details_pb2.BadRequest(),
+        error_details_pb2.RetryInfo(),
+    )
+    for detail in status.details:
+        for known in (info, fields, wait):
+            detail.Unpack(known)
+    code, http, type_, name = REASONS[info.reason]
+    assert info.domain == "llmbase.ai"
+    assert (error.code(), error.details()) == (code, status.message)
+    assert status.code == code.value[0]
+    param = fields.field_violations[0].field if fields.field_violations else None
+    # Whole seconds, rounded up: what the HTTP header can say.
+    seconds = -(-wait.retry_delay.ToNanoseconds() // 10**9) if wait.ListFields() else None
+    return Failure(http, type_, name, param, status.message, seconds)
