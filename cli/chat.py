@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from typing import TYPE_CHECKING
 
 import click
 import grpc
@@ -15,6 +16,9 @@ from llmbase.v1.model_pb2_grpc import ModelServiceStub
 from cli.connection import connection_options, metadata, open_channel
 from cli.faults import one_line
 from service.__main__ import run
+
+if TYPE_CHECKING:
+    from llmbase.v1.chat_completion_pb2_grpc import ChatCompletionServiceAsyncStub
 
 
 @click.command("chat")
@@ -68,7 +72,7 @@ async def _ask() -> str | None:
 
 
 async def _turn(
-    stub: ChatCompletionServiceStub, request: pb.ChatCompletionRequest, key: str, question: str
+    stub: ChatCompletionServiceAsyncStub, request: pb.ChatCompletionRequest, key: str, question: str
 ) -> None:
     """Ask, print the answer as it comes, and remember both for the next turn."""
     request.messages.add(role=pb.ROLE_USER).content.add(text=question)

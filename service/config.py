@@ -72,7 +72,7 @@ Address = Annotated[str, StringConstraints(pattern=r"^(unix:.+|.*:\d{1,5})$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
 # Printable ASCII without comma, as ids travel in headers; `*` may only stand at the end.
 ModelId = Annotated[str, StringConstraints(max_length=256, pattern=r"^[!-)+\--~]+\*?$")]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$", to_lower=True)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
 
 
 class _Frozen(BaseModel):

@@ -15,7 +15,7 @@ from service.providers.provider import Provider
 from service.routing import capability
 from service.routing.policy import POLICIES
 
-_SANE_ID = re.compile(r"[!-+\--~]{1,256}")  # as the configuration wants ids
+_SANE_ID = re.compile(r"[!-)+\--~]{1,256}")  # as the configuration wants ids
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,63 @@
+"""Who may call: keys known by their hashes."""
+
+import hashlib
+
+import pytest
+
+from service.config import KeyConfig
+from service.errors import InvalidApiKey, MissingApiKey
+from service.rpc.authentication import Authenticator
+
+KEY = "a-key-set-by-hand-1"
+
+
+def _authenticator(*models):
+    digest = hashlib.sha256(KEY.encode()).hexdigest()
+    return Authenticator([KeyConfig(name="demo", sha256=digest, models=models or ("*",))])
+
+
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER  "])
+def test_the_holder_of_a_key_is_known(scheme):
+    assert _authenticator().caller(scheme + KEY).name == "demo"
+
+
+@pytest.mark.parametrize("header", [None, ""])
+def test_no_key_is_not_the_same_as_a_wrong_key(header):
+    with pytest.raises(MissingApiKey):
+        _authenticator().caller(header)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        KEY,
+        f"Basic {KEY}",
+        "Bearer",
+        "Bearer ",
+        "Bearer short",
+        f"Bearer {KEY[:-1]}",
+        f"Bearer {KEY}x",
+        f"Bearer {KEY[:-1]}\x01",
+        "Bearer " + "k" * 10_000,
+        "Bearer kéy-kéy-kéy-kéy-kéy",
+    ],
+)
+def test_a_key_that_is_wrong_in_any_way_is_invalid_and_not_repeated(header):
+    with pytest.raises(InvalidApiKey) as raised:
+        _authenticator().caller(header)
+    assert str(raised.value) == "Invalid API key"
+
+
+@pytest.mark.parametrize(
+    ("globs", "model", "may"),
+    [
+        (["*"], "zai-org/glm-5", True),
+        (["zai-org/*"], "zai-org/glm-5", True),
+        (["zai-org/*"], "other/glm-5", False),
+        (["zai-org/glm-5"], "zai-org/glm-50", False),
+        (["a", "b*"], "bb", True),
+        (["a", "b*"], "ab", False),
+    ],
+)
+def test_a_key_may_use_the_models_it_lists(globs, model, may):
+    assert _authenticator(*globs).caller(f"Bearer {KEY}").may_use(model) is may
