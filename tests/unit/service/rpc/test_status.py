@@ -51,13 +51,13 @@ def test_every_error_has_a_code_and_a_reason_of_the_contract(cls):
     assert parsed.code == said.code.value[0]
     info = details[error_details_pb2.ErrorInfo]
     assert info.domain == "llmbase.ai"
-    assert f"ERROR_REASON_{info.reason}" in ErrorReason.keys()
+    assert f"ERROR_REASON_{info.reason}" in ErrorReason.keys()  # noqa: SIM118 - not a dict
     assert said.code is not grpc.StatusCode.OK
 
 
 def test_every_reason_is_raised_by_some_error():
     raised = {status.from_error(_example(cls)).reason for cls in set(_subclasses(errors.Error))}
-    known = {name.removeprefix("ERROR_REASON_") for name in ErrorReason.keys()}
+    known = {name.removeprefix("ERROR_REASON_") for name in ErrorReason.keys()}  # noqa: SIM118 - not a dict
     assert raised == known - _NOT_RAISED
 
 
