@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 
 import click
+
+# gRPC's fork handlers are for children that go on as Python; ours are other programs at once.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 
 _COMMANDS = {
     "up": "Serve both doors, gRPC and REST, in one process.",

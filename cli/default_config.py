@@ -6,9 +6,9 @@ import hashlib
 import secrets
 
 from service.config import Config
+from service.providers.model_store import DEFAULT_MODEL
 
-MODEL = "smollm2-135m-instruct"
-MODEL_ID = f"local/{MODEL}"
+MODEL_ID = f"local/{DEFAULT_MODEL}"
 
 
 def new_key() -> str:
@@ -20,10 +20,10 @@ def default_config(key: str) -> Config:
     """Return the built-in configuration, open to the holder of `key`."""
     return Config.model_validate(
         {
-            "providers": {"local": {"dialect": "embedded", "model": MODEL}},
+            "providers": {"local": {"dialect": "embedded", "model": DEFAULT_MODEL}},
             "models": {
                 MODEL_ID: {
-                    "targets": [{"provider": "local", "model": MODEL}],
+                    "targets": [{"provider": "local", "model": DEFAULT_MODEL}],
                     "name": "SmolLM2 135M Instruct",
                     "description": "A very small model inside llmbase, for trying it out.",
                     "context_length": 2048,

@@ -9,6 +9,8 @@ import click
 import grpc
 
 from service.config_file import ConfigError
+from service.providers.engine_process import EngineError
+from service.providers.model_store import LocalModelError
 
 
 @contextmanager
@@ -16,7 +18,7 @@ def one_line() -> Iterator[None]:
     """Turn what a user can mend into click's own one-line error."""
     try:
         yield
-    except ConfigError as error:
+    except (ConfigError, LocalModelError, EngineError) as error:
         raise click.ClickException(str(error)) from None
     except grpc.aio.AioRpcError as error:
         raise click.ClickException(f"{error.code().name}: {error.details()}") from None

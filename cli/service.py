@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from cli.faults import one_line
+from cli.logging_option import log_level_option
 from service.__main__ import run, serve
 from service.config_file import load
 from service.telemetry import log
@@ -32,14 +33,7 @@ from service.telemetry import log
     show_envvar=True,
     help="Where to listen: HOST:PORT or unix:PATH; may be repeated. Default: the configuration's.",
 )
-@click.option(
-    "--log-level",
-    default="info",
-    envvar="LLMBASE_LOG_LEVEL",
-    show_default=True,
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    help="What is logged.",
-)
+@log_level_option
 def command(config_file: Path, grpc_addresses: tuple[str, ...], log_level: str) -> None:
     """Serve the gRPC door alone: routing and provider calls.
 

@@ -5,25 +5,29 @@ The gateway gets an in-process channel to the same servicers that the gRPC serve
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
-from channel.in_process import InProcessServer
-from gateway.app import Settings, build_app, start_http
-from service.providers.embedded import require_engine
 
-from cli.default_config import MODEL, MODEL_ID, default_config, new_key
+from channel.in_process import InProcessServer
+from cli.default_config import MODEL_ID, default_config, new_key
 from cli.faults import one_line
+from cli.gateway import door_options, settings
+from cli.logging_option import log_level_option
 from cli.model import pull_with_progress
+from gateway.app import Settings, build_app
+from gateway.door import start_http
 from service.__main__ import models_directory, run, stop_signals
 from service.config import Config
 from service.config_file import load
+from service.providers.embedded import require_engine
+from service.providers.model_store import DEFAULT_MODEL
 from service.server import Service
 from service.telemetry import log
-
-_HTTP = "127.0.0.1:8080"
 
 
 @click.command("up")
@@ -35,14 +39,6 @@ _HTTP = "127.0.0.1:8080"
     help="Configuration file (YAML). Default: the embedded local model.",
 )
 @click.option(
-    "--http",
-    default=_HTTP,
-    envvar="LLMBASE_HTTP",
-    show_default=True,
-    show_envvar=True,
-    help="Where REST listens: HOST:PORT or unix:PATH; port 0 takes a free one.",
-)
-@click.option(
     "--grpc",
     "grpc_addresses",
     multiple=True,
@@ -50,16 +46,14 @@ _HTTP = "127.0.0.1:8080"
     show_envvar=True,
     help="Where gRPC listens; may be repeated. Default: the configuration's, else 127.0.0.1:50051.",
 )
-@click.option(
-    "--log-level",
-    default="info",
-    envvar="LLMBASE_LOG_LEVEL",
-    show_default=True,
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    help="What is logged.",
-)
+@door_options
+@log_level_option
 def command(
-    config_file: Path | None, http: str, grpc_addresses: tuple[str, ...], log_level: str
+    config_file: Path | None,
+    grpc_addresses: tuple[str, ...],
+    log_level: str,
+    http: str,
+    **door: Any,
 ) -> None:
     """Serve both doors, gRPC and REST, in one process.
 
@@ -79,17 +73,22 @@ def command(
             config = load(config_file, os.environ)
             model_id = next(iter(sorted(m for m in config.models if not m.endswith("*"))), "MODEL")
         log.to_stderr(log_level)
-        run(_serve(config, http, grpc_addresses, key, model_id))
+        run(_serve(config, http, settings(**door), grpc_addresses, key, model_id))
 
 
 def _local_model(key: str) -> Config:
     require_engine()
-    pull_with_progress(MODEL, models_directory())
+    pull_with_progress(DEFAULT_MODEL, models_directory())
     return default_config(key)
 
 
 async def _serve(
-    config: Config, http: str, grpc_addresses: tuple[str, ...], key: str, model_id: str
+    config: Config,
+    http: str,
+    settings: Settings,
+    grpc_addresses: tuple[str, ...],
+    key: str,
+    model_id: str,
 ) -> None:
     stop = stop_signals()
     service = Service(config, models_directory())
@@ -97,15 +96,13 @@ async def _serve(
     service.register(inside)
     try:
         bound = await service.start(grpc_addresses or config.server.grpc)
-        settings = Settings.from_environ(os.environ)
-        site = await start_http(build_app(inside.channel(), settings), http, settings)
+        door = await start_http(build_app(inside.channel(), settings), http)
         try:
-            _announce(site.url, bound, key, model_id)
+            _announce(door.url, bound, key, model_id)
             await stop.wait()
-            site.drain()
-            await service.drain()
+            await asyncio.gather(door.stop(config.server.drain), service.drain())
         finally:
-            await site.stop()
+            await door.stop(0)
     finally:
         await service.close()
 

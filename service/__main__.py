@@ -6,13 +6,15 @@ import asyncio
 import signal
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import uvloop
 from platformdirs import user_cache_path
 
 from service.config import Config
 from service.server import Service
+
+T = TypeVar("T")
 
 
 def models_directory() -> Path:
@@ -29,10 +31,10 @@ def stop_signals() -> asyncio.Event:
     return stop
 
 
-def run(main: Coroutine[Any, Any, None]) -> None:
+def run(main: Coroutine[Any, Any, T]) -> T:
     """Run a process's main coroutine on uvloop: a fifth less CPU for the whole path."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main)
+        return runner.run(main)
 
 
 async def serve(config: Config, addresses: tuple[str, ...]) -> None:

@@ -12,6 +12,7 @@ from service.config import ProviderConfig
 from service.config_file import ConfigError
 from service.providers.dialects import DIALECTS
 from service.providers.embedded import EmbeddedEngine
+from service.providers.model_store import DEFAULT_MODEL
 from service.providers.provider import Provider
 
 _KEEP_ALIVE = 30.0  # seconds an idle connection is kept: shorter than most providers keep theirs
@@ -64,7 +65,7 @@ def engines(
     """Return the local engines, not started, of the providers that are embedded."""
     return {
         name: EmbeddedEngine(
-            config.model or "smollm2-135m-instruct",
+            config.model or DEFAULT_MODEL,
             models_dir=models_directory,
             n_threads=config.threads,
         )

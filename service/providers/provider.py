@@ -75,7 +75,15 @@ class Provider:
         try:
             with self._first_content(call, first_content), call.wait:
                 response = await self._post(http)
-                stream = ProviderStream(response, self._dialect, call, self._timeouts, total, self)
+                stream = ProviderStream(
+                    response,
+                    self._dialect.framer(),
+                    self._dialect.decode_stream(request.n or 1),
+                    call.wait,
+                    self._timeouts.idle,
+                    total,
+                    self,
+                )
                 try:
                     await stream.open()
                 except BaseException:

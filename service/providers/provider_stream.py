@@ -8,10 +8,9 @@ from typing import Protocol
 import aiohttp
 from llmbase.v1.chat_completion_pb2 import ChatCompletionChunk
 
-from service.config import TimeoutsConfig
 from service.errors import FaultKind, ProviderFault
-from service.providers.call import Call, Timer
-from service.providers.dialects.dialect import Dialect, Event
+from service.providers.call import Timer, Wait
+from service.providers.dialects.dialect import Event, Framer, StreamDecoder
 from service.providers.estimate import delta_characters
 
 # Usage may come after the finish reasons; a provider that never sends it must not hold the answer.
@@ -25,7 +24,8 @@ class Lingerer(Protocol):
 
 
 class ProviderStream:
-    """Reads one streamed answer. `total` is its running total-limit timer, which it owns.
+    """Reads one streamed answer. `total` is its running total-limit timer, which it owns; `idle` is
+    the longest silence, in seconds.
 
     `characters` counts the answer's text so far, for when the provider gives no usage.
     """
@@ -33,20 +33,19 @@ class ProviderStream:
     def __init__(
         self,
         response: aiohttp.ClientResponse,
-        dialect: Dialect,
-        call: Call,
-        timeouts: TimeoutsConfig,
+        framer: Framer,
+        decoder: StreamDecoder,
+        wait: Wait,
+        idle: float,
         total: asyncio.TimerHandle,
         lingerer: Lingerer,
     ) -> None:
         self._response = response
-        self._framer = dialect.framer()
-        self._decoder = dialect.decode_stream()
-        self._wait = call.wait
-        self._idle_limit = timeouts.idle
-        self._idle = Timer(
-            call.wait, ProviderFault(FaultKind.SLOW, f"silent for {timeouts.idle:g} s")
-        )
+        self._framer = framer
+        self._decoder = decoder
+        self._wait = wait
+        self._idle_limit = idle
+        self._idle = Timer(wait, ProviderFault(FaultKind.SLOW, f"silent for {idle:g} s"))
         self._total = total
         self._lingerer = lingerer
         self._first: ChatCompletionChunk | None = None

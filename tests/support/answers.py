@@ -107,6 +107,12 @@ class Answer:
         """Name and arguments of the first choice's tool calls."""
         return [(call.name, call.arguments) for call in self.choices[0].calls]
 
+    @property
+    def code(self) -> str | None:
+        """The failure's code; there must be a failure."""
+        assert self.failure is not None, self
+        return self.failure.code
+
     def append(self, delta: Choice) -> None:
         """Add a delta to the choice it belongs to."""
         self.deltas.append(delta)

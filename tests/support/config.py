@@ -1,4 +1,4 @@
-"""The configuration the tests run with: providers that are all one scripted upstream, and models."""
+"""The configuration the tests run with: models, and providers that are all one upstream."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REFUSING_PORT = 1  # nothing listens there
 FEATURES = ["tools", "json_mode", "structured_outputs", "reasoning", "logprobs"]
 
 # Public id → targets as (provider, the provider's own model name).
-TARGETS = {
+TARGETS: dict[str, list[tuple[str, str | None]]] = {
     "zai-org/glm-5": [("alpha", "glm-5")],
     "test/one": [("alpha", "one")],
     "test/two": [("alpha", "first"), ("beta", "second")],
@@ -29,6 +29,7 @@ TARGETS = {
     "test/hasty": [("hasty", "hasty")],
     "test/hasty-first": [("hasty", "first"), ("beta", "second")],
     "test/gone": [("alpha", "gone")],
+    "test/gone-able": [("alpha", "gone-able")],
     "test/understudy": [("beta", "understudy")],
     "wild/*": [("alpha", None)],
 }
@@ -78,6 +79,7 @@ def standard(upstream: ScriptedUpstream, **server: Any) -> dict[str, Any]:
     )
     models["test/json"] = model(("alpha", "json"), supported_features=["json_mode"])
     models["test/gone"]["fallbacks"] = ["test/understudy"]
+    models["test/gone-able"]["fallbacks"] = ["test/plain"]
     models["zai-org/glm-5"] |= {
         "name": "GLM 5",
         "description": "A model for tests.",

@@ -54,16 +54,16 @@ REASONS: dict[str, tuple[grpc.StatusCode, int, str, str | None]] = {
     "INTERNAL_ERROR": (grpc.StatusCode.INTERNAL, 500, "server_error", "internal_error"),
 }
 
+HTTP_STATUS = {name: http for _, http, _, name in REASONS.values()}
+
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> Failure:
     """Reduce a gRPC status to what REST would say, by its reason; and check that it is whole."""
-    status = status_pb2.Status.FromString(
-        next(
-            bytes(value)
-            for key, value in error.trailing_metadata()
-            if key == "grpc-status-details-bin"
-        )
-    )
+    packed = dict(error.trailing_metadata()).get("grpc-status-details-bin")
+    if packed is None:
+        return _from_grpc_itself(error)
+    assert isinstance(packed, bytes)
+    status = status_pb2.Status.FromString(packed)
     info, fields, wait = (
         error_details_pb2.ErrorInfo(),
         error_details_pb2.BadRequest(),
@@ -80,3 +80,11 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> Failure:
     # Whole seconds, rounded up: what the HTTP header can say.
     seconds = -(-wait.retry_delay.ToNanoseconds() // 10**9) if wait.ListFields() else None
     return Failure(http, type_, name, param, status.message, seconds)
+
+
+def _from_grpc_itself(error: grpc.aio.AioRpcError) -> Failure:
+    """A status without a reason: only the client's own library may make one."""
+    own = {grpc.StatusCode.DEADLINE_EXCEEDED: "DEADLINE_EXCEEDED"}
+    assert error.code() in own, error
+    _, http, type_, name = REASONS[own[error.code()]]
+    return Failure(http, type_, name, None, error.details() or "")

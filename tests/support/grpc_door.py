@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -10,14 +9,13 @@ from typing import Any, Self
 
 import grpc
 from llmbase.v1 import chat_completion_pb2 as pb
-from llmbase.v1.chat_completion_pb2_grpc import ChatCompletionServiceAsyncStub
-from llmbase.v1.chat_completion_pb2_grpc import ChatCompletionServiceStub as _Stub
-from llmbase.v1.model_pb2_grpc import ModelServiceAsyncStub
-from llmbase.v1.model_pb2_grpc import ModelServiceStub as _ModelStub
+from llmbase.v1.chat_completion_pb2_grpc import ChatCompletionServiceStub
+from llmbase.v1.model_pb2_grpc import ModelServiceStub
 
 from tests.support import answers, failures
 from tests.support.answers import Answer, Choice, Route, ToolCall, Usage
 from tests.support.proto_request import proto_request
+from tests.support.signals import Signal
 
 _LARGEST = 64 * 2**20  # bytes of a message
 
@@ -40,8 +38,8 @@ class GrpcDoor:
             ("grpc.max_receive_message_length", _LARGEST),
         ]
         self.channel = grpc.aio.insecure_channel(target, options=options)
-        self.chat: ChatCompletionServiceAsyncStub = _Stub(self.channel)
-        self.models: ModelServiceAsyncStub = _ModelStub(self.channel)
+        self.chat = ChatCompletionServiceStub(self.channel)
+        self.models = ModelServiceStub(self.channel)
         self._key = key
 
     async def __aenter__(self) -> Self:
@@ -66,7 +64,7 @@ class GrpcDoor:
         *,
         headers: Mapping[str, str] | None = None,
         timeout: float = answers.REQUEST_TIMEOUT,
-        first: asyncio.Event | None = None,
+        first: Signal | None = None,
     ) -> Answer:
         """Ask what a REST body asks. Sets `first` when the first chunk has arrived."""
         answer, request = Answer(), proto_request(body)
@@ -83,7 +81,7 @@ class GrpcDoor:
         return answer
 
 
-async def _read_stream(call: Any, answer: Answer, first: asyncio.Event | None) -> None:
+async def _read_stream(call: Any, answer: Answer, first: Signal | None) -> None:
     head: pb.ChatCompletionChunk | None = None
     last = False
     async for chunk in call:

@@ -75,9 +75,9 @@ class Process:
             f"{self.name} is not ready (exit code {self.exit_code}):\n{self.out}{self.log}"
         )
 
-    def terminate(self) -> None:
-        """Ask it to end (SIGTERM)."""
-        self._popen.send_signal(signal.SIGTERM)
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._popen.send_signal(number)
 
     def wait(self, timeout: float = 15.0) -> int:
         """Its exit code, once it has ended. Raises subprocess.TimeoutExpired."""
@@ -86,7 +86,7 @@ class Process:
     def stop(self) -> int:
         """Ask it to end, and end it by force when it does not. Returns the exit code."""
         if self.exit_code is None:
-            self.terminate()
+            self.send(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return self.wait()
             self._popen.kill()

@@ -63,14 +63,20 @@ def _message(message: Mapping[str, Any]) -> pb.Message:
     content = given.get("content", [])
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
     for part in parts:
-        kind = part["type"]
-        value = pb.ImageUrl(**part[kind]) if kind == "image_url" else part[kind]
-        result.content.append(pb.ContentPart(**{kind: value}))
+        result.content.append(_part(part))
     for call in given.get("tool_calls", ()):
         function, state = call["function"], base64.b64decode(call.get("provider_state", ""))
         result.tool_calls.append(pb.ToolCall(id=call["id"], provider_state=state, **function))
     result.provider_state = base64.b64decode(given.get("provider_state", ""))
     return result
+
+
+def _part(part: Mapping[str, Any]) -> pb.ContentPart:
+    if part["type"] == "image_url":
+        return pb.ContentPart(image_url=pb.ImageUrl(**part["image_url"]))
+    if part["type"] == "refusal":
+        return pb.ContentPart(refusal=part["refusal"])
+    return pb.ContentPart(text=part["text"])
 
 
 def _schema(named: Mapping[str, Any], field: str) -> dict[str, Any]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
 
-from tests.support import answers
+from tests.support import answers, failures
 from tests.support.answers import Answer, Choice, Failure, Route, ToolCall, Usage
+from tests.support.signals import Signal
 
 PATH = "/v1/chat/completions"
 DONE = "[DONE]"
@@ -31,6 +31,13 @@ class Reply:
     @property
     def json(self) -> Any:
         return json.loads(self.body)
+
+    @property
+    def events(self) -> list[str]:
+        """The data of a stream's events."""
+        events, rest = _split_events(self.body)
+        assert not rest, "the stream ends in the middle of an event"
+        return events
 
     @property
     def failure(self) -> Failure:
@@ -77,7 +84,7 @@ class RestDoor:
         *,
         headers: Mapping[str, str] | None = None,
         timeout: float = answers.REQUEST_TIMEOUT,
-        first: asyncio.Event | None = None,
+        first: Signal | None = None,
     ) -> Answer:
         """Ask. Sets `first` when the first event has arrived."""
         answer = Answer()
@@ -93,8 +100,24 @@ class RestDoor:
                 await _read_stream(response, answer, first, options=body.get("stream_options"))
             else:
                 answer.route = _route(response.headers)
-                read_completion(await response.json(), answer)
+                _read_completion(await response.json(), answer)
         return answer
+
+
+def read_reply(reply: Reply) -> Answer:
+    """Reduce a whole HTTP answer, whichever of the two shapes it has."""
+    answer = Answer()
+    if reply.status != 200:
+        answer.failure = reply.failure
+    elif reply.headers["Content-Type"].startswith("application/json"):
+        _read_completion(reply.json, answer)
+    else:
+        _check_stream_headers(reply.headers)
+        reader = _StreamReader(answer, usage_apart=False)
+        for data in reply.events:
+            reader.read(data)
+        reader.check_over()
+    return answer
 
 
 def read_failure(status: int, headers: Mapping[str, str], envelope: Any) -> Failure:
@@ -114,34 +137,34 @@ def read_failure(status: int, headers: Mapping[str, str], envelope: Any) -> Fail
     )
 
 
-async def data_of_events(content: AsyncIterator[bytes]) -> AsyncIterator[str]:
-    """The data of a stream's events; nothing but `data:` lines and comments may be in it."""
-    lines = []
-    async for line in content:
-        text = line.decode().rstrip("\n")
-        if text.startswith("data: "):
-            lines.append(text.removeprefix("data: "))
-        elif not text:
-            if lines:
-                yield "\n".join(lines)
-            lines = []
-        else:
-            assert text.startswith(":"), text
-    assert not lines, "the stream ends in the middle of an event"
+def _split_events(stream: bytes) -> tuple[list[str], bytes]:
+    """The data of the whole events, and what follows them; only data and comments may be there."""
+    *blocks, rest = stream.split(b"\n\n")
+    events = []
+    for block in blocks:
+        said = [line for line in block.decode().split("\n") if not line.startswith(":")]
+        assert all(line.startswith("data: ") for line in said), block
+        if said:
+            events.append("\n".join(line.removeprefix("data: ") for line in said))
+    return events, rest
 
 
 async def _read_stream(
     response: aiohttp.ClientResponse,
     answer: Answer,
-    first: asyncio.Event | None,
+    first: Signal | None,
     options: Mapping[str, Any] | None,
 ) -> None:
     reader = _StreamReader(answer, usage_apart=bool((options or {}).get("include_usage")))
-    async for data in data_of_events(response.content):
-        if first is not None:
-            first.set()
-        reader.read(data)
-    assert answer.complete or answer.failure, "a stream ends with [DONE] or with an error"
+    unread = b""
+    async for data in response.content.iter_any():
+        events, unread = _split_events(unread + data)
+        for event in events:
+            if first is not None:
+                first.set()
+            reader.read(event)
+    assert not unread, "the stream ends in the middle of an event"
+    reader.check_over()
 
 
 class _StreamReader:
@@ -162,7 +185,9 @@ class _StreamReader:
             return
         chunk = json.loads(data)
         if "error" in chunk:
-            answer.failure = read_failure(200, {}, chunk)
+            # An event has no status line: what it would be follows from the code.
+            status = failures.HTTP_STATUS[chunk["error"]["code"]]
+            answer.failure = read_failure(status, {}, chunk)
             return
         self._check_origin(chunk)
         assert answer.usage is None, "usage comes last, and once"
@@ -173,6 +198,11 @@ class _StreamReader:
             self._read_choice(choice)
         if self._usage_apart:
             assert (answer.usage is not None) == (not chunk["choices"])
+
+    def check_over(self) -> None:
+        """To be called at the end of the body."""
+        ended = self._answer.complete or self._answer.failure is not None
+        assert ended, "a stream ends with [DONE] or with an error"
 
     def _read_choice(self, choice: dict[str, Any]) -> None:
         delta = choice["delta"]
@@ -197,7 +227,7 @@ class _StreamReader:
         assert all(choice.finish for choice in self._answer.choices)
 
 
-def read_completion(body: dict[str, Any], answer: Answer) -> None:
+def _read_completion(body: dict[str, Any], answer: Answer) -> None:
     """Reduce the body of a whole answer."""
     _check_origin(body)
     assert body["object"] == "chat.completion"

@@ -38,11 +38,16 @@ class Framer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """What to send: a path below the provider's base URL, headers and a body (POST)."""
+    """What to send: a path below the provider's base URL, headers and a body (POST).
+
+    `ignored` names the request's fields (as REST calls them) that the provider cannot honour and
+    that were therefore left out.
+    """
 
     path: str
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
 
 
 class StreamDecoder(Protocol):
@@ -102,6 +107,6 @@ class Dialect(Protocol):
         """Return a framer for one stream."""
         ...
 
-    def decode_stream(self) -> StreamDecoder:
-        """Return a decoder for one stream."""
+    def decode_stream(self, choices: int = 1) -> StreamDecoder:
+        """Return a decoder for one stream, in which so many choices were asked for."""
         ...

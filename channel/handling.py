@@ -1,0 +1,95 @@
+"""The server's half of a call: finds its handler, runs it, says how it ended.
+
+Exceptions become statuses here exactly as they do in a grpc.aio server.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, TypeAlias
+
+import grpc
+
+from channel.context import Context
+from channel.metadata import Entries
+from channel.rpc import Rpc
+from channel.status import UNKNOWN_METHOD, Status
+
+_log = logging.getLogger(__name__)
+
+MethodHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+
+class CallDetails(grpc.HandlerCallDetails):
+    """What interceptors and generic handlers are told of a call."""
+
+    def __init__(self, method: str, invocation_metadata: Entries) -> None:
+        self.method = method
+        self.invocation_metadata = invocation_metadata
+
+
+Find: TypeAlias = "Callable[[CallDetails], Awaitable[MethodHandler | None]]"
+
+
+async def serve(rpc: Rpc, find: Find) -> None:
+    """Runs one call's handler. Only cancellation, and what ends a process, comes out of it."""
+    context = Context(rpc)
+    try:
+        method_handler = await find(CallDetails(rpc.method, rpc.invocation_metadata))
+        if method_handler is None:
+            rpc.end(UNKNOWN_METHOD)
+            return
+        await _run(method_handler, rpc, context)
+        if context.aborted is not None:
+            _log.error("handler of %s went on after its abort", rpc.method)
+    except Exception as error:
+        if error is context.aborted:
+            error.__traceback__ = None  # whose frames hold the context, which holds the error
+            return
+        if rpc.status is None or not isinstance(error, grpc.aio.InternalError):
+            _log.exception("handler of %s failed", rpc.method)
+        if rpc.status is None:
+            rpc.end(_failed(error, context))
+    else:
+        if rpc.status is None:
+            rpc.end(context.final_status())
+
+
+async def _run(method_handler: MethodHandler, rpc: Rpc, context: Context) -> None:
+    if method_handler.request_streaming:
+        raise NotImplementedError("in process a call has one request, not a stream of them")
+    if method_handler.response_streaming:
+        await _stream(method_handler.unary_stream, rpc, context)
+    else:
+        await _answer(method_handler.unary_unary, rpc, context)
+
+
+async def _answer(behaviour: Any, rpc: Rpc, context: Context) -> None:
+    message = behaviour(rpc.request, context)
+    if isinstance(message, Awaitable):
+        message = await message
+    status = rpc.status or context.final_status()
+    if status.code is not grpc.StatusCode.OK:
+        return
+    if message is None:
+        raise TypeError("the handler of a unary call returned None")
+    rpc.message = message  # and the status follows in the same step
+
+
+async def _stream(behaviour: Any, rpc: Rpc, context: Context) -> None:
+    stream = behaviour(rpc.request, context)
+    if isinstance(stream, Awaitable):
+        await stream
+        return
+    async with aclosing(stream):  # closed now: its `finally` may hold a connection
+        async for message in stream:
+            await context.write(message)
+
+
+def _failed(error: Exception, context: Context) -> Status:
+    code, _, trailing_metadata, _ = context.final_status()
+    if code is grpc.StatusCode.OK:
+        code = grpc.StatusCode.UNKNOWN
+    return Status(code, f"Unexpected {type(error)}: {error}", trailing_metadata)

@@ -1,0 +1,49 @@
+"""How calls end, and what that is to their callers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, NamedTuple
+
+import grpc
+
+from channel.metadata import Entries, as_mapping
+
+
+class Status(NamedTuple):
+    """How a call ended. `local` marks the caller's own doing, which it sees as CancelledError."""
+
+    code: grpc.StatusCode
+    details: str = ""
+    trailing_metadata: Entries = ()
+    local: bool = False
+
+    def raise_if_failed(self, initial_metadata: Entries) -> None:
+        """Raises CancelledError if the caller cancelled, AioRpcError if the call failed."""
+        if self.code is grpc.StatusCode.OK:
+            return
+        if self.local:
+            raise asyncio.CancelledError
+        raise grpc.aio.AioRpcError(
+            self.code,
+            as_mapping(initial_metadata),
+            as_mapping(self.trailing_metadata),
+            self.details,
+        )
+
+
+# In the words that gRPC has for the same.
+DEADLINE_EXCEEDED: Final = Status(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+UNKNOWN_METHOD: Final = Status(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+CUT_BY_STOP: Final = Status(grpc.StatusCode.UNAVAILABLE, "Cancelling all calls")
+REFUSED: Final = Status(grpc.StatusCode.UNAVAILABLE, "The server is stopping.")
+CANCELLED: Final = Status(
+    grpc.StatusCode.CANCELLED, "Locally cancelled by application!", local=True
+)
+DROPPED: Final = Status(grpc.StatusCode.CANCELLED, "Cancelled upon garbage collection!", local=True)
+# Over the wire the caller of such a handler would hear nothing until its deadline.
+SELF_CANCELLED: Final = Status(grpc.StatusCode.UNKNOWN, "The handler cancelled itself.")
+# Over the wire the caller would wait for an end that never comes.
+SECOND_MESSAGE: Final = Status(
+    grpc.StatusCode.INTERNAL, "More than one message answers a unary call."
+)

@@ -1,0 +1,89 @@
+"""`llmbase gateway`: the REST door alone, in front of a service."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from cli.faults import one_line
+from cli.logging_option import log_level_option
+from gateway.__main__ import run as serve
+from gateway.app import Settings
+from service.__main__ import run
+from service.telemetry import log
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def door_options(function: F) -> F:
+    """Add what can be set of the REST door, wherever its service is."""
+    for option in reversed(
+        (
+            click.option(
+                "--http",
+                default="127.0.0.1:8080",
+                envvar="LLMBASE_HTTP",
+                show_default=True,
+                show_envvar=True,
+                help="Where REST listens: HOST:PORT or unix:PATH; port 0 takes a free one.",
+            ),
+            click.option(
+                "--max-body",
+                type=click.IntRange(min=1),
+                default=Settings().max_body,
+                envvar="LLMBASE_MAX_BODY",
+                show_default=True,
+                show_envvar=True,
+                help="Largest request body, in bytes.",
+            ),
+            click.option(
+                "--cors",
+                default="",
+                envvar="LLMBASE_CORS",
+                show_envvar=True,
+                help="Origins whose pages may call, separated by commas, or *. Default: none.",
+            ),
+            click.option(
+                "--keepalive",
+                type=click.FloatRange(min=0, min_open=True),
+                default=Settings().keepalive,
+                envvar="LLMBASE_KEEPALIVE",
+                show_default=True,
+                show_envvar=True,
+                help="Seconds of silence in a stream before a comment line.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def settings(max_body: int, cors: str, keepalive: float) -> Settings:
+    """Return the door's settings as the options give them."""
+    origins = tuple(origin.strip() for origin in cors.split(",") if origin.strip())
+    return Settings(max_body=max_body, cors=origins, keepalive=keepalive)
+
+
+@click.command("gateway")
+@click.option(
+    "--service",
+    "service",
+    default="127.0.0.1:50051",
+    envvar="LLMBASE_SERVICE",
+    show_default=True,
+    show_envvar=True,
+    help="Where the service listens: HOST:PORT or unix:PATH.",
+)
+@door_options
+@log_level_option
+def command(service: str, http: str, log_level: str, **door: Any) -> None:
+    """Serve the REST door alone, in front of a service: the sidecar.
+
+    Prints `ready http://HOST:PORT` once it listens. SIGINT and SIGTERM let open calls finish.
+    """
+    with one_line():
+        log.to_stderr(log_level)
+        sys.exit(run(serve(service, http, settings(**door))))

@@ -1,0 +1,77 @@
+"""The gateway's composition root: from a channel and settings to a door that is open.
+
+The channel is whatever speaks grpc.aio's interface: a connection to another process, or the service
+in this one. Nothing here knows which.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import grpc
+from aiohttp import web
+from grpc_health.v1.health_pb2_grpc import HealthStub
+from llmbase.v1.chat_completion_pb2_grpc import ChatCompletionServiceStub
+from llmbase.v1.model_pb2_grpc import ModelServiceStub
+
+from gateway.balance import get_balance
+from gateway.chat_completions import ChatCompletions
+from gateway.cors import Cors
+from gateway.drain import Drain
+from gateway.front import Front
+from gateway.health import Health
+from gateway.models import Models
+from gateway.request_body import BodyReader
+
+DRAIN = web.AppKey("drain", Drain)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What can be set: sizes in bytes, times in seconds."""
+
+    max_body: int = 32 * 1024 * 1024
+    cors: tuple[str, ...] = ()
+    keepalive: float = 15.0
+    body_timeout: float = 60.0
+    drain: float = 30.0
+
+
+def new_request_id() -> str:
+    """Return a fresh request id: `req_` and 24 hex digits."""
+    return f"req_{secrets.token_hex(12)}"
+
+
+def build_app(
+    channel: grpc.aio.Channel,
+    settings: Settings,
+    *,
+    new_id: Callable[[], str] = new_request_id,
+) -> web.Application:
+    """Return the application. The channel stays the caller's to close."""
+    drain = Drain()
+    cors = Cors(settings.cors)
+    front = Front(drain, cors, logging.getLogger("llmbase.gateway"), new_id)
+    bodies = BodyReader(settings.max_body, settings.body_timeout)
+    chats = ChatCompletions(ChatCompletionServiceStub(channel), bodies, drain, settings.keepalive)
+    models = Models(ModelServiceStub(channel))
+    health = Health(HealthStub(channel), drain)
+
+    app = web.Application(middlewares=[front.handle], client_max_size=settings.max_body)
+    app[DRAIN] = drain
+    if cors.enabled:
+        app.on_response_prepare.append(cors.on_prepare)
+    app.add_routes(
+        [
+            web.post("/v1/chat/completions", chats.create),
+            web.get("/v1/models", models.list),
+            web.get("/v1/models/{id:.+}", models.get),
+            web.get("/v1/balance", get_balance),
+            web.get("/livez", health.live),
+            web.get("/readyz", health.ready),
+        ]
+    )
+    return app

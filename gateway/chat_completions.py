@@ -1,0 +1,132 @@
+"""POST /v1/chat/completions: JSON in, one RPC, JSON or server-sent events out. No opinions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import grpc
+from aiohttp import web
+from llmbase.v1.chat_completion_pb2 import ChatCompletionChunk, ChatCompletionRequest
+
+from gateway.answers import completion_to_json
+from gateway.chunks import StreamRenderer, error_event
+from gateway.drain import Drain
+from gateway.errors import HttpError, bad_field, from_rpc, upstream_truncated
+from gateway.event_stream import EventStream
+from gateway.exchange import EXCHANGE, header_value, metadata, route_headers, timeout
+from gateway.fields import BadField
+from gateway.request_body import BodyReader
+from gateway.transcoding import request_from_json
+
+if TYPE_CHECKING:
+    from grpc.aio import UnaryStreamCall
+    from llmbase.v1.chat_completion_pb2_grpc import ChatCompletionServiceAsyncStub
+
+
+class ChatCompletions:
+    """The handler. `keepalive`: seconds of silence in a stream before a comment is sent."""
+
+    def __init__(
+        self,
+        stub: ChatCompletionServiceAsyncStub,
+        bodies: BodyReader,
+        drain: Drain,
+        keepalive: float,
+    ) -> None:
+        self._stub = stub
+        self._bodies = bodies
+        self._drain = drain
+        self._keepalive = keepalive
+
+    async def create(self, request: web.Request) -> web.StreamResponse:
+        """Answer one chat. Raises HttpError until the first byte is out."""
+        seconds = timeout(request)
+        body = await self._bodies.read(request)
+        try:
+            asked, options, ignored = request_from_json(body)
+        except BadField as bad:
+            raise bad_field(bad) from None
+        request[EXCHANGE].headers["x-llmbase-requested-model"] = header_value(asked.model)
+        if options.stream:
+            renderer = StreamRenderer(options.include_usage)
+            return await self._stream(request, asked, ignored, seconds, renderer)
+        return await self._whole(request, asked, ignored, seconds)
+
+    async def _whole(
+        self,
+        request: web.Request,
+        asked: ChatCompletionRequest,
+        ignored: tuple[str, ...],
+        seconds: float | None,
+    ) -> web.Response:
+        with self._drain.visit():
+            call = self._stub.CreateChatCompletion(
+                asked, metadata=metadata(request), timeout=seconds
+            )
+            try:
+                completion = await call
+            except grpc.aio.AioRpcError as error:
+                raise from_rpc(error) from None
+            finally:
+                call.cancel()
+        return web.Response(
+            body=completion_to_json(completion),
+            content_type="application/json",
+            headers=route_headers(completion.route, ignored),
+        )
+
+    async def _stream(
+        self,
+        request: web.Request,
+        asked: ChatCompletionRequest,
+        ignored: tuple[str, ...],
+        seconds: float | None,
+        renderer: StreamRenderer,
+    ) -> web.StreamResponse:
+        exchange = request[EXCHANGE]
+        stream = EventStream(request, self._keepalive, exchange.headers)
+        try:
+            try:
+                with self._drain.visit():
+                    call = self._stub.StreamChatCompletion(
+                        asked, metadata=metadata(request), timeout=seconds
+                    )
+                    await _pass_on(call, renderer, stream, ignored)
+            except HttpError as error:
+                await stream.settle()
+                if not stream.started:
+                    raise
+                exchange.error_code = error.code
+                await stream.send(error_event(error.body()))
+            await stream.end()
+        except ConnectionError:
+            exchange.client_gone = True
+        finally:
+            stream.close()
+        return stream.response
+
+
+async def _pass_on(
+    call: UnaryStreamCall[ChatCompletionRequest, ChatCompletionChunk],
+    renderer: StreamRenderer,
+    stream: EventStream,
+    ignored: tuple[str, ...],
+) -> None:
+    """Send the client all that the call brings. Raises HttpError unless the answer is complete."""
+    first, complete = True, False
+    try:
+        async for chunk in call:
+            if first:
+                await stream.start(route_headers(chunk.route, ignored))
+                first = False
+            complete = chunk.last
+            if events := renderer.render(chunk):
+                await stream.send(events)
+        if not complete:
+            raise upstream_truncated()
+    except grpc.aio.AioRpcError as error:
+        # After the last chunk the client has its [DONE]: there is nobody left to tell.
+        if not complete:
+            raise from_rpc(error) from None
+    finally:
+        call.cancel()  # the client may be gone, in any phase; afterwards this does nothing

@@ -1,0 +1,63 @@
+"""Cross-origin requests from browsers: off unless origins are named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aiohttp import web
+
+_METHODS = "GET, POST, OPTIONS"
+_MAX_AGE = "600"
+_EXPOSED = ", ".join(
+    (
+        "x-request-id",
+        "x-llmbase-requested-model",
+        "x-llmbase-served-model",
+        "x-llmbase-fallback-applied",
+        "x-llmbase-fallback-reason",
+        "x-llmbase-fallback-chain",
+        "x-llmbase-provider",
+        "x-llmbase-attempts",
+        "x-llmbase-ignored-parameters",
+        "retry-after",
+    )
+)
+
+
+class Cors:
+    """Which origins may read answers; `*` among them is any. Credentials are never needed."""
+
+    def __init__(self, origins: Iterable[str]) -> None:
+        self._origins = frozenset(origins)
+        self._any = "*" in self._origins
+
+    @property
+    def enabled(self) -> bool:
+        """Whether any origin is named."""
+        return bool(self._origins)
+
+    def preflight(self, request: web.Request) -> web.Response | None:
+        """Return the answer to a browser's question before its request, if this is one."""
+        wanted = request.headers.get("Access-Control-Request-Method")
+        if not self.enabled or request.method != "OPTIONS" or wanted is None:
+            return None
+        response = web.Response(status=204)
+        if self._allowed(request):
+            asked = request.headers.get("Access-Control-Request-Headers", "")
+            response.headers["Access-Control-Allow-Methods"] = _METHODS
+            response.headers["Access-Control-Allow-Headers"] = asked or "*"
+            response.headers["Access-Control-Max-Age"] = _MAX_AGE
+        return response
+
+    async def on_prepare(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Mark an answer whose headers are about to go out."""
+        if not self._any:
+            response.headers.add("Vary", "Origin")
+        if self._allowed(request):
+            origin = "*" if self._any else request.headers["Origin"]
+            response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Access-Control-Expose-Headers"] = _EXPOSED
+
+    def _allowed(self, request: web.Request) -> bool:
+        origin = request.headers.get("Origin")
+        return origin is not None and (self._any or origin in self._origins)

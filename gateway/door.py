@@ -1,0 +1,115 @@
+"""An open door: binds an address, serves an application, closes without losing a stream."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from gateway.address import Address, TcpAddress, UnixAddress, parse_address
+from gateway.app import DRAIN
+
+_BACKLOG = 1024
+# How long a connection may be idle before a request, or take to send its headers, in seconds.
+_IDLE = 75.0
+# After the drain only small requests can be left; aiohttp waits for them up to twice this.
+_LAST_WAIT = 1.0
+
+
+class Door:
+    """A listening server; made by `start_http`. `address` is the real one."""
+
+    def __init__(self, runner: web.AppRunner, address: Address) -> None:
+        self._runner = runner
+        self._stopped = False
+        self.address = address
+
+    @property
+    def url(self) -> str:
+        """Where clients find the door: `http://HOST:PORT`, or the socket's address."""
+        if isinstance(self.address, UnixAddress):
+            return str(self.address)
+        return f"http://{self.address}"
+
+    async def stop(self, grace: float) -> None:
+        """Refuse new chats at once, let open ones end within `grace` seconds, then close.
+
+        A second call has no effect once the first is through.
+        """
+        if self._stopped:
+            return
+        await self._runner.app[DRAIN].close(grace)
+        await self._runner.cleanup()
+        self._stopped = True
+        if isinstance(self.address, UnixAddress):
+            _remove(self.address.path)
+
+
+async def start_http(app: web.Application, address: str) -> Door:
+    """Serve the application of `build_app` at HOST:PORT or unix:PATH.
+
+    Raises ValueError for no address, and OSError when it cannot be had.
+    """
+    wanted = parse_address(address)
+    runner = web.AppRunner(
+        app,
+        access_log=None,  # one line per request is written by the front
+        handler_cancellation=True,  # or a client that left keeps its provider busy
+        keepalive_timeout=_IDLE,
+        shutdown_timeout=_LAST_WAIT,
+        logger=_WireLog(logging.getLogger("llmbase.gateway"), {}),
+    )
+    await runner.setup()
+    try:
+        await _site(runner, wanted).start()
+    except BaseException:
+        await runner.cleanup()
+        raise
+    if isinstance(wanted, TcpAddress):
+        wanted = TcpAddress(*runner.addresses[0][:2])
+    return Door(runner, wanted)
+
+
+def _site(runner: web.AppRunner, address: Address) -> web.BaseSite:
+    if isinstance(address, TcpAddress):
+        return web.TCPSite(runner, address.host, address.port, backlog=_BACKLOG)
+    _remove_stale(address.path)
+    return web.UnixSite(runner, address.path, backlog=_BACKLOG)
+
+
+def _remove_stale(path: str) -> None:
+    """Remove a socket that nobody listens on. Raises OSError when somebody does."""
+    if not Path(path).is_socket():
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            _remove(path)
+            return
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), path)
+
+
+def _remove(path: str) -> None:
+    Path(path).unlink(missing_ok=True)
+
+
+class _WireLog(logging.LoggerAdapter[logging.Logger]):
+    """aiohttp's log: bytes that are no HTTP are the client's affair, and may hold its key."""
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, Any]:
+        return msg, kwargs
+
+    def exception(self, msg: object, *args: object, **kwargs: Any) -> None:
+        error = kwargs.get("exc_info")
+        if isinstance(error, HttpProcessingError):
+            self.logger.debug("not HTTP: %s", type(error).__name__)
+        else:
+            super().exception(msg, *args, **kwargs)

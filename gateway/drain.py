@@ -1,0 +1,82 @@
+"""How the door closes: newcomers are turned away, chats inside may end within the grace."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Any
+
+from gateway.errors import HttpError, service_unavailable
+
+# How long a chat that was cut may take to say so to its client, in seconds.
+_FAREWELL = 2.0
+
+
+class Drain:
+    """Knows the chats inside. One per application."""
+
+    def __init__(self) -> None:
+        self.draining = False
+        self._inside: set[asyncio.Task[Any]] = set()
+        self._cut: set[asyncio.Task[Any]] = set()
+
+    def refusal(self) -> HttpError:
+        """Return what a newcomer is told while the door closes."""
+        return service_unavailable("The server is shutting down. Please retry.")
+
+    def visit(self) -> Visit:
+        """Return the context of one chat. Raises HttpError on the way in and at the grace's end."""
+        return Visit(self)
+
+    async def close(self, grace: float) -> None:
+        """Turn newcomers away, wait up to `grace` seconds for those inside, then cut them off."""
+        self.draining = True
+        late = await _ended(self._inside, grace)
+        self._cut |= late
+        for task in late:
+            task.cancel()
+        await _ended(late, _FAREWELL)
+
+    def enter(self, task: asyncio.Task[Any]) -> None:
+        """Let a chat in. Raises HttpError when the door is closing."""
+        if self.draining:
+            raise self.refusal()
+        self._inside.add(task)
+
+    def leave(self, task: asyncio.Task[Any]) -> bool:
+        """Let a chat out; tell whether it was cut, and by nobody else than this door."""
+        self._inside.discard(task)
+        return task in self._cut and task.uncancel() == 0
+
+
+class Visit:
+    """The stay of one task. A plain class: it is entered for every chat."""
+
+    __slots__ = ("_drain", "_task")
+
+    def __init__(self, drain: Drain) -> None:
+        self._drain = drain
+        self._task: asyncio.Task[Any] | None = None
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine runs in a task
+        self._drain.enter(task)
+        self._task = task
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._task is not None:
+            cut = self._drain.leave(self._task)
+            # As asyncio.timeout does: a cancellation that we asked for is ours to translate.
+            if cut and kind is asyncio.CancelledError:
+                raise self._drain.refusal() from None
+
+
+async def _ended(tasks: set[asyncio.Task[Any]], seconds: float) -> set[asyncio.Task[Any]]:
+    """Wait for the tasks to end; return those that have not."""
+    return (await asyncio.wait(tasks, timeout=seconds))[1] if tasks else set()

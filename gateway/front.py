@@ -1,0 +1,123 @@
+"""The one middleware: every request gets an id, an answer in our form and one line in the log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from gateway import errors
+from gateway.cors import Cors
+from gateway.drain import Drain
+from gateway.errors import HttpError
+from gateway.exchange import EXCHANGE, Exchange, sane_request_id
+from gateway.log import places
+from gateway.unsupported import unknown_path
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+# Logged for a client that went away; nobody is there to be sent it.
+CLIENT_GONE = 499
+_ALWAYS_OPEN = ("/livez", "/readyz")
+
+
+class Front:
+    """The middleware. `new_id` makes request ids; the log never sees a body or a key."""
+
+    def __init__(
+        self, drain: Drain, cors: Cors, log: logging.Logger, new_id: Callable[[], str]
+    ) -> None:
+        self._drain = drain
+        self._cors = cors
+        self._log = log
+        self._new_id = new_id
+
+    @web.middleware
+    async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer the request, whatever happens. Only a cancellation passes through."""
+        clock = asyncio.get_running_loop().time
+        exchange = Exchange(sane_request_id(request.headers) or self._new_id(), clock())
+        request[EXCHANGE] = exchange
+        status = CLIENT_GONE
+        try:
+            response = await self._answer(request, handler, exchange)
+            if not response.prepared:
+                response.headers.update(exchange.headers)
+            if not exchange.client_gone:
+                status = response.status
+            return response
+        finally:
+            self._write_line(request, exchange, status, clock() - exchange.started_at)
+
+    async def _answer(
+        self, request: web.Request, handler: Handler, exchange: Exchange
+    ) -> web.StreamResponse:
+        try:
+            if (preflight := self._cors.preflight(request)) is not None:
+                return preflight
+            if self._drain.draining and request.path not in _ALWAYS_OPEN:
+                raise self._drain.refusal()
+            return await handler(request)
+        except HttpError as error:
+            return _response(error, exchange)
+        except web.HTTPException as error:
+            return _routing_response(request, error, exchange)
+        except ConnectionError:
+            exchange.client_gone = True
+            return web.Response(status=CLIENT_GONE)
+        except Exception as fault:
+            self._report(exchange, fault)
+            return _response(errors.internal_error(), exchange)
+
+    def _report(self, exchange: Exchange, fault: Exception) -> None:
+        """Log a fault of our own: its type and place, for its text may hold what a caller sent."""
+        extra = {
+            "request_id": exchange.request_id,
+            "fault": type(fault).__name__,
+            "at": places(fault.__traceback__),
+        }
+        self._log.error("fault", extra=extra)
+
+    def _write_line(
+        self, request: web.Request, exchange: Exchange, status: int, seconds: float
+    ) -> None:
+        if not self._log.isEnabledFor(logging.INFO):
+            return
+        resource = request.match_info.route.resource
+        extra = {
+            "request_id": exchange.request_id,
+            "method": request.method,
+            "route": resource.canonical if resource is not None else None,
+            "status": status,
+            "ms": round(seconds * 1000, 2),
+            "error": exchange.error_code,
+        }
+        self._log.info("request", extra=extra)
+
+
+def _response(error: HttpError, exchange: Exchange) -> web.Response:
+    exchange.error_code = error.code or error.type
+    response = web.Response(status=error.status, body=error.body(), content_type="application/json")
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    if error.close:
+        response.force_close()
+    return response
+
+
+def _routing_response(
+    request: web.Request, error: web.HTTPException, exchange: Exchange
+) -> web.Response:
+    """Return the router's refusal (and HTTP's other ones) in the envelope."""
+    unknown = unknown_path(request.method, request.path)
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        message = f"{request.method} is not allowed here. Allowed: {allowed}"
+        response = _response(errors.method_not_allowed(message), exchange)
+        response.headers["Allow"] = allowed
+        return response
+    if isinstance(error, web.HTTPNotFound):
+        return _response(errors.unknown_url(unknown), exchange)
+    return _response(errors.http_error(error.status, error.reason), exchange)

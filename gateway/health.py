@@ -1,0 +1,43 @@
+"""GET /livez and /readyz: is this process alive, and can it serve?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+from aiohttp import web
+from grpc_health.v1 import health_pb2
+
+from gateway.drain import Drain
+
+_SERVICE = "llmbase.v1.ChatCompletionService"
+_TIMEOUT = 1.0
+
+
+class Health:
+    """The handlers. `stub` is a grpc.health.v1 stub on the channel to the service."""
+
+    def __init__(self, stub: Any, drain: Drain) -> None:
+        self._stub = stub
+        self._drain = drain
+
+    async def live(self, request: web.Request) -> web.Response:
+        """Answer 200: whoever can answer is alive."""
+        return web.json_response({"status": "ok"})
+
+    async def ready(self, request: web.Request) -> web.Response:
+        """Answer 200 if new chats would be served, else 503."""
+        if not self._drain.draining and await self._serving():
+            return web.json_response({"status": "ok"})
+        return web.json_response({"status": "unavailable"}, status=503)
+
+    async def _serving(self) -> bool:
+        asked = health_pb2.HealthCheckRequest(service=_SERVICE)
+        call = self._stub.Check(asked, timeout=_TIMEOUT)
+        try:
+            answer = await call
+        except grpc.aio.AioRpcError:
+            return False
+        finally:
+            call.cancel()
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

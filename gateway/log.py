@@ -1,0 +1,50 @@
+"""The process's log: one JSON object per line on standard error. Never a body or a key."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import UTC, datetime
+from types import TracebackType
+
+import orjson
+
+# What every record has; the rest of a record is what `extra` brought.
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class JsonLines(logging.Formatter):
+    """Renders time, level, logger, message and `extra`; of an exception its type and place."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line."""
+        time = datetime.fromtimestamp(record.created, UTC)
+        line: dict[str, object] = {
+            "time": time.isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= {key: value for key, value in vars(record).items() if key not in _OWN}
+        if record.exc_info and record.exc_info[0] is not None:
+            # Not its text, which may quote what a caller sent.
+            line["fault"] = record.exc_info[0].__name__
+            line["at"] = places(record.exc_info[2])
+        return orjson.dumps(line, default=str).decode()
+
+
+def places(trace: TracebackType | None) -> list[str]:
+    """Return where an exception passed, outermost first, as `file:line function`."""
+    found = []
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        found.append(f"{code.co_filename}:{trace.tb_lineno} {code.co_name}")
+        trace = trace.tb_next
+    return found
+
+
+def configure() -> None:
+    """Send the log of this process to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])

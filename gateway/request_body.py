@@ -1,0 +1,50 @@
+"""Takes the body of a request off the wire: JSON, within a size and a time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from gateway.errors import HttpError, invalid_request, request_timeout, request_too_large
+
+_ENCODINGS = ("", "identity", "gzip", "deflate")
+
+
+class BodyReader:
+    """Reads bodies of up to `limit` bytes after inflation, within `seconds`."""
+
+    def __init__(self, limit: int, seconds: float) -> None:
+        self._limit = limit
+        self._seconds = seconds
+
+    async def read(self, request: web.Request) -> bytes:
+        """Return the body. Raises HttpError, or ConnectionError when the client is gone."""
+        _check_type(request)
+        if (request.content_length or 0) > self._limit:
+            raise request_too_large(self._limit)
+        try:
+            if request.content.is_eof():  # it came with the headers, as most do
+                return await request.read()
+            async with asyncio.timeout(self._seconds):
+                return await request.read()
+        except TimeoutError:
+            raise request_timeout(self._seconds) from None
+        except web.HTTPRequestEntityTooLarge:
+            raise request_too_large(self._limit) from None
+        except web.RequestPayloadError:
+            message = "The request body could not be read as its headers describe it."
+            raise invalid_request(message, close=True) from None
+
+
+def _check_type(request: web.Request) -> None:
+    kind = request.headers.get("Content-Type")
+    if kind is not None and kind.split(";", 1)[0].strip().lower() != "application/json":
+        raise invalid_request("The Content-Type must be application/json.")
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in _ENCODINGS:
+        raise _unknown_encoding()
+
+
+def _unknown_encoding() -> HttpError:
+    return invalid_request("The Content-Encoding must be gzip or deflate, or there must be none.")

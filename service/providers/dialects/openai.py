@@ -1,0 +1,64 @@
+"""OpenAI's chat completions, and the many providers and servers that speak nearly the same.
+
+The face of the dialect; requests, whole answers, streams and errors have a file each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from llmbase.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionRequest
+from msgspec import json
+
+from service.providers.dialects import openai_answer, openai_error, openai_request
+from service.providers.dialects import openai_wire as wire
+from service.providers.dialects.dialect import Framer, HttpRequest, StreamDecoder
+from service.providers.dialects.openai_stream import OpenAiStreamDecoder
+from service.providers.framing import sse
+
+
+class OpenAiDialect:
+    """OpenAI's chat completions. The defaults suit compatible providers rather than OpenAI itself.
+
+    `max_tokens_field` is what the limit on tokens is called; `reasoning_field` is where an earlier
+    answer's reasoning goes back, "" for nowhere; `developer_role` is the role for developer
+    messages; `extra_body` is added to every request's body, whose own fields win.
+    """
+
+    name = "openai"
+
+    def __init__(
+        self,
+        *,
+        max_tokens_field: str = "max_tokens",
+        reasoning_field: str = "reasoning_content",
+        developer_role: str = "system",
+        extra_body: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._spelling = openai_request.Spelling(
+            max_tokens_field, reasoning_field, developer_role, extra_body
+        )
+        self._decoder = json.Decoder(wire.Answer)
+
+    def encode(self, request: ChatCompletionRequest, model: str, *, stream: bool) -> HttpRequest:
+        """Translate a checked request; `model` is the provider's own name for it."""
+        body = openai_request.encode(request, model, self._spelling, stream=stream)
+        accept = "text/event-stream" if stream else "application/json"
+        return HttpRequest("/chat/completions", body, {"Accept": accept})
+
+    def decode(self, body: bytes) -> ChatCompletion:
+        """Translate a whole answer. Raises ProviderFault for anything that is not one."""
+        return openai_answer.decode(self._decoder, body)
+
+    def decode_error(self, status: int, body: bytes) -> str:
+        """Return the provider's own message in an HTTP error body; "" where there is none."""
+        return openai_error.message(body)
+
+    def framer(self) -> Framer:
+        """Return a framer for one stream."""
+        return sse.SseFramer()
+
+    def decode_stream(self, choices: int = 1) -> StreamDecoder:
+        """Return a decoder for one stream, in which so many choices were asked for."""
+        return OpenAiStreamDecoder(self._decoder, choices)

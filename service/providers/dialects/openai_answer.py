@@ -1,0 +1,117 @@
+"""A whole answer of OpenAI's chat completions in our proto."""
+
+from __future__ import annotations
+
+from llmbase.v1 import chat_completion_pb2 as pb
+from msgspec import json
+
+from service.errors import FaultKind, ProviderFault
+from service.providers.dialects import openai_calls as calls
+from service.providers.dialects import openai_error as error
+from service.providers.dialects import openai_facts as facts
+from service.providers.dialects import openai_state as state
+from service.providers.dialects import openai_wire as wire
+
+
+def decode(decoder: json.Decoder[wire.Answer], body: bytes) -> pb.ChatCompletion:
+    """Return choices, usage if given, and system_fingerprint.
+
+    Raises ProviderFault: MALFORMED, TRUNCATED where there is not a single choice, REPORTED, STATUS
+    or REJECTED for an error inside the answer.
+    """
+    answer = wire.read(decoder, body)
+    if answer.error:
+        raise error.fault(answer.error, "in a whole answer")
+    if answer.choices is None:
+        bare = error.bare_fault(body, "for an answer")
+        raise bare or ProviderFault(FaultKind.MALFORMED, "an answer without `choices`")
+    if not answer.choices:
+        raise ProviderFault(FaultKind.TRUNCATED, "an answer with no choice in it")
+    try:
+        return pb.ChatCompletion(
+            choices=_choices(answer),
+            usage=facts.usage(answer.usage),
+            system_fingerprint=answer.system_fingerprint or "",
+        )
+    except (ValueError, RecursionError) as fault:
+        raise ProviderFault(FaultKind.MALFORMED, type(fault).__name__) from None
+
+
+def text(message: wire.Message) -> str:
+    """Return the content's text; of a list of parts, that of its text parts."""
+    content = message.content
+    if content is None or isinstance(content, str):
+        return content or ""
+    return "".join(part.text or "" for part in content if part.type in (None, "text"))
+
+
+def reasoning(message: wire.Message) -> str:
+    """Return the reasoning in clear text, in whatever spelling it comes.
+
+    Some send it in two spellings at once: the first that is filled counts.
+    """
+    if found := (
+        message.reasoning_content or message.reasoning or message.reasoning_text or message.thinking
+    ):
+        return found
+    return _thoughts(message.content) if isinstance(message.content, list) else ""
+
+
+def refusal(message: wire.Message) -> str:
+    """Return the refusal, a field of its own or a part of the content."""
+    if message.refusal or not isinstance(message.content, list):
+        return message.refusal or ""
+    return "".join(part.refusal or "" for part in message.content)
+
+
+def _thoughts(parts: list[wire.Part]) -> str:
+    pieces = []
+    for part in parts:
+        if isinstance(part.thinking, str):
+            pieces.append(part.thinking)
+        elif part.thinking:
+            pieces.extend(thought.text or "" for thought in part.thinking)
+    return "".join(pieces)
+
+
+def _choices(answer: wire.Answer) -> list[pb.Choice]:
+    """Return the choices by ascending index: the provider's, or the position where that fails."""
+    given = answer.choices or []
+    indexes = [position if c.index is None else c.index for position, c in enumerate(given)]
+    if len(set(indexes)) < len(indexes):
+        indexes = list(range(len(given)))
+    found = [_choice(c, index, answer.id or "") for c, index in zip(given, indexes, strict=True)]
+    return sorted(found, key=lambda choice: choice.index)
+
+
+def _choice(given: wire.Choice, index: int, answer_id: str) -> pb.Choice:
+    if given.error:
+        raise error.fault(given.error, "in a choice")
+    if given.message is None:
+        raise ProviderFault(FaultKind.MALFORMED, "a choice without a message")
+    native = given.finish_reason or ""
+    message = _message(given.message, f"{answer_id}/{index}")
+    choice = pb.Choice(
+        index=index,
+        message=message,
+        finish_reason=facts.finish_reason(native, bool(message.tool_calls)),
+        native_finish_reason=native,
+    )
+    facts.add_logprobs(given.logprobs, choice)
+    return choice
+
+
+def _message(given: wire.Message, seed: str) -> pb.Message:
+    message = pb.Message(
+        role=pb.ROLE_ASSISTANT,
+        tool_calls=calls.whole(given, seed),
+        reasoning_content=reasoning(given) or None,
+        refusal=refusal(given) or None,
+        provider_state=state.of_message(given),
+    )
+    said = text(given)
+    others = message.tool_calls or message.refusal or message.reasoning_content
+    # An empty string beside something else is how many spell null; alone it is the answer.
+    if said or (given.content is not None and not others):
+        message.content.add(text=said)
+    return message

@@ -1,0 +1,181 @@
+"""A request in our proto as the JSON body of OpenAI's chat completions.
+
+Absent is not sent. JSON that the caller gave as text (schemas) and opaque provider state go in
+character for character.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from llmbase.v1 import chat_completion_pb2 as pb
+
+from service.providers.dialects import openai_state as state
+
+# Fields whose name and value are the same on both sides. `store` is not among the fields at all:
+# the API accepts it and promises to do nothing about it.
+_AS_THEY_ARE = (
+    "temperature",
+    "top_p",
+    "frequency_penalty",
+    "presence_penalty",
+    "seed",
+    "parallel_tool_calls",
+    "logprobs",
+    "top_logprobs",
+    "n",
+    "prompt_cache_key",
+    "user",
+    "service_tier",
+)
+_TEMPLATE_SWITCHES = ("enable_thinking", "thinking", "preserve_thinking")
+_MODES = {
+    pb.ToolChoice.MODE_AUTO: "auto",
+    pb.ToolChoice.MODE_NONE: "none",
+    pb.ToolChoice.MODE_REQUIRED: "required",
+}
+_EFFORTS = {
+    pb.REASONING_EFFORT_NONE: "none",
+    pb.REASONING_EFFORT_MINIMAL: "minimal",
+    pb.REASONING_EFFORT_LOW: "low",
+    pb.REASONING_EFFORT_MEDIUM: "medium",
+    pb.REASONING_EFFORT_HIGH: "high",
+    pb.REASONING_EFFORT_XHIGH: "xhigh",
+    pb.REASONING_EFFORT_MAX: "max",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """Where compatible providers differ in what they take.
+
+    `max_tokens` is the name of that field. `reasoning` is the field in which an earlier answer's
+    reasoning goes back, "" for none. `developer` is the role that stands for developer.
+    `extra_body` is added to every body; the request's own fields win.
+    """
+
+    max_tokens: str = "max_tokens"
+    reasoning: str = "reasoning_content"
+    developer: str = "system"
+    extra_body: Mapping[str, Any] | None = None
+
+
+def encode(
+    request: pb.ChatCompletionRequest, model: str, spelling: Spelling, *, stream: bool
+) -> bytes:
+    """Return the body. The request has been checked: its schemas are JSON."""
+    body: dict[str, Any] = {**(spelling.extra_body or {}), "model": model}
+    body["messages"] = [_message(message, spelling) for message in request.messages]
+    body.update(_present(request, _AS_THEY_ARE))
+    if request.HasField("max_tokens"):
+        body[spelling.max_tokens] = request.max_tokens
+    if request.stop:
+        body["stop"] = list(request.stop)
+    if request.logit_bias:
+        body["logit_bias"] = dict(request.logit_bias)
+    if request.metadata:
+        body["metadata"] = dict(request.metadata)
+    if request.reasoning_effort in _EFFORTS:
+        body["reasoning_effort"] = _EFFORTS[request.reasoning_effort]
+    if request.HasField("chat_template_kwargs"):
+        body["chat_template_kwargs"] = _present(request.chat_template_kwargs, _TEMPLATE_SWITCHES)
+    body.update(_tools(request))
+    body.update(_response_format(request))
+    if stream:
+        body["stream"] = True
+        body["stream_options"] = {"include_usage": True}
+    return orjson.dumps(body)
+
+
+def _tools(request: pb.ChatCompletionRequest) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if request.tools:
+        found["tools"] = [{"type": "function", "function": _tool(tool)} for tool in request.tools]
+    choice = request.tool_choice
+    if choice.WhichOneof("choice") == "function":
+        found["tool_choice"] = {"type": "function", "function": {"name": choice.function}}
+    elif choice.mode in _MODES:
+        found["tool_choice"] = _MODES[choice.mode]
+    return found
+
+
+def _tool(tool: pb.Tool) -> dict[str, Any]:
+    function = {"name": tool.name, **_present(tool, ("description", "strict"))}
+    if tool.HasField("parameters"):
+        function["parameters"] = orjson.Fragment(tool.parameters)
+    return function
+
+
+def _response_format(request: pb.ChatCompletionRequest) -> dict[str, Any]:
+    kind = request.response_format.WhichOneof("format")
+    if kind is None:
+        return {}
+    if kind == "json_object":
+        return {"response_format": {"type": "json_object"}}
+    given = request.response_format.json_schema
+    schema = {"name": given.name, **_present(given, ("description", "strict"))}
+    if given.HasField("schema"):
+        schema["schema"] = orjson.Fragment(given.schema)
+    return {"response_format": {"type": "json_schema", "json_schema": schema}}
+
+
+def _message(message: pb.Message, spelling: Spelling) -> dict[str, Any]:
+    found = {
+        "role": _role(message.role, spelling),
+        "content": _content(message.content),
+        **_present(message, ("name", "tool_call_id", "refusal")),
+    }
+    if message.tool_calls:
+        found["tool_calls"] = [_call(call) for call in message.tool_calls]
+    if spelling.reasoning and message.HasField("reasoning_content"):
+        found[spelling.reasoning] = message.reasoning_content
+    if message.provider_state:
+        found.update(state.fields(message.provider_state))
+    return found
+
+
+def _role(role: pb.Role.ValueType, spelling: Spelling) -> str:
+    if role == pb.ROLE_DEVELOPER:
+        return spelling.developer
+    return pb.Role.Name(role).removeprefix("ROLE_").lower()
+
+
+def _content(parts: Iterable[pb.ContentPart]) -> str | list[dict[str, Any]] | None:
+    """Return content in its shortest form: null for none, a string for a single text."""
+    match list(parts):
+        case []:
+            return None
+        case [part] if part.WhichOneof("part") == "text":
+            return part.text
+        case several:
+            return [_part(part) for part in several]
+
+
+def _part(part: pb.ContentPart) -> dict[str, Any]:
+    match part.WhichOneof("part"):
+        case "image_url":
+            image = part.image_url
+            return {
+                "type": "image_url",
+                "image_url": {"url": image.url, **_present(image, ("detail",))},
+            }
+        case "refusal":
+            return {"type": "refusal", "refusal": part.refusal}
+        case _:
+            return {"type": "text", "text": part.text}
+
+
+def _call(call: pb.ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments}
+    found: dict[str, Any] = {"id": call.id, "type": "function", "function": function}
+    if call.provider_state:
+        found.update(state.fields(call.provider_state))
+    return found
+
+
+def _present(message: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Return the optional fields that are set, by their own names."""
+    return {name: getattr(message, name) for name in names if message.HasField(name)}

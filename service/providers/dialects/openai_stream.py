@@ -1,0 +1,231 @@
+"""A streamed answer of OpenAI's chat completions: a state machine from chunk to canonical deltas.
+
+Roles, repeated names and empty pieces are dropped. Finish words and usage are kept until
+`finish`: they may come early, late, twice or in every chunk. The stream is complete when every
+choice has its finish word, or when `[DONE]` came after content.
+"""
+
+from __future__ import annotations
+
+from llmbase.v1 import chat_completion_pb2 as pb
+from msgspec import json
+
+from service.errors import FaultKind, ProviderFault
+from service.providers.dialects import openai_answer as answer
+from service.providers.dialects import openai_error as error
+from service.providers.dialects import openai_facts as facts
+from service.providers.dialects import openai_wire as wire
+from service.providers.dialects.dialect import Event
+from service.providers.dialects.openai_calls import CallsInPieces, legacy
+from service.providers.dialects.openai_state import StateInPieces
+
+
+class _Choice:
+    """What has to be remembered of one choice, and the long way through its chunks."""
+
+    __slots__ = ("calls", "ended", "index", "native", "seed", "state")
+
+    def __init__(self, index: int, answer_id: str) -> None:
+        self.index = index
+        self.seed = f"{answer_id}/{index}"  # of the calls' own ids
+        self.calls: CallsInPieces | None = None
+        self.state: StateInPieces | None = None
+        self.ended = False  # whether its finish word has come
+        self.native = ""
+
+    def take(
+        self, given: wire.Choice, delta: wire.Message, chunk: pb.ChatCompletionChunk
+    ) -> tuple[bool, bool]:
+        """Append all that a chunk can bring, in any combination.
+
+        Return whether that is anything at all, and whether any of it is content.
+        """
+        if given.error:
+            raise error.fault(given.error, "in a choice")
+        out = pb.ChoiceDelta()
+        try:
+            said = self._say(delta, out)
+            facts.add_logprobs(given.logprobs, out)
+            if delta.reasoning_details or delta.reasoning_opaque or delta.extra_content:
+                self.state = self.state or StateInPieces()
+                self.state.add(delta)
+            if given.finish_reason and not self.ended:
+                facts.finish_reason(given.finish_reason, False)  # raises if it is no finish
+                self.ended = True
+                self.native = given.finish_reason
+                self._close(out)
+            elif self.ended:
+                self._close(out)
+        except (ValueError, RecursionError) as fault:
+            raise ProviderFault(FaultKind.MALFORMED, type(fault).__name__) from None
+        return self._append(out, chunk), said
+
+    def end(self, chunk: pb.ChatCompletionChunk) -> None:
+        """Append what is still owed when the stream ends without this choice's finish word."""
+        if not self.ended:
+            out = pb.ChoiceDelta()
+            self._close(out)
+            self._append(out, chunk)
+
+    def _say(self, delta: wire.Message, out: pb.ChoiceDelta) -> bool:
+        if text := answer.text(delta):
+            out.content = text
+        if thought := answer.reasoning(delta):
+            out.reasoning_content = thought
+        if refusal := answer.refusal(delta):
+            out.refusal = refusal
+        pieces = delta.tool_calls
+        if not pieces and (old := legacy(delta.function_call)):
+            pieces = [old]
+        if pieces:
+            self.calls = self.calls or CallsInPieces(self.seed)
+            for piece in pieces:
+                self.calls.add(piece, out)
+        return bool(text or thought or refusal or pieces)
+
+    def _close(self, out: pb.ChoiceDelta) -> None:
+        if self.calls is not None:
+            self.calls.close(out)
+        if self.state is not None:
+            out.provider_state = self.state.take()
+
+    def _append(self, out: pb.ChoiceDelta, chunk: pb.ChatCompletionChunk) -> bool:
+        if not out.ByteSize():
+            return False
+        out.index = self.index
+        chunk.choices.append(out)
+        return True
+
+
+class OpenAiStreamDecoder:
+    """Decodes one stream. `choices` is how many were asked for."""
+
+    def __init__(self, decoder: json.Decoder[wire.Answer], choices: int = 1) -> None:
+        self._decoder = decoder
+        self._asked = choices
+        self._choices: dict[int, _Choice] = {}
+        self._id = ""
+        self._fingerprint = ""
+        self._usage: pb.Usage | None = None
+        self._said = False  # whether any content has come
+        self._done = False
+
+    @property
+    def done(self) -> bool:
+        """Whether `[DONE]` has come."""
+        return self._done
+
+    @property
+    def finished(self) -> bool:
+        """Whether every choice has its finish word."""
+        choices = self._choices.values()
+        return len(choices) >= self._asked and all(choice.ended for choice in choices)
+
+    def decode(self, event: Event, chunk: pb.ChatCompletionChunk) -> None:
+        """Append the event's deltas to `chunk`, one for each choice that it brings anything for.
+
+        Raises ProviderFault: MALFORMED for garbage; REPORTED, STATUS or REJECTED for an error.
+        """
+        if self._done:
+            return
+        name, data = event
+        if name == "error":
+            raise error.event_fault(data)
+        try:
+            given = self._decoder.decode(data)
+        except (ValueError, RecursionError):
+            self._take_other(data, chunk)
+            return
+        if given.error:
+            raise error.fault(given.error, "in a stream")
+        if given.usage is not None or given.x_groq is not None:
+            self._take_usage(given)
+        if given.choices:
+            self._take(given, given.choices, chunk)
+        elif given.choices is None and (bare := error.bare_fault(data, "in a stream")):
+            raise bare
+
+    def finish(self) -> pb.ChatCompletionChunk:
+        """Return the last chunk. Raises ProviderFault TRUNCATED when the answer is not complete."""
+        complete = self.finished or (self._done and (self._said or self._all_ended()))
+        if not complete:
+            raise ProviderFault(FaultKind.TRUNCATED, "the stream ended before its answer")
+        last = pb.ChatCompletionChunk(
+            last=True, usage=self._usage, system_fingerprint=self._fingerprint
+        )
+        for index in sorted(self._choices):
+            choice = self._choices[index]
+            last.choices.add(
+                index=index,
+                finish_reason=facts.finish_reason(choice.native, choice.calls is not None),
+                native_finish_reason=choice.native,
+            )
+        return last
+
+    def _all_ended(self) -> bool:
+        return bool(self._choices) and all(choice.ended for choice in self._choices.values())
+
+    def _take_other(self, data: bytes, chunk: pb.ChatCompletionChunk) -> None:
+        """Take an event that is not a chunk: the end, or an empty one that keeps alive."""
+        word = data.strip()
+        if word == b"[DONE]":
+            self._done = True
+            for choice in self._choices.values():
+                choice.end(chunk)
+        elif word:
+            wire.read(self._decoder, data)  # raises, and says why
+
+    def _take_usage(self, given: wire.Answer) -> None:
+        told = facts.usage(given.usage) or facts.usage(given.x_groq.usage if given.x_groq else None)
+        self._usage = told or self._usage
+
+    def _take(
+        self, given: wire.Answer, choices: list[wire.Choice], chunk: pb.ChatCompletionChunk
+    ) -> None:
+        self._id = self._id or given.id or ""
+        added = False
+        for choice in choices:
+            added = self._take_choice(choice, chunk) or added
+        if given.system_fingerprint:
+            self._fingerprint = given.system_fingerprint
+        if added and self._fingerprint:
+            chunk.system_fingerprint = self._fingerprint
+
+    def _take_choice(self, given: wire.Choice, chunk: pb.ChatCompletionChunk) -> bool:
+        """Append one choice's delta, if it brings anything, and say whether it does."""
+        index = given.index or 0
+        choice = self._choices.get(index)
+        if choice is None:
+            choice = self._choices[index] = _Choice(index, self._id)
+        delta = given.delta
+        if (
+            delta is None
+            or choice.ended
+            or given.finish_reason is not None
+            or given.logprobs is not None
+            or given.error is not None
+            or delta.tool_calls is not None
+            or delta.refusal is not None
+            or delta.function_call is not None
+            or delta.reasoning_details is not None
+            or delta.reasoning_opaque is not None
+            or delta.extra_content is not None
+            or isinstance(delta.content, list)
+        ):
+            added, said = choice.take(given, delta or wire.Message(), chunk)
+            self._said = self._said or said
+            return added
+        # The usual chunk brings a piece of text, or of reasoning, and goes the short way.
+        text = delta.content
+        thought = delta.reasoning_content or answer.reasoning(delta)
+        if not (text or thought):
+            return False
+        self._said = True
+        out = chunk.choices.add()
+        if index:
+            out.index = index
+        if text:
+            out.content = text
+        if thought:
+            out.reasoning_content = thought
+        return True

@@ -1,0 +1,124 @@
+"""What tests share: one scripted upstream, the product before it in both shapes, and its doors."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.support import deployments
+from tests.support.config import KEY
+from tests.support.deployments import Deployment
+from tests.support.grpc_door import GrpcDoor
+from tests.support.rest_door import RestDoor
+from tests.support.scripted_upstream import ScriptedUpstream
+
+Door = GrpcDoor | RestDoor
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """One way into the product: the kind of door, and the processes that it leads into."""
+
+    kind: str
+    deployment: Deployment
+
+    def open(self, key: str | None) -> Door:
+        """The door, for the holder of `key`; to be entered as a context."""
+        if self.kind == "grpc":
+            return GrpcDoor(self.deployment.grpc, key)
+        return RestDoor(self.deployment.http, key)
+
+
+@pytest.fixture(scope="session")
+def _upstream() -> Iterator[ScriptedUpstream]:
+    with ScriptedUpstream().in_thread() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def upstream(_upstream: ScriptedUpstream) -> Iterator[ScriptedUpstream]:
+    """The scripted provider behind the shared processes, with a clean record."""
+    _upstream.reset()
+    yield _upstream
+    assert not _upstream.mistakes, "a plan of the test itself failed"
+    assert not _upstream.unscripted, "a request came that the test has no plan for"
+
+
+@pytest.fixture(scope="session")
+def one_process(
+    _upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployment]:
+    """Both doors in one process; at the end it must have stopped in order and without a fault."""
+    with deployments.one_process(_upstream, tmp_path_factory.mktemp("up")) as deployment:
+        yield deployment
+        _check_end(deployment)
+
+
+@pytest.fixture(scope="session")
+def sidecar(
+    _upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployment]:
+    """The service and the gateway as two processes; they end as `one_process` does."""
+    with deployments.sidecar(_upstream, tmp_path_factory.mktemp("sidecar")) as deployment:
+        yield deployment
+        _check_end(deployment)
+
+
+def _check_end(deployment: Deployment) -> None:
+    for process in deployment.processes:
+        assert process.stop() == 0, process.log
+        for word in ("Traceback", "never retrieved", "Unclosed", "was destroyed"):
+            assert word not in process.log, f"{process.name}: {process.log}"
+
+
+@pytest.fixture
+async def grpc_door(one_process: Deployment, upstream: ScriptedUpstream) -> AsyncIterator[GrpcDoor]:
+    """The gRPC door of the one process."""
+    async with GrpcDoor(one_process.grpc, KEY) as door:
+        yield door
+
+
+@pytest.fixture
+async def rest_door(one_process: Deployment, upstream: ScriptedUpstream) -> AsyncIterator[RestDoor]:
+    """The REST door of the one process."""
+    async with RestDoor(one_process.http, KEY) as door:
+        yield door
+
+
+@pytest.fixture
+async def sidecar_door(sidecar: Deployment, upstream: ScriptedUpstream) -> AsyncIterator[RestDoor]:
+    """The REST door of the sidecar, a process apart from the service."""
+    async with RestDoor(sidecar.http, KEY) as door:
+        yield door
+
+
+@pytest.fixture(params=["grpc", "rest", "sidecar"])
+def entrance(request: pytest.FixtureRequest) -> Entrance:
+    """Each way in, in turn: gRPC, REST in the same process, REST through the sidecar."""
+    name = "sidecar" if request.param == "sidecar" else "one_process"
+    return Entrance(request.param, request.getfixturevalue(name))
+
+
+@pytest.fixture
+async def door(entrance: Entrance, upstream: ScriptedUpstream) -> AsyncIterator[Door]:
+    """Each door in turn, for the caller who may use everything."""
+    async with entrance.open(KEY) as door:
+        yield door
+
+
+@pytest.fixture(params=["one_process", "sidecar"])
+async def any_rest_door(
+    request: pytest.FixtureRequest, upstream: ScriptedUpstream
+) -> AsyncIterator[RestDoor]:
+    """Each REST door in turn."""
+    deployment: Deployment = request.getfixturevalue(request.param)
+    async with RestDoor(deployment.http, KEY) as door:
+        yield door
+
+
+@pytest.fixture(params=[False, True], ids=["whole", "stream"])
+def streamed(request: pytest.FixtureRequest) -> bool:
+    """Each shape of an answer in turn."""
+    return bool(request.param)

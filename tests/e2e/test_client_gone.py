@@ -1,0 +1,170 @@
+"""When the caller leaves, the provider's connection is closed at once, in every phase."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import pytest
+
+from tests.conftest import Door
+from tests.support.asking import hello
+from tests.support.grpc_door import GrpcDoor
+from tests.support.openai_wire import refuses, says, stream, unary
+from tests.support.proto_request import proto_request
+from tests.support.rest_door import PATH, RestDoor
+from tests.support.scripted_upstream import Exchange, ScriptedUpstream
+from tests.support.scripts import Exchange as Answering
+from tests.support.scripts import Piece, Script, pause, stall
+from tests.support.signals import Signal
+
+WITHIN = 0.2  # seconds: the bound of the API's contract
+ROUNDS = 5  # the machine may be busy: the best of these must be in time
+ROLE, HEL, LO, FINISH, *_ = says("Hel", "lo").events()
+
+
+_TRICKLE: list[Piece] = [HEL, pause(0.001)] * 10_000
+
+
+def _half_a_body() -> Script:
+    return Script([b'{"id": "x", ', stall], headers={"Content-Type": "application/json"})
+
+
+@dataclass(frozen=True)
+class Phase:
+    """How far an answer is when the caller leaves; `asked`: what the provider was asked for."""
+
+    name: str
+    model: str
+    asked: tuple[str, ...]
+    scripts: tuple[Script, ...]
+    begun: bool = False  # the caller has some of the answer already
+
+
+PHASES = [
+    Phase("before the head", "test/three", ("first",), (Script(before=[stall]),)),
+    Phase("after the head", "test/three", ("first",), (stream(stall),)),
+    Phase("inside a whole answer", "test/three", ("first",), (_half_a_body(),)),
+    Phase(
+        "while the second target is asked",
+        "test/three",
+        ("first", "second"),
+        (refuses(500), Script(before=[stall])),
+    ),
+    Phase("before the first content", "test/three", ("first",), (stream(ROLE, stall),)),
+    Phase("after the first content", "test/three", ("first",), (stream(ROLE, HEL, stall),), True),
+    Phase(
+        "while content flows",
+        "test/three",
+        ("first",),
+        (stream(ROLE, *_TRICKLE),),
+        True,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("phase", "streamed"),
+    [
+        pytest.param(phase, streamed, id=f"{phase.name}-{'stream' if streamed else 'whole'}")
+        for phase in PHASES
+        for streamed in (False, True)
+        if streamed or not phase.begun
+    ],
+)
+async def test_the_provider_is_released_when_the_caller_leaves(
+    phase: Phase, door: Door, streamed: bool, upstream: ScriptedUpstream
+) -> None:
+    async def leave() -> float:
+        upstream.reset()
+        for model, script in zip(phase.asked, phase.scripts, strict=True):
+            upstream.on(model, script)
+        begun = Signal()
+        asking = asyncio.create_task(door.ask(hello(phase.model, stream=streamed), first=begun))
+        exchange = await upstream.arrival(len(phase.asked))
+        if phase.begun:
+            await begun.wait()
+        took = await _seconds_to_release(exchange, asking.cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        return took
+
+    assert await _best(leave) < WITHIN
+    await _fence(door, upstream)
+    assert [request.model for request in upstream.requests] == [*phase.asked, "fence"]
+
+
+class Flood:
+    """A step that sends more than all buffers on the way can hold, and counts what it sent."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    async def __call__(self, exchange: Answering) -> None:
+        block = HEL.replace(b"Hel", b"x" * 65_536)
+        for _ in range(4096):
+            await exchange.send(b"%x\r\n%b\r\n" % (len(block), block))
+            self.sent += 1
+
+
+async def test_a_caller_that_does_not_read_holds_the_provider_back_and_may_leave(
+    door: Door, upstream: ScriptedUpstream
+) -> None:
+    async def leave() -> float:
+        upstream.reset()
+        flood = Flood()
+        upstream.on("one", stream(ROLE, HEL, flood, FINISH))
+        let_go = await _begin_without_reading(door)
+        exchange = await upstream.arrival(1)
+        await _until_blocked(flood, exchange)
+        return await _seconds_to_release(exchange, let_go)
+
+    assert await _best(leave) < WITHIN
+    await _fence(door, upstream)
+    assert [request.model for request in upstream.requests] == ["one", "fence"]
+
+
+async def _begin_without_reading(door: Door) -> Callable[[], object]:
+    """Open a stream, read its beginning and no more; returns how to leave it."""
+    body = hello(stream=True)
+    if isinstance(door, GrpcDoor):
+        call = door.chat.StreamChatCompletion(proto_request(body), metadata=door.metadata())
+        await call.read()
+        return call.cancel
+    response = await door.session.post(PATH, json=body)
+    await response.content.readany()
+    return response.close
+
+
+async def _until_blocked(flood: Flood, exchange: Exchange) -> None:
+    """Return when the provider has not been able to write for half a second."""
+    before, still = -1, 0
+    while still < 10:
+        still = still + 1 if flood.sent == before else 0
+        before = flood.sent
+        assert exchange.done.at is None, "everything was taken, though nobody reads it"
+        await asyncio.sleep(0.05)
+    assert before > 0
+
+
+async def _seconds_to_release(exchange: Exchange, let_go: Callable[[], object]) -> float:
+    left_at = time.monotonic()
+    let_go()
+    return await exchange.left.wait(timeout=5) - left_at
+
+
+async def _best(leave: Callable[[], Awaitable[float]]) -> float:
+    took = float("inf")
+    for _ in range(ROUNDS):
+        took = min(took, await leave())
+        if took < WITHIN:
+            break
+    return took
+
+
+async def _fence(door: GrpcDoor | RestDoor, upstream: ScriptedUpstream) -> None:
+    """A whole other answer: had the abandoned call made another attempt, it would be seen first."""
+    upstream.on("fence", unary(says("Hello").body()))
+    assert (await door.ask(hello("wild/fence"))).text == "Hello"
