@@ -176,8 +176,11 @@ class Waiting:
 
     def release(self) -> None:
         """Wakes the waiting task on the loop's next turn, unless it is about to wake anyway."""
-        if self._wake is not None and self._awaited.remove_done_callback(self._wake):
-            self.released = True
+        if self.released or self._awaited.done():
+            return
+        self.released = True
+        if self._wake is not None:
+            self._awaited.remove_done_callback(self._wake)
             self.get_loop().call_soon(self._wake, self, context=self._context)
 
     # What a task, asyncio's own or a stepped one, calls on what it waits for.
@@ -192,20 +195,24 @@ class Waiting:
         """Takes the one callback that the waiting task has."""
         self._wake = wake
         self._context = context
-        self._awaited.add_done_callback(wake, context=context)
+        if self.released:
+            self.get_loop().call_soon(wake, self, context=context)
+        else:
+            self._awaited.add_done_callback(wake, context=context)
 
     def remove_done_callback(self, wake: Callable[[Any], object]) -> int:
         """Takes it back; returns 0 if it is already on its way."""
+        self._wake = None
         return 0 if self.released else self._awaited.remove_done_callback(wake)
 
     def cancel(self, msg: Any = None) -> bool:
-        """The waiting task is being cancelled."""
+        """Hears that the waiting task is being cancelled."""
         self.abandoned = True
         self.release()
         return self.released
 
     def done(self) -> bool:
-        """Whether the waiting task will wake."""
+        """Whether the waiting task has been woken, or will be without delay."""
         return self.released or self._awaited.done()
 
     def result(self) -> Any:

@@ -9,13 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.faults import one_line
 from service.__main__ import models_directory
-from service.providers.model_store import (
-    DEFAULT_MODEL,
-    KNOWN_MODELS,
-    LocalModelError,
-    ModelStore,
-)
+from service.providers.model_store import DEFAULT_MODEL, KNOWN_MODELS, ModelStore
 
 if TYPE_CHECKING:
     from click._termui_impl import ProgressBar
@@ -40,9 +36,10 @@ def pull(name: str) -> None:
     A model that is already there is verified, and fetched again only if it is damaged.
     """
     directory = models_directory()
-    if ModelStore(directory).is_intact(name):
-        click.echo(f"{name} is already here, and intact", err=True)
-    click.echo(pull_with_progress(name, directory))
+    with one_line():
+        if ModelStore(directory).is_intact(name):
+            click.echo(f"{name} is already here, and intact", err=True)
+        click.echo(pull_with_progress(name, directory))
 
 
 @command.command("list")
@@ -68,7 +65,7 @@ def list_() -> None:
 def pull_with_progress(name: str, directory: Path) -> Path:
     """Return a known model's verified file, fetched if need be; speaks on standard error alone.
 
-    Raises click.ClickException.
+    Raises LocalModelError.
     """
     with ExitStack() as stack:
         bar: ProgressBar[int] | None = None
@@ -82,7 +79,4 @@ def pull_with_progress(name: str, directory: Path) -> Path:
                 )
             bar.update(done - bar.pos)
 
-        try:
-            return ModelStore(directory).pull(name, advance)
-        except LocalModelError as error:
-            raise click.ClickException(str(error)) from None
+        return ModelStore(directory).pull(name, advance)

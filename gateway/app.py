@@ -66,7 +66,7 @@ def build_app(
         app.on_response_prepare.append(cors.on_prepare)
     app.add_routes(
         [
-            web.post("/v1/chat/completions", chats.create),
+            web.post("/v1/chat/completions", chats.create, expect_handler=bodies.expect),
             web.get("/v1/models", models.list),
             web.get("/v1/models/{id:.+}", models.get),
             web.get("/v1/balance", get_balance),

@@ -46,7 +46,9 @@ class ChatCompletions:
             asked, options, ignored = request_from_json(body)
         except BadField as bad:
             raise bad_field(bad) from None
-        request[EXCHANGE].headers["x-llmbase-requested-model"] = header_value(asked.model)
+        if asked.model:
+            headers = request[EXCHANGE].headers
+            headers["x-llmbase-requested-model"] = header_value(asked.model)
         if options.stream:
             renderer = StreamRenderer(options.include_usage)
             return await self._stream(request, asked, ignored, seconds, renderer)

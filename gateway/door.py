@@ -19,6 +19,7 @@ from gateway.app import DRAIN
 _BACKLOG = 1024
 # How long a connection may be idle before a request, or take to send its headers, in seconds.
 _IDLE = 75.0
+_MOST_HEADERS = 256
 # After the drain only small requests can be left; aiohttp waits for them up to twice this.
 _LAST_WAIT = 1.0
 
@@ -63,6 +64,7 @@ async def start_http(app: web.Application, address: str) -> Door:
         access_log=None,  # one line per request is written by the front
         handler_cancellation=True,  # or a client that left keeps its provider busy
         keepalive_timeout=_IDLE,
+        max_headers=_MOST_HEADERS,
         shutdown_timeout=_LAST_WAIT,
         logger=_WireLog(logging.getLogger("llmbase.gateway"), {}),
     )
@@ -109,7 +111,7 @@ class _WireLog(logging.LoggerAdapter[logging.Logger]):
 
     def exception(self, msg: object, *args: object, **kwargs: Any) -> None:
         error = kwargs.get("exc_info")
-        if isinstance(error, HttpProcessingError):
+        if isinstance(error, HttpProcessingError | web.RequestPayloadError):
             self.logger.debug("not HTTP: %s", type(error).__name__)
         else:
             super().exception(msg, *args, **kwargs)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from gateway import errors
 from gateway.cors import Cors
@@ -55,6 +55,8 @@ class Front:
         self, request: web.Request, handler: Handler, exchange: Exchange
     ) -> web.StreamResponse:
         try:
+            if request.version > HttpVersion11:
+                raise errors.invalid_request("The door speaks HTTP/1.1.", close=True)
             if (preflight := self._cors.preflight(request)) is not None:
                 return preflight
             if self._drain.draining and request.path not in _ALWAYS_OPEN:

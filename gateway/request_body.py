@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from gateway.errors import HttpError, invalid_request, request_timeout, request_too_large
 
@@ -18,10 +18,17 @@ class BodyReader:
         self._limit = limit
         self._seconds = seconds
 
+    async def expect(self, request: web.Request) -> None:
+        """Answer `Expect: 100-continue`, unless the body would be refused for its length anyway."""
+        wanted = request.headers["Expect"].lower() == "100-continue"
+        if wanted and request.version == HttpVersion11 and self._fits(request):
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0  # the answer itself has not begun
+
     async def read(self, request: web.Request) -> bytes:
         """Return the body. Raises HttpError, or ConnectionError when the client is gone."""
         _check_type(request)
-        if (request.content_length or 0) > self._limit:
+        if not self._fits(request):
             raise request_too_large(self._limit)
         try:
             if request.content.is_eof():  # it came with the headers, as most do
@@ -35,6 +42,9 @@ class BodyReader:
         except web.RequestPayloadError:
             message = "The request body could not be read as its headers describe it."
             raise invalid_request(message, close=True) from None
+
+    def _fits(self, request: web.Request) -> bool:
+        return (request.content_length or 0) <= self._limit
 
 
 def _check_type(request: web.Request) -> None:

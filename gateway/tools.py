@@ -34,15 +34,11 @@ TOOL = Table(
     },
     required=("type", "function"),
 )
+_CHOSEN_FUNCTION = Table("tool_choice.function.", {"name": text("function")}, required=("name",))
 _CHOICES = {
     "function": Table(
         "tool_choice.",
-        {
-            "type": constant("function"),
-            "function": inline(
-                Table("tool_choice.function.", {"name": text("function")}, required=("name",))
-            ),
-        },
+        {"type": constant("function"), "function": inline(_CHOSEN_FUNCTION)},
         required=("function",),
     )
 }

@@ -51,6 +51,7 @@ CANONICAL: Mapping[str, str] = {
     "empty": "an empty array of messages, tools, tool_calls or stop, an empty object of metadata "
     "or logit_bias, an empty model, id, function name, url or provider_state is absent",
     "integer": "an integral float where an integer is wanted is that integer",
+    "number": "an integer where a number is wanted is the nearest double",
     "content": "an array of exactly one text part is the string; the array stays in other cases",
     "stop": "a string is an array of one",
     "max_tokens": "max_completion_tokens is max_tokens, and wins over it",
@@ -147,7 +148,7 @@ def _read_metadata(request: Any, value: Any, reading: Reading) -> None:
         raise BadField("", "must be an object of strings")
     for key, label in value.items():
         if type(label) is not str:
-            raise BadField(key, "must be a string")
+            raise BadField("", "must be a string").below(key)
         request.metadata[key] = label
 
 
@@ -175,17 +176,15 @@ _STREAM_OPTIONS = Table(
         "include_obfuscation": ignored("llmbase does not pad its chunks"),
     },
 )
-_KWARGS = nested(
-    "chat_template_kwargs",
-    Table(
-        "chat_template_kwargs.",
-        {
-            "enable_thinking": flag("enable_thinking"),
-            "thinking": flag("thinking"),
-            "preserve_thinking": flag("preserve_thinking"),
-        },
-    ),
+_TEMPLATE_SWITCHES = Table(
+    "chat_template_kwargs.",
+    {
+        "enable_thinking": flag("enable_thinking"),
+        "thinking": flag("thinking"),
+        "preserve_thinking": flag("preserve_thinking"),
+    },
 )
+_KWARGS = nested("chat_template_kwargs", _TEMPLATE_SWITCHES)
 _EXTRA_BODY = Table("extra_body.", {"chat_template_kwargs": _KWARGS})
 
 REQUEST = Table(

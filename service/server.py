@@ -105,15 +105,15 @@ class Service:
 
     async def drain(self) -> None:
         """Refuse new calls and let the open ones finish; after `drain` seconds end the rest."""
+        # The servers go on until the end: health is to say NOT_SERVING, and a refusal to say why.
         await self._health.enter_graceful_shutdown()
-        limit = self._config.server.drain
-        stopping = [asyncio.ensure_future(server.stop(limit + _FLUSH)) for server in self._servers]
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(limit):
-                await self._calls.ended()
-        self._calls.cut()
-        # Health watches and reflection streams never end by themselves: they get no drain.
-        await asyncio.gather(*(server.stop(_FLUSH) for server in self._servers), *stopping)
+        self._calls.refuse()
+        for seconds in (self._config.server.drain, _FLUSH):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._calls.ended()
+            self._calls.cut()
+        await asyncio.gather(*(server.stop(_FLUSH) for server in self._servers))
 
     async def close(self) -> None:
         """Close connections and engines; after `drain`, or instead of it when `start` failed."""

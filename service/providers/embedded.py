@@ -26,7 +26,7 @@ _FIRST_PAUSE = 0.1  # seconds before a restart; doubled each time up to
 _LONGEST_PAUSE = 30.0
 _SETTLED = 60.0  # seconds of life after which the next restart is a first one again
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("llmbase.embedded")
 
 
 def require_engine() -> None:

@@ -168,7 +168,14 @@ def _download(requirement: str, directory: Path, on_progress: Progress) -> Path:
     command += ["--no-deps", "--only-binary=:all:", "--dest", str(directory), requirement]
     said: list[str] = []
     with subprocess.Popen(  # noqa: S603 - our own interpreter, with arguments of our own
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        # What pip has half downloaded lies here too: /tmp can be small, and a killed pip sweeps
+        # nothing.
+        env={**os.environ, "TMPDIR": str(directory)},
     ) as pip:
         try:
             for line in pip.stdout or ():

@@ -14,6 +14,7 @@ from service.errors import DeadlineExceeded, FaultKind, ProviderFault
 from service.providers import http_faults
 from service.providers.call import Call
 from service.providers.dialects.dialect import Dialect, HttpRequest
+from service.providers.http_body import Body
 from service.providers.provider_stream import ProviderStream
 
 _STREAM_FIRST_CONTENT = 30.0  # seconds, where the configuration is silent
@@ -160,16 +161,16 @@ class Provider:
 
 async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
     """Read a body of at most so many bytes. Raises ProviderFault."""
+    body = Body(response)
     pieces, size = [], 0
-    try:
-        while piece := await response.content.readany():
-            size += len(piece)
-            if size > most:
-                response.close()
-                raise ProviderFault(FaultKind.MALFORMED, f"a body of more than {most} bytes")
-            pieces.append(piece)
-    except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        raise ProviderFault(FaultKind.TRUNCATED, type(error).__name__) from None
+    while piece := await body.read():
+        size += len(piece)
+        if size > most:
+            response.close()
+            raise ProviderFault(FaultKind.MALFORMED, f"a body of more than {most} bytes")
+        pieces.append(piece)
+    if not body.clean:
+        raise ProviderFault(FaultKind.TRUNCATED, "the connection broke inside the body")
     return b"".join(pieces)
 
 

@@ -12,6 +12,7 @@ from service.errors import FaultKind, ProviderFault
 from service.providers.call import Timer, Wait
 from service.providers.dialects.dialect import Event, Framer, StreamDecoder
 from service.providers.estimate import delta_characters
+from service.providers.http_body import Body
 
 # Usage may come after the finish reasons; a provider that never sends it must not hold the answer.
 _USAGE_PATIENCE = 2.0  # seconds
@@ -41,6 +42,7 @@ class ProviderStream:
         lingerer: Lingerer,
     ) -> None:
         self._response = response
+        self._body = Body(response)
         self._framer = framer
         self._decoder = decoder
         self._wait = wait
@@ -108,10 +110,7 @@ class ProviderStream:
 
     async def _receive(self) -> bytes:
         """Return what has arrived, b"" at the end, clean or not: the decoder knows which."""
-        try:
-            data = await self._response.content.readany()
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            data = b""
+        data = await self._body.read()
         self._at_end = not data
         return data
 

@@ -49,9 +49,15 @@ class Calls:
         self._open: set[OpenCall] = set()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._refusing = False
 
     def open(self, method: str, context: Context) -> OpenCall:
-        """Authenticate, and start the caller's deadline. Raises MissingApiKey, InvalidApiKey."""
+        """Authenticate, and start the caller's deadline.
+
+        Raises MissingApiKey, InvalidApiKey, ServiceUnavailable (while draining).
+        """
+        if self._refusing:
+            raise _shutting_down()
         caller = self.authenticate(context)
         metadata = _texts(context)
         request_id = metadata.get("x-request-id", "")
@@ -96,15 +102,20 @@ class Calls:
         """Return when no RPC is open."""
         await self._idle.wait()
 
+    def refuse(self) -> None:
+        """Refuse every new RPC from now on."""
+        self._refusing = True
+
     def cut(self) -> None:
         """End every open RPC: the time to drain is over."""
         for opened in tuple(self._open):
-            opened.call.wait.end(
-                ServiceUnavailable(
-                    "The server is shutting down. Retry the request.",
-                    retry_after=_DRAIN_RETRY_AFTER,
-                )
-            )
+            opened.call.wait.end(_shutting_down())
+
+
+def _shutting_down() -> ServiceUnavailable:
+    return ServiceUnavailable(
+        "The server is shutting down. Retry the request.", retry_after=_DRAIN_RETRY_AFTER
+    )
 
 
 def _texts(context: Context) -> Mapping[str, str]:

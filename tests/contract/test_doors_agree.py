@@ -10,14 +10,14 @@ from tests.support.grpc_door import GrpcDoor
 from tests.support.rest_door import RestDoor
 from tests.support.scripted_upstream import ScriptedUpstream
 
-CASES = all_cases()
+CASES = [
+    pytest.param(case, streamed, id=f"{case.name}-{'stream' if streamed else 'whole'}")
+    for case in all_cases()
+    for streamed in case.shapes
+]
 
 
-def test_the_table_is_large_enough() -> None:
-    assert len(CASES) >= 100
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize(("case", "streamed"), CASES)
 async def test_grpc_and_rest_in_one_process_and_rest_through_the_sidecar_agree(
     case: Case,
     streamed: bool,

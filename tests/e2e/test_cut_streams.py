@@ -21,7 +21,7 @@ from tests.support.openai_wire import (
     stream,
 )
 from tests.support.scripted_upstream import ScriptedUpstream
-from tests.support.scripts import Framing, Piece, cut, hold, reset, stall
+from tests.support.scripts import Framing, Piece, Script, cut, hold, pause, reset, stall
 from tests.support.signals import Signal
 
 ROLE, HEL, LO, FINISH, USAGE_EVENT, _ = says("Hel", "lo").events()
@@ -43,7 +43,7 @@ BROKEN = [
     Broken("resets the connection", (reset,), "upstream_truncated"),
     Broken("ends the body", (), "upstream_truncated"),
     Broken("is cut inside an event", (LO[:20], cut), "upstream_truncated"),
-    Broken("is cut before the end of an event", (LO[:-2], cut), "upstream_truncated"),
+    Broken("is cut before the end of an event", (LO[:-2], cut), "upstream_truncated", text="Hello"),
     Broken("sends more, then is cut", (LO, cut), "upstream_truncated", text="Hello"),
     Broken("sends usage, then is cut", (USAGE_EVENT, cut), "upstream_truncated"),
     Broken("sends garbage", (b"data: {oops\n\n", stall), "upstream_error"),
@@ -84,22 +84,33 @@ async def test_a_stream_ends_with_a_typed_error_when_the_provider(
     assert len(upstream.requests) == 1
 
 
-async def test_a_chunk_length_that_is_no_number_is_a_cut(
+def _with_a_bad_chunk_length(content_type: str, body: bytes, *steps: Piece) -> Script:
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"%x\r\n%b\r\n" % (len(body), body)
+    return Script([head.encode(), chunk, *steps, b"zz\r\n", cut], framing=Framing.RAW)
+
+
+async def test_a_stream_with_a_chunk_length_that_is_no_number_is_a_cut(
     door: Door, upstream: ScriptedUpstream
 ) -> None:
     seen = Signal()
-    head = (
-        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-    )
-    body = ROLE + HEL
-    first = b"%x\r\n%b\r\n" % (len(body), body)
-    plan = stream(head, first, hold(seen), b"zz\r\n", cut, framing=Framing.RAW)
-    upstream.on("one", plan)
+    upstream.on("brisk", _with_a_bad_chunk_length("text/event-stream", ROLE + HEL, hold(seen)))
 
-    answer = await door.ask(hello(stream=True), first=seen)
+    answer = await door.ask(hello("test/brisk", stream=True), first=seen)
 
     assert (answer.text, answer.finish, answer.complete) == ("Hel", None, False)
-    assert answer.code == "upstream_truncated"
+    assert answer.code in ("upstream_truncated", "upstream_error")
+
+
+async def test_a_whole_answer_with_a_chunk_length_that_is_no_number_is_the_providers_failure(
+    door: Door, upstream: ScriptedUpstream
+) -> None:
+    body = says("Hello").body()
+    upstream.on("hasty", _with_a_bad_chunk_length("application/json", body[:40], pause(0.1)))
+
+    answer = await door.ask(hello("test/hasty"))
+
+    assert answer.code == "all_providers_failed"
 
 
 async def test_one_of_two_choices_without_its_end_is_a_cut(

@@ -287,7 +287,7 @@ def _endless() -> Iterator[tuple[str, Script]]:
     yield "headers without an end", Script(headers={f"X-{i}": "x" * 50 for i in range(100_000)})
 
 
-@pytest.mark.parametrize(("name", "script"), _endless())
+@pytest.mark.parametrize(("name", "script"), list(_endless()))
 async def test_an_answer_without_an_end_is_the_providers_failure(
     name: str, script: Script, any_rest_door: RestDoor, streamed: bool, upstream: ScriptedUpstream
 ) -> None:

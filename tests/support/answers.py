@@ -37,7 +37,7 @@ class Choice:
     calls: list[ToolCall] = field(default_factory=list)
     logprobs: dict[str, Any] | None = None
     finish: str | None = None
-    native_finish: str | None = None
+    native_finish: str | None = None  # the provider's own word, where it is another one
     state: bytes = b""
 
 

@@ -136,7 +136,7 @@ def _choice(choice: pb.Choice) -> Choice:
         ],
         logprobs=_logprobs(choice.logprobs) if choice.HasField("logprobs") else None,
         finish=_FINISH[choice.finish_reason],
-        native_finish=choice.native_finish_reason or None,
+        native_finish=_native(choice),
         state=message.provider_state,
     )
 
@@ -153,9 +153,15 @@ def _delta(delta: pb.ChoiceDelta) -> Choice:
         ],
         logprobs=_logprobs(delta.logprobs) if delta.HasField("logprobs") else None,
         finish=_FINISH.get(delta.finish_reason),
-        native_finish=delta.native_finish_reason or None,
+        native_finish=_native(delta),
         state=delta.provider_state,
     )
+
+
+def _native(choice: pb.Choice | pb.ChoiceDelta) -> str | None:
+    """The provider's own word, where it is another one: REST is silent where it is the same."""
+    native = choice.native_finish_reason
+    return None if native in ("", _FINISH.get(choice.finish_reason)) else native
 
 
 def _present(message: Any, field: str) -> Any:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import time
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -67,10 +69,17 @@ class RestDoor:
     ) -> None:
         await self.session.close()
 
+    def post(
+        self, body: bytes, headers: Mapping[str, str] | None = None, **options: Any
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """Post these bytes as a chat completion request; a context with the open answer."""
+        named = {"Content-Type": "application/json"} | dict(headers or {})
+        # aiohttp warns of large bytes, but not of a file in memory.
+        return self.session.post(PATH, data=io.BytesIO(body), headers=named, **options)
+
     async def send(self, body: bytes, headers: Mapping[str, str] | None = None) -> Reply:
         """Post these bytes as a chat completion request, and read the whole answer."""
-        named = {"Content-Type": "application/json"} | dict(headers or {})
-        async with self.session.post(PATH, data=body, headers=named) as response:
+        async with self.post(body, headers) as response:
             return Reply(response.status, response.headers, await response.read())
 
     async def get(self, path: str, headers: Mapping[str, str] | None = None) -> Reply:
@@ -89,7 +98,7 @@ class RestDoor:
         """Ask. Sets `first` when the first event has arrived."""
         answer = Answer()
         limit = aiohttp.ClientTimeout(total=timeout)
-        async with self.session.post(PATH, json=body, headers=headers, timeout=limit) as response:
+        async with self.post(json.dumps(body).encode(), headers, timeout=limit) as response:
             if response.status != 200:
                 assert response.content_type == "application/json"
                 envelope = await response.json()

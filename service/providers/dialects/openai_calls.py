@@ -75,22 +75,48 @@ def whole(message: wire.Message, seed: str) -> list[pb.ToolCall]:
 class _Call:
     """A call of which more may come."""
 
-    __slots__ = ("closed", "empty", "index", "name", "native", "state", "told", "written")
+    __slots__ = ("closed", "held", "index", "name", "native", "state", "told", "written")
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.native = ""  # the provider's id
         self.name = ""
         self.told = False  # whether id and name have gone out
-        self.empty = False  # whether it was given as "{}" so far
-        self.written: list[str] = []  # arguments, gone out or, before the name, held back
-        self.state = b""  # held back before the name
-        self.closed = False  # whether "{}" has gone out as its arguments
+        self.held = ""  # arguments that may turn out to be none: blank, or a placeholder "{}"
+        self.written: list[str] = []  # arguments that count, gone out or waiting for the name
+        self.state = b""  # waiting for the name
+        self.closed = False  # whether the held arguments have gone out after all
+
+    def write(self, arguments: str) -> str:
+        """Take a piece of the arguments and return what of them counts now.
+
+        Some providers put "{}" before the real arguments: held until it is clear which it is.
+        Raises ProviderFault MALFORMED for a piece that comes too late to be put right.
+        """
+        if self.written or not arguments:
+            counts = arguments
+        elif self.closed:
+            raise ProviderFault(FaultKind.MALFORMED, "arguments after the finish reason")
+        elif (self.held + arguments).strip() in ("", "{}"):
+            self.held += arguments
+            return ""
+        else:
+            counts = arguments if self.held.strip() else self.held + arguments
+        if counts:
+            self.written.append(counts)
+        return counts
+
+    def close(self) -> str:
+        """Return the arguments that are still owed when no more will come."""
+        if self.written or self.closed:
+            return ""
+        self.closed = True
+        return self.held if self.held.strip() else "{}"
 
     def is_complete(self) -> bool:
         """Whether the arguments are a whole object; the beginning of one never is."""
         if not self.written:
-            return self.empty
+            return bool(self.held.strip())
         if not self.written[-1].rstrip().endswith("}"):
             return False  # seen without putting it all together once more
         try:
@@ -119,7 +145,7 @@ class CallsInPieces:
             call.native = piece.id
             self._called.setdefault(piece.id, call)
         call.name = call.name or name
-        self._write(call, arguments, state.of_call(piece), delta)
+        self._tell(call, call.write(arguments), state.of_call(piece), delta)
 
     def close(self, delta: pb.ChoiceDelta) -> None:
         """Append what is due when all calls are whole: "{}" where there were no arguments.
@@ -130,9 +156,8 @@ class CallsInPieces:
         for call in self._calls:
             if not call.told:
                 raise _nameless()
-            if not call.written and not call.closed:
-                call.closed = True
-                delta.tool_calls.add(index=call.index, arguments="{}")
+            if owed := call.close():
+                delta.tool_calls.add(index=call.index, arguments=owed)
 
     def _call_of(self, piece: wire.ToolCall, name: str, arguments: str) -> _Call:
         """Find the call that a piece belongs to, or begin one.
@@ -155,19 +180,10 @@ class CallsInPieces:
             self._at[piece.index] = call
         return call
 
-    def _write(self, call: _Call, arguments: str, opaque: bytes, delta: pb.ChoiceDelta) -> None:
-        if arguments and not call.written and arguments.strip() in ("", "{}"):
-            # "{}" may be a placeholder before the real arguments: `close` writes it if not.
-            call.empty = call.empty or bool(arguments.strip())
-            arguments = ""
-        if arguments:
-            if call.closed:
-                raise ProviderFault(FaultKind.MALFORMED, "arguments after the finish reason")
-            call.written.append(arguments)
+    def _tell(self, call: _Call, arguments: str, opaque: bytes, delta: pb.ChoiceDelta) -> None:
         if not call.name:
             call.state += opaque
-            return
-        if not call.told:
+        elif not call.told:
             call.told = True
             delta.tool_calls.add(
                 index=call.index,

@@ -18,6 +18,7 @@ _MOST_TOLD = 2000  # characters; whoever passes a message on redacts and bounds 
 _DEEPEST = 4  # levels of an envelope that are searched for the message
 _MACHINE_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]+")
+_NOT_JSON = object()
 
 # Documented values of `code` and `type`, where the object carries no status of its own.
 _STATUS_OF_WORD = {
@@ -68,8 +69,8 @@ def bare_fault(data: bytes, where: str) -> ProviderFault | None:
 def message(body: bytes) -> str:
     """Return the provider's own message in an HTTP error body; "" where there is none."""
     value = _parsed(body)
-    if value is None:
-        # Not JSON: a line of text is a message, a page of HTML or broken JSON is not.
+    if value is _NOT_JSON:
+        # A line of text is a message, a page of HTML or broken JSON is not.
         text = body[: _MOST_TOLD + 1].decode(errors="replace").strip()
         return "" if text[:1] in ("<", "{", "[") or len(text) > _MOST_TOLD else _clean(text)
     return _clean(_message(value, _DEEPEST))
@@ -80,14 +81,14 @@ def event_fault(data: bytes) -> ProviderFault:
     value = _parsed(data)
     if isinstance(value, dict) and value.get("error"):
         value = value["error"]
-    return fault(data.decode(errors="replace") if value is None else value, "event")
+    return fault(data.decode(errors="replace") if value is _NOT_JSON else value, "event")
 
 
 def _parsed(data: bytes) -> Any:
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
-        return None
+        return _NOT_JSON
 
 
 def _status(error: Any) -> int | None:

