@@ -136,11 +136,18 @@ class ProviderConfig(_Frozen):
     threads: int | None = Field(
         default=None, ge=1, description="Embedded only. Default: one less than there are cores."
     )
+    context_length: int | None = Field(
+        default=None,
+        ge=64,
+        description="Embedded only: tokens of each of the conversations answered at once. "
+        "Default: 2048.",
+    )
 
     @model_validator(mode="after")
     def _embedded_keys_fit(self) -> ProviderConfig:
-        if self.dialect != "embedded" and (self.model is not None or self.threads is not None):
-            raise ValueError("`model` and `threads` are for `dialect: embedded`")
+        local = (self.model, self.threads, self.context_length)
+        if self.dialect != "embedded" and any(value is not None for value in local):
+            raise ValueError("`model`, `threads` and `context_length` are for `dialect: embedded`")
         return self
 
 

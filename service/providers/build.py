@@ -11,7 +11,7 @@ import aiohttp
 from service.config import ProviderConfig
 from service.config_file import ConfigError
 from service.providers.dialects import DIALECTS
-from service.providers.embedded import EmbeddedEngine
+from service.providers.embedded import DEFAULT_CONTEXT_LENGTH, EmbeddedEngine
 from service.providers.model_store import DEFAULT_MODEL
 from service.providers.provider import Provider
 
@@ -68,6 +68,7 @@ def engines(
             config.model or DEFAULT_MODEL,
             models_dir=models_directory,
             n_threads=config.threads,
+            context_length=config.context_length or DEFAULT_CONTEXT_LENGTH,
         )
         for name, config in providers.items()
         if config.dialect == "embedded"

@@ -22,6 +22,8 @@ from service.providers.embedded_engine import EngineOptions
 from service.providers.engine_process import EngineError, EngineProcess
 from service.providers.model_store import DEFAULT_MODEL, ModelStore
 
+DEFAULT_CONTEXT_LENGTH = 2048  # tokens
+
 _FIRST_PAUSE = 0.1  # seconds before a restart; doubled each time up to
 _LONGEST_PAUSE = 30.0
 _SETTLED = 60.0  # seconds of life after which the next restart is a first one again
@@ -52,7 +54,7 @@ class EmbeddedEngine:
         *,
         models_dir: Path,
         n_threads: int | None = None,
-        context_length: int = 2048,
+        context_length: int = DEFAULT_CONTEXT_LENGTH,
         parallel: int = 4,
         max_tokens: int = 1024,
         start_timeout: float = 120.0,

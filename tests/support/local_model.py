@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from cli.default_config import MODEL
 from service.__main__ import models_directory
-from service.providers.model_store import ModelError, resolve
+from service.providers.model_store import DEFAULT_MODEL, LocalModelError, ModelStore
 from tests.support.parts import require_part
 
 
@@ -14,6 +13,6 @@ def require_local_model() -> None:
     """Go on only where the embedded model can answer."""
     require_part(find_spec("xllamacpp"), "xllamacpp is not installed: pip install 'llmbase[local]'")
     try:
-        resolve(MODEL, models_directory())
-    except ModelError as error:
+        ModelStore(models_directory()).resolve(DEFAULT_MODEL)
+    except LocalModelError as error:
         require_part(False, str(error))

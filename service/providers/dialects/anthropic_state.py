@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from msgspec import Raw, Struct, json
+from msgspec import Struct, json
 
 from service.providers.dialects.openai_wire import RawObject
 
-_KINDS = (b'"thinking"', b'"redacted_thinking"')
+_SIGNED = b'"thinking"'
+_KINDS = (_SIGNED, b'"redacted_thinking"')
 
 
 class _Kept(Struct, gc=False):
@@ -35,8 +36,14 @@ class Thought(NamedTuple):
 
 
 def line(thought: Thought) -> bytes:
-    """Return a thinking block as state. Raises ValueError for one that could not be sent back."""
-    kept = _Kept((thought.characters, thought.calls), json.decode(thought.block, type=RawObject))
+    """Return a thinking block as state; b"" for one without its signature, which was cut off.
+
+    Raises ValueError for one that is not JSON through and through.
+    """
+    block = json.decode(thought.block, type=RawObject)
+    if _raw(block, "type") == _SIGNED and _raw(block, "signature") in (b"", b"null", b'""'):
+        return b""
+    kept = _Kept((thought.characters, thought.calls), block)
     text = json.format(json.encode(_Line(kept)), indent=-1)
     text.decode()
     return text + b"\n"
@@ -51,6 +58,10 @@ def thoughts(state: bytes) -> list[Thought]:
             kept = json.decode(text, type=_Line).anthropic
         except (ValueError, RecursionError):
             continue
-        if kept is not None and bytes(kept.block.get("type", Raw())) in _KINDS:
+        if kept is not None and _raw(kept.block, "type") in _KINDS:
             found.append(Thought(*kept.at, json.encode(kept.block)))
     return found
+
+
+def _raw(block: RawObject, key: str) -> bytes:
+    return bytes(block.get(key, b""))

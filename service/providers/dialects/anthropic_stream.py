@@ -95,11 +95,10 @@ class AnthropicStreamDecoder:
             return
         if event.name == "error":
             raise error.event_fault(event.data)
-        given = self._read(event.data, chunk)
-        if given is None:
-            return
         try:
-            self._take(given, event.name, chunk)
+            given = self._read(event.data, chunk)
+            if given is not None:
+                self._take(given, event.name, chunk)
         except (ValueError, RecursionError) as fault:
             raise ProviderFault(FaultKind.MALFORMED, type(fault).__name__) from None
 
@@ -119,9 +118,7 @@ class AnthropicStreamDecoder:
                 raise
             return None
 
-    def _take(
-        self, given: wire.StreamEvent, name: str, chunk: pb.ChatCompletionChunk
-    ) -> None:
+    def _take(self, given: wire.StreamEvent, name: str, chunk: pb.ChatCompletionChunk) -> None:
         match given.type or name:
             case "content_block_delta":
                 if given.delta is not None:
@@ -178,9 +175,7 @@ class AnthropicStreamDecoder:
                 self._open[number] = _Call(call, answer.arguments_text(block.input))
                 self._calls += 1
             case "thinking" | "redacted_thinking":
-                thought = _Thought(
-                    self._characters, self._calls, json.decode(raw, type=RawObject)
-                )
+                thought = _Thought(self._characters, self._calls, json.decode(raw, type=RawObject))
                 self._open[number] = thought
                 if text := json.decode(raw, type=wire.Block).thinking:
                     thought.texts.append(text)

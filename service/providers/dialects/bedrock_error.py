@@ -42,8 +42,12 @@ def fault(event: Event) -> ProviderFault:
     if status in REJECTING:
         kind = FaultKind.REJECTED
     known = word if status is not None else "of an unknown type"
-    told = message(event.data) or ("" if _is_json(event.data) else event.data.decode("utf-8", "replace"))
-    return ProviderFault(kind, f"an error in a stream, {known}", status=status, told=redact(told, ()))
+    told = message(event.data) or (
+        "" if _is_json(event.data) else event.data.decode("utf-8", "replace")
+    )
+    return ProviderFault(
+        kind, f"an error in a stream, {known}", status=status, told=redact(told, ())
+    )
 
 
 def message(body: bytes) -> str:
@@ -55,3 +59,8 @@ def message(body: bytes) -> str:
     # What stands before the service itself (sign-in, routing) writes a capital letter.
     found = (given.get("message") or given.get("Message")) if isinstance(given, dict) else None
     return found[:_MOST_TOLD] if isinstance(found, str) else ""
+
+
+def _told(data: bytes) -> str:
+    """Return what an error inside a stream says: an exception in JSON, an error in plain text."""
+    return message(data) if data.startswith(b"{") else data[:_MOST_TOLD].decode(errors="replace")

@@ -7,7 +7,6 @@ event is `messageStop`; usage comes after it, in `metadata`, which is the last e
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Protocol
 
 from llmbase.v1 import chat_completion_pb2 as pb
@@ -108,12 +107,12 @@ class BedrockStreamDecoder:
         self._choice = ChoiceState()
         self._blocks: dict[int, _Block] = {}  # calls and reasoning that have not ended
         self._usage: pb.Usage | None = None
-        self._done = False
+        self._told = False  # whether `metadata` has come
 
     @property
     def done(self) -> bool:
-        """Whether `metadata` has come, after `messageStop`."""
-        return self._done
+        """Whether `messageStop` and `metadata` have come."""
+        return self._told and self.finished
 
     @property
     def finished(self) -> bool:
@@ -125,7 +124,7 @@ class BedrockStreamDecoder:
 
         Raises ProviderFault: MALFORMED for garbage; REPORTED, STATUS or REJECTED for an error.
         """
-        if self._done:
+        if self.done:
             return
         match event.name:
             case "contentBlockDelta":
@@ -137,8 +136,8 @@ class BedrockStreamDecoder:
             case "messageStop":
                 self._stop(self._read(event), chunk)
             case "metadata":
-                self._usage = facts.usage(self._read(event).usage) or self._usage
-                self._done = self.finished
+                self._usage = facts.usage(self._read(event).usage)
+                self._told = True
             case _ if error.is_error(event):
                 raise error.fault(event)
 
@@ -166,9 +165,10 @@ class BedrockStreamDecoder:
         begun = given.start.tool_use if given.start else None
         if begun is None:
             return
-        self._check_open()
         if not begun.name:
             raise ProviderFault(FaultKind.MALFORMED, "a tool call without a name")
+        self._check_open()
+        self._end(given, chunk)  # no two blocks have the same index at a time
         block: _Block
         if begun.type == wire.SERVER_TOOL:
             block = _Elsewhere()
@@ -213,5 +213,5 @@ def _index(given: wire.StreamEvent) -> int:
 def _bytes(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:
         raise ProviderFault(FaultKind.MALFORMED, "redacted reasoning is not base64") from None

@@ -1,0 +1,177 @@
+"""A conversation as the Messages API's turns: blocks of text, images, calls, results and thoughts.
+
+The API refuses blank text, ids outside its alphabet, and ids it has seen; all three are common in
+conversations that other providers took part in. So blank text is left out, and such ids are
+replaced, in the call and in its result alike. Reasoning in clear text stays behind: the API takes
+its own signed blocks only, which come back from `provider_state`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from hashlib import blake2s
+from typing import Any
+
+import orjson
+from llmbase.v1 import chat_completion_pb2 as pb
+
+from service.errors import InvalidRequest
+from service.providers.dialects import anthropic_state as state
+from service.providers.dialects.turns import Turn, parse_data_url, text_of
+
+_ID = re.compile(r"[A-Za-z0-9_-]+")
+_IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
+_DOCUMENT = "application/pdf"
+_CALLED_WRONG = {"image/jpg": "image/jpeg"}
+
+Blocks = list[dict[str, Any] | orjson.Fragment]
+
+
+class UnusableImage(Exception):
+    """An image part that no block can hold."""
+
+    def __init__(self, part: pb.ContentPart) -> None:
+        super().__init__()
+        self.part = part
+
+
+def messages(turns: Iterable[Turn]) -> list[dict[str, Any]]:
+    """Return the turns as `messages`. Raises UnusableImage."""
+    ids = _Ids()
+    found = []
+    for turn in turns:
+        blocks = _assistant(turn, ids) if turn.assistant else _user(turn, ids)
+        if blocks:
+            found.append({"role": "assistant" if turn.assistant else "user", "content": blocks})
+    if found and found[-1]["role"] == "assistant":
+        _strip_end(found[-1]["content"])
+    return found
+
+
+def texts(given: Iterable[str]) -> Blocks:
+    """Return texts as blocks, without blank ones."""
+    return [{"type": "text", "text": text} for text in given if text.strip()]
+
+
+def is_mid_call_without_thoughts(turns: list[Turn]) -> bool:
+    """Whether results are handed back to calls whose thinking was not.
+
+    A model that thinks by budget has to find it there, or may not think now.
+    """
+    if len(turns) < 2 or not turns[-1].results:
+        return False
+    return not any(state.thoughts(message.provider_state) for message in turns[-2].messages)
+
+
+def refusal_of(bad: UnusableImage, request: pb.ChatCompletionRequest) -> InvalidRequest:
+    """Return what the caller is told about an image, by its path."""
+    path = "messages"
+    for i, message in enumerate(request.messages):
+        for j, part in enumerate(message.content):
+            if part == bad.part:
+                path = f"messages[{i}].content[{j}].image_url.url"
+    kinds = ", ".join((*_IMAGES, _DOCUMENT))
+    return InvalidRequest(path, f"must be an https: URL or a base64 data: URL of {kinds}")
+
+
+class _Ids:
+    """Gives calls ids that the API takes: of its alphabet, and none twice in a conversation."""
+
+    def __init__(self) -> None:
+        self._given: dict[str, str] = {}  # by the caller's id, the latest call's
+        self._taken: set[str] = set()
+
+    def of_call(self, wanted: str) -> str:
+        given = wanted
+        if wanted in self._taken or not _ID.fullmatch(wanted):
+            given = _substitute(f"{len(self._taken)}/{wanted}")
+        self._taken.add(given)
+        self._given[wanted] = given
+        return given
+
+    def of_result(self, wanted: str) -> str:
+        if wanted in self._given:
+            return self._given[wanted]
+        return wanted if _ID.fullmatch(wanted) else _substitute(wanted)
+
+
+def _substitute(text: str) -> str:
+    return "toolu_" + blake2s(text.encode(), digest_size=12).hexdigest()
+
+
+def _assistant(turn: Turn, ids: _Ids) -> Blocks:
+    blocks: Blocks = []
+    for message in turn.messages:
+        text = text_of(message) or message.refusal
+        calls = [_call(call, ids) for call in message.tool_calls]
+        characters = called = 0
+        for thought in state.thoughts(message.provider_state):
+            blocks += texts([text[characters : thought.characters]])
+            blocks += calls[called : thought.calls]
+            blocks.append(orjson.Fragment(thought.block))
+            characters, called = max(characters, thought.characters), max(called, thought.calls)
+        blocks += texts([text[characters:]])
+        blocks += calls[called:]
+    return blocks
+
+
+def _call(call: pb.ToolCall, ids: _Ids) -> dict[str, Any]:
+    return {
+        "type": "tool_use",
+        "id": ids.of_call(call.id),
+        "name": call.name,
+        "input": _input(call.arguments),
+    }
+
+
+def _input(arguments: str) -> orjson.Fragment | dict[str, str]:
+    """Return arguments as the object they are, to the letter.
+
+    The API takes nothing but an object; the model sees what else it wrote inside of one.
+    """
+    if not arguments.strip():
+        return {}
+    try:
+        if isinstance(orjson.loads(arguments), dict):
+            return orjson.Fragment(arguments)
+    except orjson.JSONDecodeError:
+        pass
+    return {"invalid_arguments": arguments}
+
+
+def _user(turn: Turn, ids: _Ids) -> Blocks:
+    blocks: Blocks = [_result(message, ids) for message in turn.results]
+    for message in turn.messages:
+        for part in message.content:
+            if part.WhichOneof("part") == "image_url":
+                blocks.append(_image(part))
+            else:
+                blocks += texts([part.text])
+    return blocks
+
+
+def _result(message: pb.Message, ids: _Ids) -> dict[str, Any]:
+    result = {"type": "tool_result", "tool_use_id": ids.of_result(message.tool_call_id)}
+    if content := texts(part.text for part in message.content):
+        result["content"] = content
+    return result
+
+
+def _image(part: pb.ContentPart) -> dict[str, Any]:
+    url = part.image_url.url
+    if url[:8].lower() == "https://":
+        return {"type": "image", "source": {"type": "url", "url": url}}
+    data = parse_data_url(url)
+    kind = data and _CALLED_WRONG.get(data.mime_type, data.mime_type)
+    if data is None or kind not in (*_IMAGES, _DOCUMENT):
+        raise UnusableImage(part)
+    source = {"type": "base64", "media_type": kind, "data": data.base64}
+    return {"type": "document" if kind == _DOCUMENT else "image", "source": source}
+
+
+def _strip_end(blocks: Blocks) -> None:
+    """Take the white space off the end of an answer that is to be gone on with."""
+    last = blocks[-1]
+    if isinstance(last, dict) and last["type"] == "text":
+        last["text"] = last["text"].rstrip()
