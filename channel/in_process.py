@@ -4,7 +4,9 @@ What a caller and a handler see of each other is what grpc.aio would show them o
 these differences. Messages are handed over, not copied, so neither side may change one afterwards.
 A handler starts when its caller first awaits the call, runs only while the caller waits, and its
 write returns when the caller wants the next message. Calls have one request. Handlers are async
-functions or async generators; a plain function is called on the event loop.
+functions or async generators; a plain function is called on the event loop. Where the wire would
+leave a caller without an end (a handler that cancels itself, a second message for a unary call, an
+abort with OK), the call fails at once; and a call that is dropped is cancelled.
 """
 
 from __future__ import annotations

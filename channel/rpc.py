@@ -18,7 +18,8 @@ import grpc
 
 from channel.metadata import Entries
 from channel.status import DEADLINE_EXCEEDED, SELF_CANCELLED, Status
-from channel.stepping import HANDED_OVER, SteppedTask, Waiting
+from channel.stepping import HANDED_OVER, SteppedTask
+from channel.waiting import Waiting
 
 NOTHING: Final = object()
 
@@ -110,7 +111,7 @@ class Rpc:
         self.driven = True
         error: BaseException | None = None
         try:
-            awaited: Any = self._step() if task.awaited is None else task.awaited
+            awaited: Any = task.step() if task.awaited is None else task.awaited
             while self.status is None and awaited is not HANDED_OVER:
                 waiting = self._waiting = None if awaited is None else Waiting(awaited)
                 try:
@@ -121,7 +122,7 @@ class Rpc:
                     error = raised
                 if self.status is not None or (waiting is not None and waiting.released):
                     break
-                awaited = self._step(error)
+                awaited = task.step(error)
                 error = None
         finally:
             error = None  # see `SteppedTask.step`
@@ -208,18 +209,8 @@ class Rpc:
             self.terminate(DEADLINE_EXCEEDED)
 
     def _start(self) -> SteppedTask:
-        self.task = SteppedTask(self._handler(self), self._context, self.loop)
+        self.task = SteppedTask(self._handler(self), self._context, self.loop, self._handler_ended)
         return self.task
-
-    def _step(self, error: BaseException | None = None) -> object:
-        task = self.task
-        assert task is not None  # noqa: S101 -- `advance` has started it
-        try:
-            return task.step(error)
-        finally:
-            error = None  # see `SteppedTask.step`
-            if task.ended:
-                self._handler_ended()
 
     def _handler_ended(self) -> None:
         if self.status is None:
@@ -232,44 +223,12 @@ class Rpc:
         """Lets the handler of an ended call finish: at once if it can, else in a kept task."""
         if self.loop.is_closed():
             return
-        if task.awaited is None:
-            self._step()
-        elif task.awaited.done():
-            self._step(_failure(task.awaited))
+        task.step_if_ready()
         if not task.ended:
-            self._keeper.keep(self._finish(task))
-
-    async def _finish(self, task: SteppedTask) -> None:
-        error: BaseException | None = None
-        while not task.ended:
-            waiting = None if task.awaited is None else Waiting(task.awaited)
-            try:
-                await _pass_up(waiting)
-            except GeneratorExit:
-                raise
-            except BaseException as raised:
-                if waiting is None or waiting.abandoned:
-                    task.cancel()  # this task stands for the handler's, so its cancellation does
-                    continue
-                error = raised
-            self._step(error)
-            error = None
+            self._keeper.keep(task.run_to_end())
 
     def _wake_watchers(self) -> None:
         watchers, self._watchers = self._watchers, []
         for watcher in watchers:
             if not watcher.done():
                 watcher.set_result(None)
-
-
-@types.coroutine
-def _pass_up(waiting: Waiting | None) -> Generator[Any, Any, None]:
-    yield waiting
-
-
-def _failure(done: asyncio.Future[Any]) -> BaseException | None:
-    try:
-        done.result()
-    except BaseException as error:
-        return error
-    return None

@@ -14,6 +14,8 @@ from asyncio.tasks import _enter_task, _leave_task
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Final, cast
 
+from channel.waiting import Waiting, wait
+
 HANDED_OVER: Final = object()
 
 
@@ -29,7 +31,8 @@ class SteppedTask:
     asyncio allows task implementations of one's own ("Extending" in its documentation), and this
     is one. Inside a step `asyncio.current_task()` is this object, so that `asyncio.timeout`, task
     groups and HTTP clients cancel the coroutine and never the task that happens to step it, and so
-    that the coroutine may be stepped by one task now and by another later. It runs in `context`.
+    that the coroutine may be stepped by one task now and by another later. It runs in `context`;
+    `on_end` is called when it has ended.
     """
 
     __slots__ = (
@@ -39,6 +42,7 @@ class SteppedTask:
         "_coroutine",
         "_loop",
         "_must_cancel",
+        "_on_end",
         "awaited",
         "ended",
         "running",
@@ -49,10 +53,12 @@ class SteppedTask:
         coroutine: Coroutine[Any, Any, None],
         context: contextvars.Context,
         loop: asyncio.AbstractEventLoop,
+        on_end: Callable[[], None],
     ) -> None:
         self._coroutine = coroutine
         self._context = context
         self._loop = loop
+        self._on_end: Callable[[], None] | None = on_end
         self._cancelling = 0
         self._must_cancel = False
         self.awaited: asyncio.Future[Any] | None = None
@@ -83,7 +89,7 @@ class SteppedTask:
                 yielded = self._context.run(self._coroutine.throw, error)
         except (StopIteration, asyncio.CancelledError):
             self.ended = True
-            return None
+            yielded = None
         except BaseException:
             self.ended = True
             raise
@@ -93,9 +99,36 @@ class SteppedTask:
             _leave_task(loop, this)
             if stepping is not None:
                 _enter_task(loop, stepping)
+            if self.ended and self._on_end is not None:
+                on_end, self._on_end = self._on_end, None  # it may hold this task
+                on_end()
         if yielded is None or yielded is HANDED_OVER:
             return yielded
         return self._wait_for(yielded)
+
+    def step_if_ready(self) -> None:
+        """Steps on with the outcome of what the coroutine awaits, unless that is still to come."""
+        if self.awaited is None:
+            self.step()
+        elif self.awaited.done():
+            self.step(_failure(self.awaited))
+
+    async def run_to_end(self) -> None:
+        """Steps through all that is left; cancelling this cancels the coroutine."""
+        error: BaseException | None = None
+        while not self.ended:
+            waiting = None if self.awaited is None else Waiting(self.awaited)
+            try:
+                await wait(waiting)
+            except GeneratorExit:
+                raise
+            except BaseException as raised:
+                if waiting is None or waiting.abandoned:
+                    self.cancel()
+                    continue
+                error = raised
+            self.step(error)
+            error = None
 
     def _wait_for(self, yielded: Any) -> object:
         if getattr(yielded, "_asyncio_future_blocking", None) is None:
@@ -149,74 +182,9 @@ class SteppedTask:
         return f"in-process handler {id(self):#x}"
 
 
-class Waiting:
-    """The future that a stepped coroutine awaits, as the reader's task awaits it in its place.
-
-    It adds two things to that future: the reader can be let go before it is done (`release`), and
-    cancelling the reader's task leaves it alone and is remembered (`abandoned`), so that the two
-    cancellations cannot be taken for each other. The reader's task is woken by the future itself.
-    """
-
-    __slots__ = (
-        "_asyncio_future_blocking",
-        "_awaited",
-        "_context",
-        "_wake",
-        "abandoned",
-        "released",
-    )
-
-    def __init__(self, awaited: asyncio.Future[Any]) -> None:
-        self._asyncio_future_blocking = True  # asyncio's mark of what a task may wait for
-        self._awaited = awaited
-        self._wake: Callable[[Any], object] | None = None
-        self._context: contextvars.Context | None = None
-        self.abandoned = False
-        self.released = False
-
-    def release(self) -> None:
-        """Wakes the waiting task on the loop's next turn, unless it is about to wake anyway."""
-        if self.released or self._awaited.done():
-            return
-        self.released = True
-        if self._wake is not None:
-            self._awaited.remove_done_callback(self._wake)
-            self.get_loop().call_soon(self._wake, self, context=self._context)
-
-    # What a task, asyncio's own or a stepped one, calls on what it waits for.
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """The loop of the awaited future."""
-        return self._awaited.get_loop()
-
-    def add_done_callback(
-        self, wake: Callable[[Any], object], *, context: contextvars.Context | None = None
-    ) -> None:
-        """Takes the one callback that the waiting task has."""
-        self._wake = wake
-        self._context = context
-        if self.released:
-            self.get_loop().call_soon(wake, self, context=context)
-        else:
-            self._awaited.add_done_callback(wake, context=context)
-
-    def remove_done_callback(self, wake: Callable[[Any], object]) -> int:
-        """Takes it back; returns 0 if it is already on its way."""
-        self._wake = None
-        return 0 if self.released else self._awaited.remove_done_callback(wake)
-
-    def cancel(self, msg: Any = None) -> bool:
-        """Hears that the waiting task is being cancelled."""
-        self.abandoned = True
-        self.release()
-        return self.released
-
-    def done(self) -> bool:
-        """Whether the waiting task has been woken, or will be without delay."""
-        return self.released or self._awaited.done()
-
-    def result(self) -> Any:
-        """What the waiting task wakes with."""
-        if self.abandoned:
-            raise asyncio.CancelledError
-        return None if self.released else self._awaited.result()
+def _failure(done: asyncio.Future[Any]) -> BaseException | None:
+    try:
+        done.result()
+    except BaseException as error:
+        return error
+    return None

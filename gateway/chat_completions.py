@@ -11,9 +11,9 @@ from llmbase.v1.chat_completion_pb2 import ChatCompletionChunk, ChatCompletionRe
 from gateway.answers import completion_to_json
 from gateway.chunks import StreamRenderer, error_event
 from gateway.drain import Drain
-from gateway.errors import HttpError, bad_field, from_rpc, upstream_truncated
+from gateway.errors import HttpError, bad_field, from_rpc, internal_error, upstream_truncated
 from gateway.event_stream import EventStream
-from gateway.exchange import EXCHANGE, header_value, metadata, route_headers, timeout
+from gateway.exchange import EXCHANGE, Exchange, header_value, metadata, route_headers, timeout
 from gateway.fields import BadField
 from gateway.request_body import BodyReader
 from gateway.transcoding import request_from_json
@@ -94,18 +94,28 @@ class ChatCompletions:
                         asked, metadata=metadata(request), timeout=seconds
                     )
                     await _pass_on(call, renderer, stream, ignored)
-            except HttpError as error:
-                await stream.settle()
-                if not stream.started:
-                    raise
-                exchange.error_code = error.code
-                await stream.send(error_event(error.body()))
+            except ConnectionError:
+                raise
+            except Exception as error:
+                await _tell(error, stream, exchange)
             await stream.end()
         except ConnectionError:
             exchange.client_gone = True
         finally:
             stream.close()
         return stream.response
+
+
+async def _tell(error: Exception, stream: EventStream, exchange: Exchange) -> None:
+    """Say in an event what went wrong; raise it again while it can still be an HTTP error."""
+    await stream.settle()
+    if not stream.started:
+        raise error
+    if not isinstance(error, HttpError):
+        exchange.fault = error
+        error = internal_error()
+    exchange.error_code = error.code
+    await stream.send(error_event(error.body()))
 
 
 async def _pass_on(

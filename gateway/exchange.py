@@ -32,9 +32,9 @@ Metadata = tuple[tuple[str, str], ...]
 
 
 class Exchange:
-    """One request and what its answer's headers and log line will say."""
+    """One request and what its answer's headers and log lines will say."""
 
-    __slots__ = ("client_gone", "error_code", "headers", "request_id", "started_at")
+    __slots__ = ("client_gone", "error_code", "fault", "headers", "request_id", "started_at")
 
     def __init__(self, request_id: str, started_at: float) -> None:
         self.request_id = request_id
@@ -42,6 +42,7 @@ class Exchange:
         self.headers = {"x-request-id": request_id, "Server": "llmbase"}
         self.error_code: str | None = None
         self.client_gone = False
+        self.fault: Exception | None = None  # one of our own, to be logged
 
 
 EXCHANGE = web.RequestKey("exchange", Exchange)
@@ -99,7 +100,7 @@ def header_value(text: str) -> str:
     """Return the text if it is plain ASCII, else percent-encoded: a header holds nothing else."""
     if text.isascii() and text.isprintable() and len(text) <= _LONGEST_HEADER:
         return text
-    return quote(text[:_LONGEST_HEADER], safe="/:@ ")
+    return quote(text[:_LONGEST_HEADER], safe="/:@")
 
 
 def _ascii(value: str) -> str:

@@ -44,11 +44,14 @@ class Front:
         try:
             response = await self._answer(request, handler, exchange)
             if not response.prepared:
-                response.headers.update(exchange.headers)
+                for name, value in exchange.headers.items():
+                    response.headers.setdefault(name, value)
             if not exchange.client_gone:
                 status = response.status
             return response
         finally:
+            if exchange.fault is not None:
+                self._report(exchange, exchange.fault)
             self._write_line(request, exchange, status, clock() - exchange.started_at)
 
     async def _answer(
@@ -70,7 +73,7 @@ class Front:
             exchange.client_gone = True
             return web.Response(status=CLIENT_GONE)
         except Exception as fault:
-            self._report(exchange, fault)
+            exchange.fault = fault
             return _response(errors.internal_error(), exchange)
 
     def _report(self, exchange: Exchange, fault: Exception) -> None:
@@ -113,7 +116,6 @@ def _routing_response(
     request: web.Request, error: web.HTTPException, exchange: Exchange
 ) -> web.Response:
     """Return the router's refusal (and HTTP's other ones) in the envelope."""
-    unknown = unknown_path(request.method, request.path)
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
         message = f"{request.method} is not allowed here. Allowed: {allowed}"
@@ -121,5 +123,6 @@ def _routing_response(
         response.headers["Allow"] = allowed
         return response
     if isinstance(error, web.HTTPNotFound):
-        return _response(errors.unknown_url(unknown), exchange)
+        message = unknown_path(request.method, request.path)
+        return _response(errors.unknown_url(message), exchange)
     return _response(errors.http_error(error.status, error.reason), exchange)

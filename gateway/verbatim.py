@@ -48,9 +48,9 @@ def keep_schemas(request: pb.ChatCompletionRequest, body: bytes) -> None:
         texts = _decode(body)
     except RecursionError:
         raise BadField("", f"The body must not nest deeper than {MAX_DEPTH} levels.") from None
-    except msgspec.ValidationError:
-        # Only a duplicate that does not count can still be of a wrong type.
-        raise BadField("", "The body must not hold the same key twice.") from None
+    except msgspec.DecodeError:
+        # A duplicate that does not count can still be of a wrong type: go on without it.
+        texts = _decode(orjson.dumps(orjson.loads(body)))
     path = ""
     try:
         for i, (tool, cut) in enumerate(zip(request.tools, texts.tools or (), strict=True)):

@@ -112,6 +112,36 @@ class TimeoutsConfig(_Frozen):
     )
 
 
+class CredentialsConfig(_Frozen):
+    """How a provider knows us, where it is not by `api_key` in the dialect's own way."""
+
+    scheme: Literal["bearer", "header", "query"] | None = Field(
+        default=None, description="How `api_key` is sent, where it is not the dialect's own way."
+    )
+    name: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_-]+$",
+        description="Name of the header or query parameter, for those schemes.",
+    )
+    region: str | None = Field(default=None, pattern=r"^[a-z0-9-]+$", description="AWS region.")
+    profile: str | None = Field(default=None, description="AWS profile.")
+    access_key_id: str | None = Field(default=None, description="AWS; else its usual chain.")
+    secret_access_key: SecretStr | None = None
+    session_token: SecretStr | None = None
+    service_account_file: str | None = Field(
+        default=None, description="Google; else the application's default credentials."
+    )
+    tenant_id: str | None = Field(default=None, description="Azure Entra; else its usual chain.")
+    client_id: str | None = None
+    client_secret: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _scheme_has_a_name(self) -> CredentialsConfig:
+        if self.scheme in ("header", "query") and not self.name:
+            raise ValueError("`name` is required for the schemes header and query")
+        return self
+
+
 class ProviderConfig(_Frozen):
     """An endpoint, its key, its limits and its dialect."""
 
@@ -122,6 +152,7 @@ class ProviderConfig(_Frozen):
         description="What the provider's own SDK calls its base URL. Default: the provider's own.",
     )
     api_key: SecretStr | None = Field(default=None, description="Sent as the dialect wants it.")
+    credentials: CredentialsConfig = CredentialsConfig()
     timeouts: TimeoutsConfig = TimeoutsConfig()
     headers: dict[str, SecretStr] = Field(default={}, description="Added to every request.")
     extra_body: dict[str, Any] = Field(
@@ -129,6 +160,12 @@ class ProviderConfig(_Frozen):
     )
     proxy: str | None = Field(default=None, description="HTTP proxy URL.")
     ca_file: str | None = Field(default=None, description="CA certificates (PEM) to trust instead.")
+    api_version: str | None = Field(
+        default=None,
+        description="Azure only: for deployment URLs. Default: the newer /openai/v1 form.",
+    )
+    project: str | None = Field(default=None, description="Vertex only: the Google Cloud project.")
+    location: str = Field(default="global", description="Vertex only: the region.")
     model: str | None = Field(
         default=None,
         description="Embedded only: a GGUF path or a name that `llmbase model pull` knows.",
@@ -177,6 +214,11 @@ class ModelConfig(_Frozen):
     )
     max_attempts: int | None = Field(
         default=None, ge=1, le=32, description="Over all targets. Default: each target once."
+    )
+    parameters: Literal["strict", "warn", "drop"] = Field(
+        default="warn",
+        description="What becomes of a parameter that a target cannot honour: strict refuses the "
+        "request, warn leaves it out and names it in the answer, drop leaves it out.",
     )
     targets: Annotated[tuple[TargetConfig, ...], Field(min_length=1)]
     fallbacks: tuple[str, ...] = Field(

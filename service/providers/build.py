@@ -10,6 +10,7 @@ import aiohttp
 
 from service.config import ProviderConfig
 from service.config_file import ConfigError
+from service.providers.credentials import build as credentials
 from service.providers.dialects import DIALECTS
 from service.providers.embedded import DEFAULT_CONTEXT_LENGTH, EmbeddedEngine
 from service.providers.model_store import DEFAULT_MODEL
@@ -25,22 +26,26 @@ def check(providers: Mapping[str, ProviderConfig]) -> None:
         if config.dialect not in DIALECTS:
             known = ", ".join(sorted(DIALECTS))
             raise ConfigError(f"providers.{name}.dialect: must be one of {known}")
-        embedded = config.dialect == "embedded"
-        if not embedded and not (config.base_url or DIALECTS[config.dialect].base_url):
+        if config.dialect != "embedded" and _base_url(config) is None:
             raise ConfigError(f"providers.{name}.base_url: is required for {config.dialect}")
 
 
 def build(
     name: str, config: ProviderConfig, engine: EmbeddedEngine | None, version: str
 ) -> Provider:
-    """Return a provider that owns its connections. Needs a running loop, and `check` before."""
+    """Return a provider that owns its connections. Needs a running loop, and `check` before.
+
+    Raises ConfigError.
+    """
     spec = DIALECTS[config.dialect]
-    base_url = engine.base_url if engine else config.base_url or spec.base_url
-    key = config.api_key.get_secret_value() if config.api_key else ""
-    headers = {"Content-Type": "application/json", "User-Agent": f"llmbase/{version}"}
-    if key:
-        headers["Authorization"] = f"Bearer {key}"
-    extra_headers = {k: v.get_secret_value() for k, v in config.headers.items()}
+    own_headers = {key: value.get_secret_value() for key, value in config.headers.items()}
+    who = credentials.build(
+        name,
+        config.api_key,
+        config.credentials,
+        key_header=spec.key_header,
+        tokens=spec.tokens,
+    )
     session = aiohttp.ClientSession(
         connector=engine.connector() if engine else _connector(name, config),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -50,12 +55,17 @@ def build(
     )
     return Provider(
         name,
-        spec.build(config.base_url is None, config.extra_body),
+        spec.build(config),
         session,
-        base_url or "",
+        (engine.base_url if engine else _base_url(config)) or "",
         timeouts=config.timeouts,
-        headers={**headers, **extra_headers},
-        secrets=(key, *extra_headers.values()),
+        headers={
+            "Content-Type": "application/json",
+            "User-Agent": f"llmbase/{version}",
+            **own_headers,
+        },
+        credentials=who,
+        secrets=_secrets(config),
     )
 
 
@@ -85,3 +95,27 @@ def _connector(name: str, config: ProviderConfig) -> aiohttp.BaseConnector:
     return aiohttp.TCPConnector(
         limit=0, ssl=context, keepalive_timeout=_KEEP_ALIVE, ttl_dns_cache=_DNS_CACHE
     )
+
+
+def _base_url(config: ProviderConfig) -> str | None:
+    """Return the endpoint: the configuration's, or the provider's own in the place it names."""
+    if config.base_url is not None:
+        return config.base_url
+    usual = DIALECTS[config.dialect].base_url
+    if usual is None:
+        return None
+    # Google's global endpoint has no place in its name.
+    place = "" if config.location == "global" else f"{config.location}-"
+    return usual.format(region=config.credentials.region or "us-east-1", place=place)
+
+
+def _secrets(config: ProviderConfig) -> tuple[str, ...]:
+    """Return what must not be told to anybody, even if the provider says it."""
+    given = (
+        config.api_key,
+        config.credentials.secret_access_key,
+        config.credentials.session_token,
+        config.credentials.client_secret,
+        *config.headers.values(),
+    )
+    return tuple(secret.get_secret_value() for secret in given if secret is not None)

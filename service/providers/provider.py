@@ -8,11 +8,13 @@ from collections.abc import Iterator, Mapping
 
 import aiohttp
 from llmbase.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionRequest
+from yarl import URL
 
 from service.config import TimeoutsConfig
 from service.errors import DeadlineExceeded, FaultKind, ProviderFault
 from service.providers import http_faults
 from service.providers.call import Call
+from service.providers.credentials.credentials import Credentials
 from service.providers.dialects.dialect import Dialect, HttpRequest
 from service.providers.http_body import Body
 from service.providers.provider_stream import ProviderStream
@@ -34,6 +36,7 @@ class Provider:
         *,
         timeouts: TimeoutsConfig,
         headers: Mapping[str, str],
+        credentials: Credentials,
         secrets: tuple[str, ...] = (),
     ) -> None:
         self.name = name
@@ -42,17 +45,22 @@ class Provider:
         self._base_url = base_url.rstrip("/")
         self._timeouts = timeouts
         self._headers = headers
+        self._credentials = credentials
         self._secrets = secrets
         self._http_timeout = aiohttp.ClientTimeout(
             total=None, connect=timeouts.connect, sock_read=None
         )
         self._lingering: set[asyncio.Task[None]] = set()
 
-    async def complete(
-        self, request: ChatCompletionRequest, model: str, call: Call
-    ) -> ChatCompletion:
+    def encode(self, request: ChatCompletionRequest, model: str, *, stream: bool) -> HttpRequest:
+        """Return what would be sent; `ignored` names what of the request would be left out.
+
+        Raises InvalidRequest for what this provider cannot be asked at all.
+        """
+        return self._dialect.encode(request, model, stream=stream)
+
+    async def complete(self, http: HttpRequest, call: Call) -> ChatCompletion:
         """Return the whole answer. Raises ProviderFault, DeadlineExceeded."""
-        http = self._dialect.encode(request, model, stream=False)
         with self._limits(call, self._timeouts.first_content), call.wait:
             response = await self._post(http)
             try:
@@ -62,14 +70,11 @@ class Provider:
                 raise
         return self._dialect.decode(body)
 
-    async def stream(
-        self, request: ChatCompletionRequest, model: str, call: Call
-    ) -> ProviderStream:
-        """Return a stream whose first content has arrived; the caller closes it.
+    async def stream(self, http: HttpRequest, choices: int, call: Call) -> ProviderStream:
+        """Return a stream of so many choices whose first content has arrived; the caller closes it.
 
         Raises ProviderFault, DeadlineExceeded.
         """
-        http = self._dialect.encode(request, model, stream=True)
         first_content = self._timeouts.first_content or _STREAM_FIRST_CONTENT
         loop = asyncio.get_running_loop()
         total = loop.call_later(self._timeouts.total, call.wait.end, self._too_long())
@@ -79,7 +84,7 @@ class Provider:
                 stream = ProviderStream(
                     response,
                     self._dialect.framer(),
-                    self._dialect.decode_stream(request.n or 1),
+                    self._dialect.decode_stream(choices),
                     call.wait,
                     self._timeouts.idle,
                     total,
@@ -105,15 +110,19 @@ class Provider:
         """Wait for what lingers (about a second at most), then close the connections."""
         if self._lingering:
             await asyncio.wait(self._lingering)
+        await self._credentials.close()
         await self._session.close()
 
     async def _post(self, http: HttpRequest) -> aiohttp.ClientResponse:
         """Send, and return a 2xx answer whose body is still to be read."""
+        url, headers = await self._credentials.authorize(
+            self._base_url + http.path, {**http.headers, **self._headers}, http.body
+        )
         try:
             response = await self._session.post(
-                self._base_url + http.path,
+                URL(url, encoded=True),  # as it was signed
                 data=http.body,
-                headers={**http.headers, **self._headers},
+                headers=headers,
                 timeout=self._http_timeout,
                 allow_redirects=False,
             )

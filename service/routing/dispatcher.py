@@ -13,13 +13,21 @@ from typing import TypeVar
 
 from llmbase.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionRequest, RouteFacts
 
-from service.errors import AllProvidersFailed, FaultKind, ProviderFault, RejectedByProvider
+from service.errors import (
+    AllProvidersFailed,
+    FaultKind,
+    InvalidRequest,
+    ProviderFault,
+    RejectedByProvider,
+)
 from service.providers import estimate
 from service.providers.call import Call
+from service.providers.dialects.dialect import HttpRequest
 from service.routing.answer import Answer
 from service.routing.router import Candidate, Router
 
 _LOG = logging.getLogger("llmbase.routing")
+_NEVER_IGNORED = ("n",)  # an answer with fewer choices is another answer
 _RETRY_AFTER = 1.0  # seconds, where no provider said how long
 
 T = TypeVar("T")
@@ -36,10 +44,11 @@ class Dispatcher:
     async def complete(self, request: ChatCompletionRequest, call: Call) -> ChatCompletion:
         """Return a whole answer.
 
-        Raises ModelNotFound, RejectedByProvider, AllProvidersFailed, DeadlineExceeded.
+        Raises ModelNotFound, InvalidRequest (no target can be asked this), RejectedByProvider,
+        AllProvidersFailed, DeadlineExceeded.
         """
         completion, route = await self._first_answer(
-            request, call, lambda to: to.provider.complete(request, to.provider_model, call)
+            request, call, False, lambda to, http: to.provider.complete(http, call)
         )
         completion.id = self._new_id()
         completion.created = int(self._now())
@@ -52,8 +61,9 @@ class Dispatcher:
 
     async def stream(self, request: ChatCompletionRequest, call: Call) -> Answer:
         """Return an answer whose first content has arrived. Raises as `complete` does."""
+        choices = request.n or 1
         stream, route = await self._first_answer(
-            request, call, lambda to: to.provider.stream(request, to.provider_model, call)
+            request, call, True, lambda to, http: to.provider.stream(http, choices, call)
         )
         return Answer(request, stream, route, self._new_id(), int(self._now()))
 
@@ -61,15 +71,23 @@ class Dispatcher:
         self,
         request: ChatCompletionRequest,
         call: Call,
-        ask: Callable[[Candidate], Awaitable[T]],
+        stream: bool,
+        ask: Callable[[Candidate, HttpRequest], Awaitable[T]],
     ) -> tuple[T, RouteFacts]:
         faults: list[ProviderFault] = []
+        unfit: InvalidRequest | None = None
         tried: list[str] = []
         for candidate in self._router.candidates(request, call.may_serve):
+            try:
+                http = candidate.provider.encode(request, candidate.provider_model, stream=stream)
+                _check_parameters(candidate, http)
+            except InvalidRequest as error:
+                unfit = unfit or error  # nothing was sent; another target may be able to
+                continue
             if candidate.model_id not in tried:
                 tried.append(candidate.model_id)
             try:
-                answer = await ask(candidate)
+                answer = await ask(candidate, http)
             except ProviderFault as fault:
                 _log_failure(call, candidate, fault)
                 if fault.kind is FaultKind.REJECTED:
@@ -79,11 +97,25 @@ class Dispatcher:
                     ) from None
                 faults.append(fault)
                 continue
-            return answer, _route(request.model, candidate, tried, attempts=len(faults) + 1)
+            route = _route(request.model, candidate, tried, attempts=len(faults) + 1)
+            if candidate.parameters == "warn":
+                route.ignored_parameters.extend(http.ignored)
+            return answer, route
+        if unfit is not None and not faults:
+            raise unfit
         raise _all_failed(faults)
 
     def _new_id(self) -> str:
         return f"chatcmpl-{self._chance.getrandbits(96):024x}"
+
+
+def _check_parameters(candidate: Candidate, http: HttpRequest) -> None:
+    """Raise InvalidRequest if what the target would leave out may not be left out."""
+    for name in http.ignored:
+        if candidate.parameters == "strict" or name in _NEVER_IGNORED:
+            raise InvalidRequest(
+                name, f"the provider {candidate.provider.name} cannot honour it for this model"
+            )
 
 
 def _route(requested: str, to: Candidate, tried: list[str], *, attempts: int) -> RouteFacts:

@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest
 
@@ -20,11 +21,15 @@ _SANE_ID = re.compile(r"[!-)+\--~]{1,256}")  # as the configuration wants ids
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A target to try: under which public model, at which provider, by which name there."""
+    """A target to try: under which public model, at which provider, by which name there.
+
+    `parameters` is the model's policy for what the target cannot honour.
+    """
 
     model_id: str
     provider: Provider
     provider_model: str
+    parameters: Literal["strict", "warn", "drop"] = "warn"
 
 
 class Router:
@@ -71,7 +76,7 @@ class Router:
         ordered = POLICIES[model.policy](model.targets, self._chance)
         for target in ordered[: model.max_attempts]:
             provider = self._providers[target.provider]
-            yield Candidate(model_id, provider, target.model or matched)
+            yield Candidate(model_id, provider, target.model or matched, model.parameters)
 
     def _resolve(self, model_id: str) -> tuple[ModelConfig, str]:
         """Return the model and the part of its id that a target's own name defaults to."""

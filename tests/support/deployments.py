@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,20 +29,29 @@ class Deployment:
 
 @contextlib.contextmanager
 def one_process(
-    upstream: ScriptedUpstream, directory: Path, config: dict[str, Any] | None = None, *flags: str
+    upstream: ScriptedUpstream,
+    directory: Path,
+    config: dict[str, Any] | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Deployment]:
-    """`llmbase up`: both doors in one process."""
+    """`llmbase up`: both doors in one process. `environment` holds the REST door's settings."""
     directory.mkdir(parents=True, exist_ok=True)
     path = configuration.write(config or configuration.standard(upstream), directory)
     ports = ("--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0")
-    with running("up", "--config", str(path), *ports, *flags, directory=directory) as up:
+    flags = ("--config", str(path), *ports)
+    with running("up", *flags, directory=directory, environment=environment) as up:
         http, _, grpc = up.wait_until_ready()
         yield Deployment(http, grpc, upstream, (up,))
 
 
 @contextlib.contextmanager
 def sidecar(
-    upstream: ScriptedUpstream, directory: Path, config: dict[str, Any] | None = None
+    upstream: ScriptedUpstream,
+    directory: Path,
+    config: dict[str, Any] | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Deployment]:
     """`llmbase service` and `llmbase gateway`, which meet at a Unix socket."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -52,6 +61,6 @@ def sidecar(
     with running("service", "--config", str(path), *at, directory=directory) as service:
         grpc = next(word for word in service.wait_until_ready() if word.startswith("127."))
         flags = ("--service", socket, "--http", "127.0.0.1:0")
-        with running("gateway", *flags, directory=directory) as gateway:
+        with running("gateway", *flags, directory=directory, environment=environment) as gateway:
             (http,) = gateway.wait_until_ready()
             yield Deployment(http, grpc, upstream, (gateway, service))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,7 +17,7 @@ from tests.support.answers import Answer, Choice, Route, ToolCall, Usage
 from tests.support.proto_request import proto_request
 from tests.support.signals import Signal
 
-_LARGEST = 64 * 2**20  # bytes of a message
+_LARGEST = 2**28  # bytes of a message: what is refused shall be the server's to refuse
 
 _FINISH = {
     pb.FINISH_REASON_STOP: "stop",
@@ -32,10 +32,13 @@ class GrpcDoor:
 
     name = "grpc"
 
-    def __init__(self, target: str, key: str | None) -> None:
+    def __init__(
+        self, target: str, key: str | None, more_options: Sequence[tuple[str, int]] = ()
+    ) -> None:
         options = [
             ("grpc.max_send_message_length", _LARGEST),
             ("grpc.max_receive_message_length", _LARGEST),
+            *more_options,
         ]
         self.channel = grpc.aio.insecure_channel(target, options=options)
         self.chat = ChatCompletionServiceStub(self.channel)

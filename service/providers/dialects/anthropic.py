@@ -12,9 +12,8 @@ from typing import Any
 from llmbase.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionRequest
 from msgspec import json
 
-from service.providers.dialects import anthropic_answer, openai_error
+from service.providers.dialects import anthropic_answer, anthropic_request, openai_error
 from service.providers.dialects import anthropic_wire as wire
-from service.providers.dialects.anthropic_request import Encoder
 from service.providers.dialects.anthropic_stream import AnthropicStreamDecoder
 from service.providers.dialects.dialect import Framer, HttpRequest, StreamDecoder
 from service.providers.framing import sse
@@ -48,13 +47,14 @@ class AnthropicDialect:
 
         Raises InvalidRequest for an image that the API cannot take.
         """
-        encoder = Encoder(request, model)
-        body = encoder.body(self._default_max_tokens, self._extra_body, stream=stream)
+        body, ignored = anthropic_request.encode(
+            request, model, self._default_max_tokens, self._extra_body, stream=stream
+        )
         headers = {
             "Accept": "text/event-stream" if stream else "application/json",
             "anthropic-version": _VERSION,
         }
-        return HttpRequest("/v1/messages", body, headers, tuple(encoder.ignored))
+        return HttpRequest("/v1/messages", body, headers, ignored)
 
     def decode(self, body: bytes) -> ChatCompletion:
         """Translate a whole answer. Raises ProviderFault for anything that is not one."""

@@ -30,9 +30,9 @@ _STATUSES = {
 
 def fault(error: Any, where: str) -> ProviderFault:
     """Return the fault that an error object (or text) means; `where` it was found is for logs."""
-    word, told = "", error
-    if isinstance(error, dict):
-        word, told = error.get("type"), error.get("message")
+    word, told = (
+        (error.get("type"), error.get("message")) if isinstance(error, dict) else ("", error)
+    )
     status = _STATUSES.get(word) if isinstance(word, str) else None
     told = told if isinstance(told, str) else ""
     if status is None:

@@ -31,7 +31,7 @@ def refusal(details: wire.StopDetails | None) -> str:
 
 
 class Tokens:
-    """The tokens of one answer. What is told later replaces what was told before: all is a total."""
+    """The tokens of one answer. Each figure is a total, so the latest one told is the one."""
 
     def __init__(self) -> None:
         self._latest = wire.Usage()

@@ -54,7 +54,7 @@ _EFFORTS = {
 class Reasoning:
     """How a request asks for reasoning.
 
-    `thinking` and `effort` are what is sent, if anything. `room` is how many tokens the default
+    `thinking` and `effort` are what is sent, unless empty. `room` is how many tokens the default
     limit is raised by. `honoured` says whether this is what the caller asked for.
     """
 
@@ -62,6 +62,11 @@ class Reasoning:
     effort: str = ""
     room: int = 0
     honoured: bool = True
+
+    @property
+    def output(self) -> dict[str, Any]:
+        """What `output_config` says about it."""
+        return {"effort": self.effort} if self.effort else {}
 
     @property
     def thinks(self) -> bool:

@@ -11,6 +11,7 @@ Numbers and the order of keys are not touched.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from msgspec import Raw, json
@@ -20,13 +21,16 @@ from service.providers.dialects.openai_wire import RawObject
 _SCHEMA = "items", "additionalProperties"
 _SCHEMAS_BY_NAME = "properties", "$defs", "definitions"
 _LISTS_OF_SCHEMAS = "anyOf", "allOf"
-_KEPT = "type title description default enum const required $ref pattern".split() + [
-    *_SCHEMA,
-    *_SCHEMAS_BY_NAME,
-    *_LISTS_OF_SCHEMAS,
-]
+_AS_THEY_ARE = (
+    *("type", "title", "description", "default", "enum", "const", "required"),
+    *("$ref", "pattern", "format", "minItems"),
+)
 _MEANINGLESS = "$schema", "$id", "$comment"  # to the model
-_FORMATS = "date-time time date duration email hostname uri ipv4 ipv6 uuid".split()
+# Values of some of these that are not enforced all the same.
+_FORMATS = frozenset(
+    ["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"]
+)
+_BEYOND_PATTERNS = re.compile(r"\(\?[=!<]|\\[1-9bB]")  # looking around, back, and for words
 
 
 class Rewritten(NamedTuple):
@@ -69,8 +73,9 @@ class _Writer:
             return bytes(raw)  # `true` and `false` are schemas too
         found: RawObject = {}
         moved: RawObject = {}
-        for key, value in json.decode(raw, type=RawObject).items():
-            if key == "oneOf":
+        members = json.decode(raw, type=RawObject)
+        for key, value in members.items():
+            if key == "oneOf" and "anyOf" not in members:
                 found["anyOf"] = Raw(self._list(value))
             elif _is_enforced(key, value):
                 found[key] = Raw(self._value(key, value))
@@ -98,14 +103,17 @@ class _Writer:
 
 
 def _is_enforced(key: str, value: Raw) -> bool:
-    if key == "format":
-        return bytes(value).strip(b'"').decode() in _FORMATS
-    if key == "minItems":
-        return bytes(value) in (b"0", b"1")
-    return key in _KEPT
+    match key:
+        case "format":
+            return json.decode(value, type=str) in _FORMATS
+        case "pattern":
+            return _BEYOND_PATTERNS.search(json.decode(value, type=str)) is None
+        case "minItems":
+            return bytes(value) in (b"0", b"1")
+    return key in (*_AS_THEY_ARE, *_SCHEMA, *_SCHEMAS_BY_NAME, *_LISTS_OF_SCHEMAS)
 
 
 def _with_rules(description: Raw | None, rules: RawObject) -> Raw:
     said = json.decode(description, type=str) if description is not None else ""
-    text = json.encode(rules).decode()
+    text = json.format(json.encode(rules), indent=-1).decode()
     return Raw(json.encode(f"{said}\n\n{text}" if said else text))

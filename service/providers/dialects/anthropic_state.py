@@ -59,7 +59,8 @@ def thoughts(state: bytes) -> list[Thought]:
         except (ValueError, RecursionError):
             continue
         if kept is not None and _raw(kept.block, "type") in _KINDS:
-            found.append(Thought(*kept.at, json.encode(kept.block)))
+            characters, calls = kept.at
+            found.append(Thought(max(0, characters), max(0, calls), json.encode(kept.block)))
     return found
 
 

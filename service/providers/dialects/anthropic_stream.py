@@ -23,11 +23,15 @@ from service.providers.dialects.dialect import Event
 from service.providers.dialects.openai_wire import RawObject, read
 from service.providers.dialects.stream_state import ChoiceState, last_chunk
 
+# The kinds of events and deltas that are looked at; others may look like anything.
 _EVENTS = frozenset(
-    "message_start message_delta message_stop content_block_start content_block_delta"
-    " content_block_stop error ping".split()
+    [
+        *("message_start", "message_delta", "message_stop"),
+        *("content_block_start", "content_block_delta", "content_block_stop"),
+        "error",
+    ]
 )
-_DELTAS = frozenset("text_delta thinking_delta signature_delta input_json_delta".split())
+_DELTAS = frozenset(["text_delta", "thinking_delta", "signature_delta", "input_json_delta"])
 
 
 class _Call:
@@ -124,7 +128,7 @@ class AnthropicStreamDecoder:
                 if given.delta is not None:
                     self._take_delta(given.delta, given.index, chunk)
             case "content_block_start":
-                if given.content_block is not None:
+                if bytes(given.content_block) != b"null":
                     self._begin(given.content_block, given.index, chunk)
             case "content_block_stop":
                 self._close(given.index, chunk)

@@ -25,25 +25,26 @@ _IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 _DOCUMENT = "application/pdf"
 _CALLED_WRONG = {"image/jpg": "image/jpeg"}
 
-Blocks = list[dict[str, Any] | orjson.Fragment]
+Blocks = list[Any]  # objects, or orjson.Fragment where the text is there already
 
 
-class UnusableImage(Exception):
-    """An image part that no block can hold."""
+def messages(turns: Iterable[Turn], said: Iterable[pb.Message]) -> list[dict[str, Any]]:
+    """Return the turns as `messages`; `said` is what they were made of.
 
-    def __init__(self, part: pb.ContentPart) -> None:
-        super().__init__()
-        self.part = part
-
-
-def messages(turns: Iterable[Turn]) -> list[dict[str, Any]]:
-    """Return the turns as `messages`. Raises UnusableImage."""
+    Raises InvalidRequest for an image that the API cannot take.
+    """
     ids = _Ids()
-    found = []
-    for turn in turns:
-        blocks = _assistant(turn, ids) if turn.assistant else _user(turn, ids)
-        if blocks:
-            found.append({"role": "assistant" if turn.assistant else "user", "content": blocks})
+    found: list[dict[str, Any]] = []
+    try:
+        for turn in turns:
+            role = "assistant" if turn.assistant else "user"
+            blocks = _assistant(turn, ids) if turn.assistant else _user(turn, ids)
+            if found and found[-1]["role"] == role:  # the turn between had nothing in it
+                found[-1]["content"] += blocks
+            elif blocks:
+                found.append({"role": role, "content": blocks})
+    except _UnusableImage as bad:
+        raise _refusal(bad.part, said) from None
     if found and found[-1]["role"] == "assistant":
         _strip_end(found[-1]["content"])
     return found
@@ -54,7 +55,7 @@ def texts(given: Iterable[str]) -> Blocks:
     return [{"type": "text", "text": text} for text in given if text.strip()]
 
 
-def is_mid_call_without_thoughts(turns: list[Turn]) -> bool:
+def lacks_thoughts(turns: list[Turn]) -> bool:
     """Whether results are handed back to calls whose thinking was not.
 
     A model that thinks by budget has to find it there, or may not think now.
@@ -64,15 +65,23 @@ def is_mid_call_without_thoughts(turns: list[Turn]) -> bool:
     return not any(state.thoughts(message.provider_state) for message in turns[-2].messages)
 
 
-def refusal_of(bad: UnusableImage, request: pb.ChatCompletionRequest) -> InvalidRequest:
-    """Return what the caller is told about an image, by its path."""
-    path = "messages"
-    for i, message in enumerate(request.messages):
-        for j, part in enumerate(message.content):
-            if part == bad.part:
-                path = f"messages[{i}].content[{j}].image_url.url"
+class _UnusableImage(Exception):
+    """An image part that no block can hold."""
+
+    def __init__(self, part: pb.ContentPart) -> None:
+        super().__init__()
+        self.part = part
+
+
+def _refusal(bad: pb.ContentPart, said: Iterable[pb.Message]) -> InvalidRequest:
+    paths = (
+        f"messages[{i}].content[{j}].image_url.url"
+        for i, message in enumerate(said)
+        for j, part in enumerate(message.content)
+        if part == bad
+    )
     kinds = ", ".join((*_IMAGES, _DOCUMENT))
-    return InvalidRequest(path, f"must be an https: URL or a base64 data: URL of {kinds}")
+    return InvalidRequest(next(paths), f"must be an https: URL or a base64 data: URL of {kinds}")
 
 
 class _Ids:
@@ -152,7 +161,10 @@ def _user(turn: Turn, ids: _Ids) -> Blocks:
 
 
 def _result(message: pb.Message, ids: _Ids) -> dict[str, Any]:
-    result = {"type": "tool_result", "tool_use_id": ids.of_result(message.tool_call_id)}
+    result: dict[str, Any] = {
+        "type": "tool_result",
+        "tool_use_id": ids.of_result(message.tool_call_id),
+    }
     if content := texts(part.text for part in message.content):
         result["content"] = content
     return result
@@ -165,7 +177,7 @@ def _image(part: pb.ContentPart) -> dict[str, Any]:
     data = parse_data_url(url)
     kind = data and _CALLED_WRONG.get(data.mime_type, data.mime_type)
     if data is None or kind not in (*_IMAGES, _DOCUMENT):
-        raise UnusableImage(part)
+        raise _UnusableImage(part)
     source = {"type": "base64", "media_type": kind, "data": data.base64}
     return {"type": "document" if kind == _DOCUMENT else "image", "source": source}
 

@@ -38,10 +38,10 @@ def decode(decoder: json.Decoder[wire.Answer], body: bytes) -> pb.ChatCompletion
     return pb.ChatCompletion(choices=[choice], usage=facts.usage(answer.usage))
 
 
-def arguments(given: Raw | None) -> str:
+def _arguments(given: Raw) -> str:
     """Return a call's input as JSON text, as the provider wrote it. Raises ValueError."""
-    text = bytes(given).decode() if given is not None else ""
-    return text if text not in ("", "null") else "{}"
+    text = bytes(given).decode()
+    return "{}" if text in ("", "null") else text
 
 
 def _message(blocks: list[wire.Block]) -> pb.Message:
@@ -64,7 +64,7 @@ def _texts(block: wire.Block) -> Iterator[str]:
         for cited in block.citations_content.content or ():
             yield cited.text or ""
     if block.tool_use and block.tool_use.name == wire.ANSWER_TOOL:
-        yield arguments(block.tool_use.input)
+        yield _arguments(block.tool_use.input)
 
 
 def _calls(blocks: list[wire.Block]) -> list[pb.ToolCall]:
@@ -80,7 +80,7 @@ def _calls(blocks: list[wire.Block]) -> list[pb.ToolCall]:
             pb.ToolCall(
                 id=given.tool_use_id or f"call_0_{len(calls)}",
                 name=given.name,
-                arguments=arguments(given.input),
+                arguments=_arguments(given.input),
             )
         )
     return calls

@@ -42,12 +42,8 @@ def fault(event: Event) -> ProviderFault:
     if status in REJECTING:
         kind = FaultKind.REJECTED
     known = word if status is not None else "of an unknown type"
-    told = message(event.data) or (
-        "" if _is_json(event.data) else event.data.decode("utf-8", "replace")
-    )
-    return ProviderFault(
-        kind, f"an error in a stream, {known}", status=status, told=redact(told, ())
-    )
+    told = redact(_told(event.data), ())
+    return ProviderFault(kind, f"an error in a stream, {known}", status=status, told=told)
 
 
 def message(body: bytes) -> str:

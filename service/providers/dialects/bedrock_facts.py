@@ -22,7 +22,7 @@ _REASONS = {
 _BROKEN_OFF = frozenset({"malformed_model_output", "malformed_tool_use"})
 
 
-def finish_reason(native: str) -> pb.FinishReason:
+def finish_reason(native: str) -> pb.FinishReason.ValueType:
     """Return the reason for the provider's word, before tool calls are considered.
 
     No word at all, and a word nobody knows, is a stop. Raises ProviderFault REPORTED for a word

@@ -34,7 +34,7 @@ class ToolUse(Struct, rename="camel", gc=False):
     tool_use_id: str | None = None
     name: str | None = None
     type: str | None = None
-    input: Raw | None = None
+    input: Raw = Raw(b"")
 
 
 class CitedText(Struct, gc=False):

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from hashlib import blake2s
 from typing import NamedTuple
 
 from llmbase.v1.chat_completion_pb2 import (
@@ -85,3 +87,36 @@ def parse_data_url(url: str) -> DataUrl | None:
     except binascii.Error:
         return None
     return DataUrl(mime_type, data)
+
+
+class CallIds:
+    """Gives calls ids that a provider takes: of its alphabet, and none twice in a conversation.
+
+    Conversations in which other providers took part hold ids of other alphabets, and ids that are
+    unique in their message only. What replaces such an id follows from it, so that the same
+    conversation always gets the same ids. Calls and results are to be given in their order.
+    """
+
+    def __init__(self, alphabet: re.Pattern[str], prefix: str = "call_") -> None:
+        self._alphabet = alphabet
+        self._prefix = prefix
+        self._given: dict[str, str] = {}  # by the caller's id, the latest call's
+        self._taken: set[str] = set()
+
+    def of_call(self, wanted: str) -> str:
+        """Return the id of a call."""
+        given = wanted
+        if wanted in self._taken or not self._alphabet.fullmatch(wanted):
+            given = self._substitute(f"{len(self._taken)}/{wanted}")
+        self._taken.add(given)
+        self._given[wanted] = given
+        return given
+
+    def of_result(self, wanted: str) -> str:
+        """Return the id by which a result names its call: the latest of that id."""
+        if wanted in self._given:
+            return self._given[wanted]
+        return wanted if self._alphabet.fullmatch(wanted) else self._substitute(wanted)
+
+    def _substitute(self, text: str) -> str:
+        return self._prefix + blake2s(text.encode(), digest_size=12).hexdigest()

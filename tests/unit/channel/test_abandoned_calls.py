@@ -14,7 +14,7 @@ import uvloop
 from google.protobuf.wrappers_pb2 import StringValue
 
 from channel.in_process import InProcessServer
-from tests.unit.channel.doors import Door, Open, failure, generic_handler, soon, text_of
+from tests.unit.channel.doors import SERVICE, Door, Open, failure, generic_handler, soon, text_of
 
 
 class Watched:
@@ -96,18 +96,23 @@ async def test_an_ended_call_is_freed_without_the_garbage_collector(
         await context.abort(grpc.StatusCode.ABORTED)
 
     door = await open_in_process(listen=abort if end == "abort" else getattr(holder, style))
+    request = Watched()  # nothing is serialized, so anything can be asked
+    requested = weakref.ref(request)
     gc.collect()
     gc.disable()
     try:
-        await run_to(end, door)
+        await run_to(end, door, request)
+        del request
         await asyncio.sleep(0)
         assert holder.gone()
+        assert requested() is None
     finally:
         gc.enable()
 
 
-async def run_to(end: str, door: Door) -> None:
-    call = door.listen(timeout=0.02 if end == "deadline" else None)
+async def run_to(end: str, door: Door, request: Any) -> None:
+    listen: Any = door.channel.unary_stream(f"/{SERVICE}/Listen")
+    call = listen(request, timeout=0.02 if end == "deadline" else None)
     if end == "abort":
         await failure(call.read())
         return
@@ -124,24 +129,33 @@ async def run_to(end: str, door: Door) -> None:
             await reading
 
 
+@pytest.mark.parametrize("left_to_do", ["wait", "call"])
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
-def test_a_loop_that_is_taken_down_cancels_what_a_handler_has_left_to_do(new_loop: Any) -> None:
+def test_a_loop_that_is_taken_down_cancels_what_a_handler_has_left_to_do(
+    new_loop: Any, left_to_do: str
+) -> None:
     seen: list[str] = []
+    doors: list[Door] = []
+
+    async def never(request: StringValue, context: Any) -> StringValue:
+        await asyncio.Event().wait()
+        return request
 
     async def never_done(request: StringValue, context: Any) -> None:
         try:
             await context.write(text_of("a"))
         finally:
             try:
-                await asyncio.Event().wait()
+                await (doors[0].ask() if left_to_do == "call" else never(request, context))
             except asyncio.CancelledError:
                 seen.append("cancelled again")
                 raise
 
     async def main() -> None:
         server = InProcessServer()
-        server.add_generic_rpc_handlers((generic_handler(None, never_done),))
-        call = Door("in process", server, server.channel()).listen()
+        server.add_generic_rpc_handlers((generic_handler(never, never_done),))
+        doors.append(Door("in process", server, server.channel()))
+        call = doors[0].listen()
         await call.read()
         call.cancel()
 

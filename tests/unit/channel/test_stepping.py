@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -11,7 +10,7 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 from channel.metadata import Metadatum
-from tests.unit.channel.doors import Open, failure, result_of, soon, text_of, texts
+from tests.unit.channel.doors import Open, failure, text_of, texts
 
 
 async def test_no_task_is_made_for_a_call_or_a_message(open_in_process: Open) -> None:
@@ -160,38 +159,49 @@ async def test_a_handler_may_bring_about_the_end_of_its_own_call(open_in_process
     assert seen == ["cancelled"]
 
 
-async def test_a_task_of_the_handler_may_abort_the_call(open_in_process: Open) -> None:
-    ended = asyncio.Event()
+async def test_what_ends_a_program_goes_through_to_the_reader(open_in_process: Open) -> None:
+    class Exit(BaseException):
+        pass
 
-    async def abort_elsewhere(request: StringValue, context: Any) -> None:
-        aborting = asyncio.create_task(context.abort(grpc.StatusCode.ABORTED, "from a task"))
-        await asyncio.wait([aborting])
-        assert isinstance(aborting.exception(), grpc.aio.AbortError)
-        ended.set()
+    async def leave(request: StringValue, context: Any) -> StringValue:
+        raise Exit
 
-    door = await open_in_process(listen=abort_elsewhere)
-    assert (await failure(door.listen().read())).details() == "from a task"
-    await soon(ended)
+    door = await open_in_process(ask=leave)
+    call = door.ask()
+    with pytest.raises(Exit):
+        await call
+    assert await call.code() is grpc.StatusCode.UNKNOWN
 
 
-async def test_a_write_that_is_given_up_in_time_sends_nothing(open_in_process: Open) -> None:
-    async def give_up(request: StringValue, context: Any) -> None:
-        await context.write(text_of("a"))
-        writing = asyncio.create_task(context.write(text_of("given up")))
-        await asyncio.sleep(0)
-        writing.cancel()
-        await asyncio.wait([writing])
-        await context.write(text_of("b"))
+async def test_a_failing_done_callback_is_the_loops_to_report(open_in_process: Open) -> None:
+    reported: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: reported.append(what))
 
-    door = await open_in_process(listen=give_up)
-    call = door.listen()
-    assert (await call.read()).value == "a"
-    code = asyncio.create_task(call.code())  # steps the handler, and takes no message
-    for _ in range(5):
-        await asyncio.sleep(0)
-    assert (await call.read()).value == "b"
-    assert await call.read() is grpc.aio.EOF
-    assert await code is grpc.StatusCode.OK
+    def fail(call: Any) -> None:
+        raise LookupError
+
+    async def answer(request: StringValue, context: Any) -> StringValue:
+        context.add_done_callback(fail)
+        return request
+
+    door = await open_in_process(ask=answer)
+    call = door.ask("still here")
+    call.add_done_callback(fail)
+    assert (await call).value == "still here"
+    assert [type(what["exception"]) for what in reported] == [LookupError, LookupError]
+
+
+async def test_a_handlers_task_looks_like_one(open_in_process: Open) -> None:
+    async def look(request: StringValue, context: Any) -> StringValue:
+        task = asyncio.current_task()
+        assert task is not None
+        assert task.get_loop() is asyncio.get_running_loop()
+        assert asyncio.iscoroutine(task.get_coro())
+        assert not task.done()
+        return text_of(task.get_name())
+
+    door = await open_in_process(ask=look)
+    assert (await door.ask()).value.startswith("in-process handler")
 
 
 async def test_a_handler_that_awaits_what_is_not_asyncios_fails_alone(
@@ -208,42 +218,3 @@ async def test_a_handler_that_awaits_what_is_not_asyncios_fails_alone(
     door = await open_in_process(ask=await_it)
     error = await failure(door.ask())
     assert "cannot await 'something else'" in str(error.details())
-
-
-async def test_a_handler_may_call_through_the_channel_itself(open_in_process: Open) -> None:
-    inner_ended = asyncio.Event()
-
-    async def inner(request: StringValue, context: Any) -> AsyncIterator[StringValue]:
-        try:
-            for text in "abc":
-                await asyncio.sleep(0)
-                yield text_of(text)
-            await asyncio.Event().wait()
-        finally:
-            inner_ended.set()
-
-    async def outer(request: StringValue, context: Any) -> StringValue:
-        call = doors[0].listen()
-        heard = [(await call.read()).value for _ in range(3)]
-        if request.value == "and wait":
-            await call.read()
-        call.cancel()
-        return text_of("".join(heard))
-
-    doors = [await open_in_process(ask=outer, listen=inner)]
-    assert (await doors[0].ask()).value == "abc"
-    assert inner_ended.is_set()
-
-    inner_ended.clear()
-    error = await failure(doors[0].ask("and wait", timeout=0.05))
-    assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert inner_ended.is_set()
-
-    inner_ended.clear()
-    caller = asyncio.create_task(result_of(doors[0].ask("and wait")))
-    for _ in range(10):
-        await asyncio.sleep(0)
-    caller.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await caller
-    await soon(inner_ended)

@@ -188,8 +188,9 @@ def test_the_providers_own_word_stands_beside_the_finish_reason_if_it_differs() 
         Delta(index=1, finish_reason=pb.FINISH_REASON_LENGTH, native_finish_reason="length"),
     ]
 
-    *_, first, second = choices(rendered(chunk(*ends, usage=USAGE, last=True)))
+    said = choices(rendered(chunk(*ends, usage=USAGE, last=True)))
 
+    first, second = (choice for choice in said if choice["finish_reason"])
     assert first["native_finish_reason"] == "eos"
     assert "native_finish_reason" not in second
 

@@ -150,6 +150,15 @@ def test_of_duplicate_keys_the_last_wins_for_schemas_too() -> None:
     assert request.tools[0].parameters == '{"last": 1}'
 
 
+def test_a_duplicate_that_does_not_count_may_be_anything() -> None:
+    tools = '[{"type": "function", "function": 1, "function": {"name": "f", "parameters": {}}}]'
+    body = '{"tools": 5, "response_format": "x", "response_format": {"type": "text"}, "tools": %s}'
+
+    request = request_from_json(body.replace("%s", tools).encode())[0]
+
+    assert list(request.tools) == [pb.Tool(name="f", parameters="{}")]
+
+
 def test_escaped_keys_are_the_keys_they_spell() -> None:
     body = (
         rb'{"too\u006cs": [{"type": "function", "functio\u006e": {"name": "f", '

@@ -10,6 +10,7 @@ from service.errors import (
     AllProvidersFailed,
     DeadlineExceeded,
     FaultKind,
+    InvalidRequest,
     ProviderFault,
     RejectedByProvider,
     UpstreamError,
@@ -17,6 +18,7 @@ from service.errors import (
     UpstreamTruncated,
 )
 from service.providers.call import Call
+from service.providers.dialects.dialect import HttpRequest
 from service.routing.dispatcher import Dispatcher
 from service.routing.router import Router
 
@@ -47,16 +49,21 @@ class _Provider:
 
     def __init__(self, name, answer):
         self.name = name
+        self.ignored = ()
         self._answer = answer
         self.asked = []
 
-    async def complete(self, request, model, call):
-        self.asked.append(model)
+    def encode(self, request, model, *, stream):
+        return HttpRequest("/chat", model.encode(), ignored=self.ignored)
+
+    async def complete(self, http, call):
+        self.asked.append(http.body.decode())
         if isinstance(self._answer, Exception):
             raise self._answer
         return self._answer
 
-    stream = complete
+    async def stream(self, http, choices, call):
+        return await self.complete(http, call)
 
 
 MODELS = {
@@ -216,3 +223,45 @@ async def test_after_the_first_content_a_fault_is_a_typed_error_and_nobody_else_
     assert answer.usage.completion_tokens == 2
     answer.close()
     assert stream.closed
+
+
+def _with_policy(policy, a_ignores=(), b_ignores=()):
+    dispatcher, providers = _dispatcher(_whole("a"), _whole("b"))
+    providers["a"].ignored, providers["b"].ignored = a_ignores, b_ignores
+    models = {"m": {**MODELS["m"], "parameters": policy}, "n": MODELS["n"]}
+    router = Router(
+        {key: ModelConfig.model_validate(model) for key, model in models.items()},
+        providers,
+        random.Random(1),
+    )
+    return Dispatcher(router, lambda: 0.0, random.Random(1)), providers
+
+
+@pytest.mark.parametrize(("policy", "named"), [("warn", ["seed"]), ("drop", [])])
+async def test_what_a_target_cannot_honour_is_left_out_and_named_as_the_policy_says(policy, named):
+    dispatcher, _ = _with_policy(policy, a_ignores=("seed",))
+    completion = await dispatcher.complete(REQUEST, Call("id"))
+    assert list(completion.route.ignored_parameters) == named
+
+
+async def test_strict_goes_to_a_target_that_honours_everything():
+    dispatcher, providers = _with_policy("strict", a_ignores=("seed",))
+    completion = await dispatcher.complete(REQUEST, Call("id"))
+    assert completion.route.provider == "b"
+    assert providers["a"].asked == []
+
+
+async def test_strict_refuses_before_anything_is_sent_when_no_target_honours_it():
+    dispatcher, providers = _with_policy("strict", ("seed",), ("user", "seed"))
+    providers["c"].ignored = ("seed",)
+    models_asked = [provider.asked for provider in providers.values()]
+    with pytest.raises(InvalidRequest) as raised:
+        await dispatcher.complete(REQUEST, Call("id", may_serve=lambda model: False))
+    assert raised.value.violations[0].field == "seed"
+    assert models_asked == [[], [], []]
+
+
+@pytest.mark.parametrize("policy", ["warn", "drop", "strict"])
+async def test_fewer_choices_than_asked_for_are_no_answer_under_any_policy(policy):
+    dispatcher, _ = _with_policy(policy, a_ignores=("n",))
+    assert (await dispatcher.complete(REQUEST, Call("id"))).route.provider == "b"

@@ -258,7 +258,9 @@ def test_interleaved_calls_come_out_as_valid_json_with_unique_ids(
         text = json.dumps(value) if value else data.draw(st.sampled_from(["", "{}"]))
         cut = data.draw(st.integers(0, len(text)))
         first = piece(index, f"c{index}" if ids else None, f"f{index}")
-        queues.append([first, piece(index, arguments=text[:cut]), piece(index, arguments=text[cut:])])
+        queues.append(
+            [first, piece(index, arguments=text[:cut]), piece(index, arguments=text[cut:])]
+        )
     pieces = []
     while any(queues):
         pieces.append(data.draw(st.sampled_from([queue for queue in queues if queue])).pop(0))

@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 import pytest
+from llmbase.v1 import chat_completion_pb2 as pb
 
 from service.errors import FaultKind, ProviderFault
 from service.providers.dialects.dialect import Event
 from service.providers.dialects.openai import OpenAiDialect
-from tests.unit.service.providers.dialects.reading import pb
 
 DIALECT = OpenAiDialect()
 

@@ -214,9 +214,7 @@ def test_extra_fields_are_added_but_never_win() -> None:
 
 
 def test_at_home_the_limit_on_tokens_and_the_developer_have_their_newer_names() -> None:
-    request = pb.ChatCompletionRequest(
-        messages=[pb.Message(role=pb.ROLE_DEVELOPER)], max_tokens=5
-    )
+    request = pb.ChatCompletionRequest(messages=[pb.Message(role=pb.ROLE_DEVELOPER)], max_tokens=5)
     spec = DIALECTS["openai"]
     body = json.loads(spec.build(True, {}).encode(request, "m", stream=False).body)
     assert (body["max_completion_tokens"], body["messages"][0]["role"]) == (5, "developer")

@@ -38,7 +38,7 @@ def test_the_state_of_a_whole_message_goes_back_as_it_came() -> None:
     details = '[{"type":"reasoning.encrypted","data":"x=","n":1.10,"big":12345678901234567890123}]'
     extra = '{"google":{"thought_signature":"c2ln"}}'
     fields = f'"reasoning_details":{details},"reasoning_opaque":"o","extra_content":{extra}'
-    said = answered('{"content":"a",%s}' % fields)
+    said = answered(f'{{"content":"a",{fields}}}')
     message, _, body = sent_back(said.state)
     assert details.encode() in body
     assert extra.encode() in body

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -62,9 +63,7 @@ def test_each_event_gives_one_delta_and_the_finish_waits_for_the_last_chunk() ->
     events = [role, text("Hel"), text("lo"), chunk(STOP), chunk(usage=USAGE), DONE]
     assert deltas(*events) == [pb.ChoiceDelta(content="Hel"), pb.ChoiceDelta(content="lo")]
     assert last(*events) == pb.ChatCompletionChunk(
-        choices=[
-            pb.ChoiceDelta(finish_reason=pb.FINISH_REASON_STOP, native_finish_reason="stop")
-        ],
+        choices=[pb.ChoiceDelta(finish_reason=pb.FINISH_REASON_STOP, native_finish_reason="stop")],
         usage=pb.Usage(prompt_tokens=5, completion_tokens=2, total_tokens=7),
         last=True,
     )
@@ -137,8 +136,14 @@ def test_a_finish_word_may_come_twice() -> None:
     [
         [text("a"), chunk(STOP), chunk(usage=USAGE), DONE],
         [text("a"), chunk(STOP, usage=USAGE), DONE],
-        [chunk(delta(content="a"), usage=USAGE | {"completion_tokens": 1}), chunk(STOP, usage=USAGE)],
-        [chunk(delta(content="a"), usage=USAGE | {"completion_tokens": None}), chunk(STOP, usage=USAGE)],
+        [
+            chunk(delta(content="a"), usage=USAGE | {"completion_tokens": 1}),
+            chunk(STOP, usage=USAGE),
+        ],
+        [
+            chunk(delta(content="a"), usage=USAGE | {"completion_tokens": None}),
+            chunk(STOP, usage=USAGE),
+        ],
         [text("a"), chunk(STOP, usage=USAGE), chunk(usage=None), chunk(usage={}), DONE],
         [text("a"), chunk(STOP, x_groq={"id": "r", "usage": USAGE}), DONE],
         [text("a"), chunk(STOP), {"usage": USAGE}],
@@ -326,7 +331,10 @@ def test_text_that_is_not_utf8_is_malformed() -> None:
 
 
 def test_a_detail_in_the_logs_never_quotes_the_answer() -> None:
-    for garbage in ('{"choices":[{"delta":{"content":"words","index":0,"tool_calls":"words"}}]}', "words"):
+    for garbage in (
+        '{"choices":[{"delta":{"content":"words","index":0,"tool_calls":"words"}}]}',
+        "words",
+    ):
         assert "words" not in fault(garbage).detail
 
 
@@ -336,7 +344,9 @@ _EVENTS = st.lists(
         st.builds(text, _TEXT, st.integers(0, 2)),
         st.builds(lambda t: chunk(delta(reasoning_content=t)), _TEXT),
         st.builds(lambda t: chunk(delta(0, content=t), delta(1, refusal=t)), _TEXT),
-        st.sampled_from([chunk(), chunk(usage=USAGE), chunk(STOP), chunk(delta(1, finish="length"))]),
+        st.sampled_from(
+            [chunk(), chunk(usage=USAGE), chunk(STOP), chunk(delta(1, finish="length"))]
+        ),
     ),
     max_size=8,
 )
@@ -349,5 +359,5 @@ def test_any_split_of_the_bytes_gives_the_same_deltas(
 ) -> None:
     stream = wire(*events, text("x"), DONE).replace(b"\n", end.encode())
     places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
-    pieces = [stream[a:b] for a, b in zip(places, places[1:], strict=False)]
+    pieces = [stream[a:b] for a, b in pairwise(places)]
     assert read_stream(DIALECT, pieces) == read_stream(DIALECT, [stream])

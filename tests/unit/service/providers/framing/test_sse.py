@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -28,7 +29,9 @@ def frame_to_the_end(*pieces: bytes) -> list[Event]:
 
 def by_the_book(stream: bytes) -> list[Event]:
     """The algorithm of the standard over a whole stream, one step at a time."""
-    events, data, name = [], [], b""
+    events: list[Event] = []
+    data: list[bytes] = []
+    name = b""
     lines = re.split(rb"\r\n|\n|\r", stream.removeprefix(b"\xef\xbb\xbf"))
     for line in lines[:-1]:  # what follows the last line end is no line
         field, colon, value = line.partition(b":")
@@ -46,7 +49,9 @@ def by_the_book(stream: bytes) -> list[Event]:
 def test_every_known_vector_gives_the_events_that_the_standard_gives() -> None:
     for vector in shared_json("nasty", "sse_vectors.json"):
         wanted = [
-            Event("", event.encode()) if isinstance(event, str) else Event(event[0], event[1].encode())
+            Event("", event.encode())
+            if isinstance(event, str)
+            else Event(event[0], event[1].encode())
             for event in vector["events"]
         ]
         stream = vector["latin1"].encode("latin-1")
@@ -63,7 +68,9 @@ def test_a_stream_may_be_split_at_any_byte(end: bytes, mark: bytes) -> None:
 
 
 _LINES = st.one_of(
-    st.sampled_from([b"", b"", b"", b"data", b"data:", b"event", b"event: x", b"event:", b":", b"id: 1"]),
+    st.sampled_from(
+        [b"", b"", b"", b"data", b"data:", b"event", b"event: x", b"event:", b":", b"id: 1"]
+    ),
     st.sampled_from([b"data: {}", b"data:x", b"data:  x", b"retry: 5", b"DATA: x", b" data: x"]),
     st.sampled_from(["data: €\u2028\u0085\x0b", "event: ü", "\ufeffdata: x"]).map(str.encode),
     st.binary(max_size=6).map(lambda line: line.replace(b"\r", b"").replace(b"\n", b"")),
@@ -81,7 +88,7 @@ def test_any_stream_in_any_pieces_gives_what_the_standard_gives(
 ) -> None:
     stream = start + b"".join(line + end for line, end in lines)
     places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
-    pieces = [stream[a:b] for a, b in zip(places, places[1:], strict=False)]
+    pieces = [stream[a:b] for a, b in pairwise(places)]
     assert frame(*pieces) == by_the_book(stream)
 
 
@@ -96,7 +103,13 @@ def test_the_name_of_an_event_does_not_stick_to_the_next() -> None:
 
 @pytest.mark.parametrize(
     "rest",
-    [b"data: [DONE]", b"data: [DONE]\n", b"data:[DONE]\r\n", b'data: {"a":1}', b'data: {"a":1}\n: x'],
+    [
+        b"data: [DONE]",
+        b"data: [DONE]\n",
+        b"data:[DONE]\r\n",
+        b'data: {"a":1}',
+        b'data: {"a":1}\n: x',
+    ],
 )
 def test_at_the_end_a_whole_event_needs_no_blank_line(rest: bytes) -> None:
     (event,) = frame_to_the_end(rest)
@@ -109,8 +122,11 @@ def test_at_the_end_an_event_keeps_its_name() -> None:
 
 @pytest.mark.parametrize(
     "rest",
-    [b"", b"data", b"data: ", b"data: [DONE", b'data: {"a":1', b'data: {"a":{"b":1}', b"data: 12\n"]
-    + [b"data: [1]", b"event: error\n", b": [DONE]", b'id: {"a":1}', b'data: {"a":"\xe2\x82'],
+    [
+        *(b"", b"data", b"data: ", b"data: [DONE", b'data: {"a":1', b'data: {"a":{"b":1}'),
+        *(b"data: 12\n", b"data: [1]", b"event: error\n", b": [DONE]", b'id: {"a":1}'),
+        b'data: {"a":"\xe2\x82',
+    ],
 )
 def test_at_the_end_an_event_that_may_be_cut_is_dropped(rest: bytes) -> None:
     assert frame_to_the_end(rest) == []

@@ -1,0 +1,115 @@
+"""Ten thousand streams that nobody waits for leave the memory of the processes flat."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from tests.support import config
+from tests.support.asking import hello
+from tests.support.config import KEY
+from tests.support.deployments import Deployment, one_process
+from tests.support.grpc_door import GrpcDoor
+from tests.support.openai_wire import says, stream
+from tests.support.processes import running
+from tests.support.proto_request import proto_request
+from tests.support.rest_door import PATH, RestDoor
+from tests.support.scripted_upstream import ScriptedUpstream
+from tests.support.scripts import Script, stall
+
+pytestmark = [pytest.mark.matrix, pytest.mark.timeout(600)]
+
+STREAMS = 10_000
+AT_ONCE = 20
+WARM_UP = 3_000
+# Bytes that an allocator may keep; a leak of a kilobyte per stream would be 10 MB.
+ALLOWED = 6 * 2**20
+ROLE, HEL, *_ = says("Hel").events()
+
+
+@pytest.fixture
+def service(upstream: ScriptedUpstream, tmp_path: Path) -> Iterator[Deployment]:
+    """The service alone, so that its memory is nobody else's."""
+    path = config.write(config.standard(upstream), tmp_path)
+    with running("service", "--config", str(path), directory=tmp_path) as process:
+        _, target = process.wait_until_ready()
+        yield Deployment("", target, upstream, (process,))
+
+
+@pytest.fixture
+def up(upstream: ScriptedUpstream, tmp_path: Path) -> Iterator[Deployment]:
+    """Both doors in one process of the test's own."""
+    with one_process(upstream, tmp_path) as deployment:
+        yield deployment
+
+
+async def test_streams_cancelled_over_grpc(service: Deployment) -> None:
+    async with GrpcDoor(service.grpc, KEY) as door:
+
+        async def leave(begun: bool) -> None:
+            request = proto_request(hello("test/one" if begun else "test/gone"))
+            call = door.chat.StreamChatCompletion(request, metadata=door.metadata())
+            if begun:
+                await call.read()
+            else:
+                await asyncio.sleep(0.005)
+            call.cancel()
+
+        await _soak(service, leave)
+
+
+async def test_streams_abandoned_over_rest(up: Deployment) -> None:
+    async with RestDoor(up.http, KEY) as door:
+
+        async def leave(begun: bool) -> None:
+            body = hello("test/one" if begun else "test/gone", stream=True)
+            asking = asyncio.ensure_future(door.session.post(PATH, json=body))
+            if begun:
+                response = await asking
+                await response.content.readany()
+                response.close()
+            else:
+                await asyncio.sleep(0.005)
+                asking.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asking
+
+        await _soak(up, leave)
+
+
+async def _soak(deployment: Deployment, leave: Callable[[bool], Awaitable[None]]) -> None:
+    """Leave many streams, half of them before their first content, and compare the memory."""
+    process = psutil.Process(deployment.processes[0].pid)
+    await _leave_many(deployment.upstream, leave, WARM_UP)
+    before = process.memory_info().rss
+
+    await _leave_many(deployment.upstream, leave, STREAMS)
+
+    grown = process.memory_info().rss - before
+    assert grown < ALLOWED, f"{grown / 2**20:.1f} MB more after {STREAMS} streams"
+    assert process.num_fds() < 200, "connections are given up, too"
+
+
+async def _leave_many(
+    upstream: ScriptedUpstream, leave: Callable[[bool], Awaitable[None]], count: int
+) -> None:
+    for _ in range(count // 1000):
+        upstream.reset()
+        upstream.on("one", stream(ROLE, HEL, stall))
+        upstream.on("gone", Script(before=[stall]))
+        turns = iter(range(1000))
+
+        async def worker(turns: Iterator[int] = turns) -> None:
+            for turn in turns:
+                await leave(turn % 2 == 0)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(AT_ONCE):
+                group.create_task(worker())
+        for exchange in upstream.exchanges:
+            await exchange.left.wait(timeout=30)
