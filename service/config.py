@@ -238,6 +238,17 @@ class ModelConfig(_Frozen):
     prompt_cache_supported: bool = False
 
 
+class ImagesConfig(_Frozen):
+    """Fetching `https:` images for providers that take bytes only."""
+
+    fetch: bool = Field(default=True, description="Whether images are fetched at all.")
+    private_networks: bool = Field(
+        default=False, description="Whether they may be fetched from addresses that are not public."
+    )
+    max_bytes: int = Field(default=20 * 2**20, ge=1, description="Largest image, in bytes.")
+    timeout: Duration = Field(default=10.0, description="Until an image is here.")
+
+
 class KeyConfig(_Frozen):
     """A static API key, known by its hash only."""
 
@@ -255,6 +266,7 @@ class Config(_Frozen):
     providers: dict[Name, ProviderConfig]
     models: dict[ModelId, ModelConfig]
     keys: tuple[KeyConfig, ...] = ()
+    images: ImagesConfig = ImagesConfig()
 
     @model_validator(mode="after")
     def _references_exist(self) -> Config:

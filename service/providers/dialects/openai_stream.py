@@ -122,7 +122,6 @@ class OpenAiStreamDecoder:
         delta = given.delta
         if (
             delta is None
-            or choice.ended
             or given.finish_reason is not None
             or given.logprobs is not None
             or given.error is not None

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2s
 from typing import NamedTuple
 
+import orjson
 from llmbase.v1.chat_completion_pb2 import (
     ROLE_ASSISTANT,
     ROLE_DEVELOPER,
@@ -69,6 +70,22 @@ def turns(messages: Iterable[Message]) -> list[Turn]:
         turn = found[-1]
         (turn.results if message.role == ROLE_TOOL else turn.messages).append(message)
     return found
+
+
+def arguments_object(arguments: str) -> str:
+    """Return a call's arguments as the JSON text of an object, to the letter where they are one.
+
+    Many providers take nothing else. No arguments are `{}`, and what the model wrote that is no
+    object goes inside of one, where it can read it.
+    """
+    if not arguments.strip():
+        return "{}"
+    try:
+        if isinstance(orjson.loads(arguments), dict):
+            return arguments
+    except orjson.JSONDecodeError:
+        pass
+    return orjson.dumps({"invalid_arguments": arguments}).decode()
 
 
 def parse_data_url(url: str) -> DataUrl | None:

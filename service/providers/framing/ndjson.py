@@ -39,11 +39,9 @@ class NdjsonFramer:
             data = self._without_mark(data)
         first, *lines = data.split(b"\n")
         self._hold(first)
-        if not lines:
-            self._check(self._line_size)
-            return []
-        lines.insert(0, self._take())
-        self._hold(lines.pop())
+        if lines:
+            lines.insert(0, self._take())
+            self._hold(lines.pop())
         return self._events(lines)
 
     def end(self) -> list[Event]:

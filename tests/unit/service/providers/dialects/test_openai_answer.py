@@ -190,6 +190,7 @@ def test_a_call_without_a_name_is_malformed(nameless: dict[str, Any]) -> None:
         ("a word of tomorrow", "stop", "tool_calls"),
         ("length", "length", "length"),
         ("max_tokens", "length", "length"),
+        ("MAX_TOKENS", "length", "length"),
         ("model_length", "length", "length"),
         ("content_filter", "content_filter", "content_filter"),
         ("tool_calls", "tool_calls", "tool_calls"),

@@ -98,6 +98,14 @@ def test_whole_calls_without_ids_that_share_an_index_are_told_apart(index: int |
     assert len({call.id for call in found}) == 4
 
 
+@pytest.mark.parametrize("index", [0, None])
+def test_another_name_is_another_call_even_before_any_arguments(index: int | None) -> None:
+    found = called(
+        piece(index, name="f"), piece(index, name="g"), piece(index, arguments='{"a":1}')
+    )
+    assert [(call.name, call.arguments) for call in found] == [("f", "{}"), ("g", '{"a":1}')]
+
+
 def test_calls_that_share_an_index_and_an_id_are_told_apart_by_name_and_wholeness() -> None:
     same = [piece(0, "x", "f", '{"a":1}'), piece(0, "x", "g", "{}"), piece(0, "x", "g", "{}")]
     found = called(*same)

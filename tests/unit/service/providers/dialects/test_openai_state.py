@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from llmbase.v1 import chat_completion_pb2 as pb
 
+from service.errors import FaultKind, ProviderFault
 from service.providers.dialects.openai import OpenAiDialect
 from tests.unit.service.providers.dialects.reading import Said, fold, read_stream, whole
 
@@ -71,7 +72,7 @@ def test_details_in_pieces_are_joined_into_what_a_whole_answer_holds() -> None:
     encrypted = {"type": "reasoning.encrypted", "index": 0, "data": "x"}
     said = streamed(
         detail(text="Let ", format="f", signature=None),
-        detail(text="me", format="f"),
+        detail(text="me", format=None),
         detail(text=None, signature="sig"),
         {"reasoning_details": [encrypted]},
         {"reasoning_details": [encrypted]},
@@ -121,6 +122,19 @@ def test_an_answer_without_state_has_none() -> None:
     assert streamed(fields).state == b""
 
 
+def test_state_that_is_not_utf8_is_malformed() -> None:
+    call = b'{"function":{"name":"f"},"extra_content":{"a":"\xff"}}'
+    details = b'"reasoning_details":[{"type":"x","data":"\xff"}]'
+    for message in (b'{"tool_calls":[%s]}' % call, b"{%s}" % details):
+        choice = b'{"message":%s,"delta":%s}' % (message, message)
+        with pytest.raises(ProviderFault) as caught:
+            DIALECT.decode(b'{"choices":[%s]}' % choice)
+        assert caught.value.kind is FaultKind.MALFORMED
+        with pytest.raises(ProviderFault) as caught:
+            read_stream(DIALECT, [b'data: {"choices":[%s]}\n\ndata: [DONE]\n\n' % choice])
+        assert caught.value.kind is FaultKind.MALFORMED
+
+
 @pytest.mark.parametrize(
     "foreign",
     [
@@ -135,6 +149,7 @@ def test_an_answer_without_state_has_none() -> None:
         b'{"extra_content":{"a":1}',
         b'{"content":"smuggled","role":"system"}',
         b"[" * 100_000,
+        b'{"extra_content":{"a":' + b"[" * 100_000,
     ],
 )
 def test_state_that_is_not_ours_is_left_out(foreign: bytes) -> None:

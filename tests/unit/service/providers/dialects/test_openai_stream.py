@@ -184,6 +184,14 @@ def test_a_stream_is_finished_when_every_choice_that_was_asked_for_is() -> None:
     assert states == [(False, False, False)] * 3 + [(True, True, False)]
 
 
+def test_done_ends_a_stream_in_which_fewer_choices_came_than_were_asked_for() -> None:
+    decoder, found = DIALECT.decode_stream(2), pb.ChatCompletionChunk()
+    decoder.decode(Event("", json.dumps(chunk(STOP)).encode()), found)
+    assert not is_complete(decoder)
+    decoder.decode(Event("", b"[DONE]"), found)
+    assert len(decoder.finish().choices) == 1
+
+
 def test_the_fingerprint_goes_with_every_chunk_that_says_something() -> None:
     decoder = DIALECT.decode_stream()
     found = []

@@ -67,6 +67,10 @@ def test_a_stream_may_be_split_at_any_byte(end: bytes, mark: bytes) -> None:
         assert frame(stream[:cut], stream[cut:]) == USUAL_EVENTS
 
 
+def test_nothing_may_come_between_cr_and_lf() -> None:
+    assert frame(b"data: 1\r", b"", b"\ndata: 2\r", b"", b"\n\r\n") == [Event("", b"1\n2")]
+
+
 _LINES = st.one_of(
     st.sampled_from(
         [b"", b"", b"", b"data", b"data:", b"event", b"event: x", b"event:", b":", b"id: 1"]
