@@ -21,6 +21,7 @@ from llmbase.v1.model_pb2_grpc import add_ModelServiceServicer_to_server
 from service.config import Config
 from service.config_file import ConfigError
 from service.providers import build
+from service.providers.images import ImageFetcher
 from service.routing.dispatcher import Dispatcher
 from service.routing.router import Router
 from service.rpc.authentication import Authenticator
@@ -63,9 +64,10 @@ class Service:
         self._config = config
         build.check(config.providers)
         self._engines = build.engines(config.providers, models_directory)
+        self._images = ImageFetcher(config.images)
         release = version("llmbase")
         self._providers = {
-            name: build.build(name, provider, self._engines.get(name), release)
+            name: build.build(name, provider, self._engines.get(name), self._images, release)
             for name, provider in config.providers.items()
         }
         chance = random.SystemRandom()
@@ -119,6 +121,7 @@ class Service:
         """Close connections and engines; after `drain`, or instead of it when `start` failed."""
         await asyncio.gather(*(server.stop(None) for server in self._servers))
         await asyncio.gather(*(provider.close() for provider in self._providers.values()))
+        await self._images.close()
         await asyncio.gather(*(engine.stop() for engine in self._engines.values()))
 
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:

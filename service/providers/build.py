@@ -13,6 +13,7 @@ from service.config_file import ConfigError
 from service.providers.credentials import build as credentials
 from service.providers.dialects import DIALECTS
 from service.providers.embedded import DEFAULT_CONTEXT_LENGTH, EmbeddedEngine
+from service.providers.images import ImageFetcher
 from service.providers.model_store import DEFAULT_MODEL
 from service.providers.provider import Provider
 
@@ -31,7 +32,11 @@ def check(providers: Mapping[str, ProviderConfig]) -> None:
 
 
 def build(
-    name: str, config: ProviderConfig, engine: EmbeddedEngine | None, version: str
+    name: str,
+    config: ProviderConfig,
+    engine: EmbeddedEngine | None,
+    images: ImageFetcher,
+    version: str,
 ) -> Provider:
     """Return a provider that owns its connections. Needs a running loop, and `check` before.
 
@@ -65,6 +70,7 @@ def build(
             **own_headers,
         },
         credentials=who,
+        images=images,
         secrets=_secrets(config),
     )
 

@@ -17,6 +17,7 @@ from service.providers.call import Call
 from service.providers.credentials.credentials import Credentials
 from service.providers.dialects.dialect import Dialect, HttpRequest
 from service.providers.http_body import Body
+from service.providers.images import ImageFetcher
 from service.providers.provider_stream import ProviderStream
 
 _STREAM_FIRST_CONTENT = 30.0  # seconds, where the configuration is silent
@@ -37,6 +38,7 @@ class Provider:
         timeouts: TimeoutsConfig,
         headers: Mapping[str, str],
         credentials: Credentials,
+        images: ImageFetcher,
         secrets: tuple[str, ...] = (),
     ) -> None:
         self.name = name
@@ -46,17 +48,24 @@ class Provider:
         self._timeouts = timeouts
         self._headers = headers
         self._credentials = credentials
+        self._images = images
         self._secrets = secrets
         self._http_timeout = aiohttp.ClientTimeout(
             total=None, connect=timeouts.connect, sock_read=None
         )
         self._lingering: set[asyncio.Task[None]] = set()
 
-    def encode(self, request: ChatCompletionRequest, model: str, *, stream: bool) -> HttpRequest:
+    async def encode(
+        self, request: ChatCompletionRequest, model: str, call: Call, *, stream: bool
+    ) -> HttpRequest:
         """Return what would be sent; `ignored` names what of the request would be left out.
 
-        Raises InvalidRequest for what this provider cannot be asked at all.
+        Images are fetched where the provider takes bytes only. Raises InvalidRequest for what this
+        provider cannot be asked at all, and DeadlineExceeded.
         """
+        if not self._dialect.takes_image_urls:
+            with call.wait:
+                request = await self._images.inline(request)
         return self._dialect.encode(request, model, stream=stream)
 
     async def complete(self, http: HttpRequest, call: Call) -> ChatCompletion:

@@ -79,7 +79,9 @@ class Dispatcher:
         tried: list[str] = []
         for candidate in self._router.candidates(request, call.may_serve):
             try:
-                http = candidate.provider.encode(request, candidate.provider_model, stream=stream)
+                http = await candidate.provider.encode(
+                    request, candidate.provider_model, call, stream=stream
+                )
                 _check_parameters(candidate, http)
             except InvalidRequest as error:
                 unfit = unfit or error  # nothing was sent; another target may be able to

@@ -84,9 +84,13 @@ class StreamDecoder(Protocol):
 
 
 class Dialect(Protocol):
-    """A provider's wire format. Stateless; one instance serves all requests of a provider."""
+    """A provider's wire format. Stateless; one instance serves all requests of a provider.
+
+    `takes_image_urls` says whether `https:` images may be passed on, or have to be bytes.
+    """
 
     name: str
+    takes_image_urls: bool
 
     def encode(self, request: ChatCompletionRequest, model: str, *, stream: bool) -> HttpRequest:
         """Translate a checked request; `model` is the provider's own name for it."""

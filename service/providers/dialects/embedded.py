@@ -48,6 +48,7 @@ class EmbeddedDialect:
     """Wraps the dialect of OpenAI."""
 
     name = "embedded"
+    takes_image_urls = True
 
     def __init__(self, openai: Dialect) -> None:
         self._openai = openai

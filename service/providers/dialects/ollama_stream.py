@@ -87,6 +87,7 @@ class OllamaStreamDecoder:
             if function is None or not function.name:
                 raise ProviderFault(FaultKind.MALFORMED, "a tool call without a name")
             arguments = openai_wire.arguments_text(function.arguments)
-            self._choice.begin_call(
-                chunk, ids.give(call.id), function.name, arguments.strip() and arguments or "{}"
+            begun = self._choice.begin_call(
+                chunk, ids.give(call.id), function.name, arguments.strip() and arguments
             )
+            self._choice.end_call(chunk, begun)

@@ -27,6 +27,7 @@ class OpenAiDialect:
     """
 
     name = "openai"
+    takes_image_urls = True
 
     def __init__(
         self,

@@ -33,17 +33,3 @@ def openai_only(request: pb.ChatCompletionRequest) -> Iterator[str]:
         yield "chat_template_kwargs"
     if any(message.name and message.role != pb.ROLE_TOOL for message in request.messages):
         yield "messages[].name"
-
-
-def wants_thinking(request: pb.ChatCompletionRequest) -> bool | None:
-    """Return whether a model that can be told so should think; None where nothing is said.
-
-    `reasoning_effort` says it, else a switch of the chat template, which is the same question in
-    the words of the models' own templates.
-    """
-    if request.reasoning_effort:
-        return request.reasoning_effort != pb.REASONING_EFFORT_NONE
-    switches = request.chat_template_kwargs
-    if switches.HasField("enable_thinking"):
-        return switches.enable_thinking
-    return switches.thinking if switches.HasField("thinking") else None

@@ -10,21 +10,23 @@ import json
 from typing import Any
 
 import pytest
+from llmbase.v1 import chat_completion_pb2 as pb
 
 from gateway.transcoding import request_from_json
 from service.providers.dialects.anthropic import AnthropicDialect
 from service.providers.dialects.anthropic_models import claude
+from service.providers.dialects.dialect import Event
 from tests.support.shared import shared_json, shared_names
-from tests.unit.service.providers.dialects.reading import whole
+from tests.unit.service.providers.dialects.reading import Said, fold, whole
 
 DIALECT = AnthropicDialect()
+MOST_BY_DEFAULT = 4096 + 27648  # the default limit, raised by the largest budget
 CASES = shared_names("translation", "anthropic", pattern="*.json")
 
 # What differs between our request and one of theirs, by path; what is not listed must be equal.
 # `words`: the hand-written case puts another question than its original; `limit`: it sets one that
 # the original does not ask for; `room`: we raise the default limit by what may be thought;
 # `adaptive`: theirs says how much effort but not that there may be thinking.
-WORDS = {"chatCompletionsAssistantCacheControlParam", "instructionsParam"}
 REASONS: dict[str, dict[str, str]] = {
     "chatCompletionsAssistantCacheControlParam": {
         "messages.1.content.0.cache_control": "a field that OpenAI's API does not have",
@@ -129,7 +131,7 @@ def test_our_request_differs_from_theirs_where_there_is_a_reason(path: str) -> N
 @pytest.mark.parametrize("path", CASES)
 def test_the_providers_answer_says_what_their_translation_says(path: str) -> None:
     case = load(path)
-    answer, theirs = DIALECT.decode(json.dumps(case["provider_response"]).encode()), None
+    answer = DIALECT.decode(json.dumps(case["provider_response"]).encode())
     (said,) = whole(answer).values()
     theirs = case["lingua_openai_response"]
     (choice,) = theirs["choices"]
@@ -146,6 +148,16 @@ def test_the_providers_answer_says_what_their_translation_says(path: str) -> Non
     assert figures == (theirs["usage"]["prompt_tokens"], theirs["usage"]["completion_tokens"])
 
 
+def test_the_providers_stream_says_what_its_events_say() -> None:
+    events = load("reasoningRequestTruncated.json")["provider_stream_events"]
+    deltas = [event["delta"] for event in events if event["type"] == "content_block_delta"]
+    decoder, chunk = DIALECT.decode_stream(), pb.ChatCompletionChunk()
+    for event in events:
+        decoder.decode(Event(event["type"], json.dumps(event).encode()), chunk)
+    (said,) = fold(chunk, decoder.finish()).values()
+    assert said == Said("".join(d["text"] for d in deltas), finish="length", native="max_tokens")
+
+
 def test_the_table_of_models_agrees_with_the_providers_own_list() -> None:
     models = shared_json("traffic", "anthropic", "models-list_bc1cb0", "response.json")["data"]
     assert len(models) > 5
@@ -155,7 +167,7 @@ def test_the_table_of_models_agrees_with_the_providers_own_list() -> None:
         assert takes.adaptive == kinds["adaptive"]["supported"], model["id"]
         assert takes.adaptive or kinds["enabled"]["supported"], model["id"]
         if takes.adaptive:
-            efforts = {name for name, told in can["effort"].items() if told and told != True}  # noqa: E712
-            assert {"low", "medium", "high", "max"} <= efforts
+            efforts = [can["effort"][word] for word in ("low", "medium", "high", "max")]
+            assert all(effort["supported"] for effort in efforts), model["id"]
             assert takes.xhigh == can["effort"]["xhigh"]["supported"], model["id"]
-        assert model["max_tokens"] >= 4096 + 27648, model["id"]
+        assert model["max_tokens"] >= MOST_BY_DEFAULT, model["id"]

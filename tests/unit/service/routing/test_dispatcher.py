@@ -53,7 +53,7 @@ class _Provider:
         self._answer = answer
         self.asked = []
 
-    def encode(self, request, model, *, stream):
+    async def encode(self, request, model, call, *, stream):
         return HttpRequest("/chat", model.encode(), ignored=self.ignored)
 
     async def complete(self, http, call):

@@ -50,7 +50,7 @@ def test_the_texts_of_an_answer_are_one_text() -> None:
 
 def test_text_that_cites_a_source_is_text() -> None:
     cited = {"citationsContent": {"content": [{"text": "b"}, {"text": "c"}], "citations": [{}]}}
-    bare = {"citationsContent": {"citations": [{}]}}
+    bare: Any = {"citationsContent": {"citations": [{}]}}
     assert said({"text": "a"}, cited, bare, {"text": "d"}).text == "abcd"
 
 
