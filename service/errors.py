@@ -26,8 +26,8 @@ class ProviderFault(Exception):
     """One attempt at one target failed.
 
     `detail` is for logs and holds no prompt, answer or secret; `told` is the provider's own
-    message, redacted, and goes to nobody but the caller who sent the request. `retry_after` is in
-    seconds, as the provider asked.
+    message: it goes to nobody but the caller who sent the request, and is redacted for it.
+    `retry_after` is in seconds, as the provider asked.
     """
 
     def __init__(

@@ -18,15 +18,13 @@ _SECRET = re.compile(
 )
 
 
-def from_status(
-    status: int, headers: Mapping[str, str], message: str, secrets: tuple[str, ...]
-) -> ProviderFault:
+def from_status(status: int, headers: Mapping[str, str], message: str) -> ProviderFault:
     """Return the fault for a status that is not 2xx; `message` is the provider's own."""
     return ProviderFault(
         FaultKind.REJECTED if status in REJECTING else FaultKind.STATUS,
         f"HTTP status {status}",
         status=status,
-        told=redact(message, secrets),
+        told=message,
         retry_after=retry_after(headers, lambda: datetime.now(UTC)),
     )
 

@@ -109,6 +109,10 @@ class Provider:
             raise
         return stream
 
+    def redact(self, told: str) -> str:
+        """Return a message of the provider as it may be passed on to the caller."""
+        return http_faults.redact(told, self._secrets)
+
     def linger(self, response: aiohttp.ClientResponse) -> None:
         """Read a finished stream to its end in the background, so that its connection is reused."""
         task = asyncio.get_running_loop().create_task(_linger(response))
@@ -147,7 +151,7 @@ class Provider:
         finally:
             response.close()
         message = self._dialect.decode_error(response.status, body)
-        raise http_faults.from_status(response.status, response.headers, message, self._secrets)
+        raise http_faults.from_status(response.status, response.headers, message)
 
     @contextlib.contextmanager
     def _limits(self, call: Call, first_content: float | None) -> Iterator[None]:

@@ -94,7 +94,8 @@ class Dispatcher:
                 _log_failure(call, candidate, fault)
                 if fault.kind is FaultKind.REJECTED:
                     raise RejectedByProvider(
-                        fault.told or "The provider refused the request.",
+                        candidate.provider.redact(fault.told)
+                        or "The provider refused the request.",
                         facts={"provider": candidate.provider.name},
                     ) from None
                 faults.append(fault)

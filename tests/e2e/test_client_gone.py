@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.conftest import Door
+from tests.conftest import Door, Entrance
 from tests.support.asking import hello
 from tests.support.grpc_door import GrpcDoor
 from tests.support.openai_wire import refuses, says, stream, unary
@@ -75,8 +75,14 @@ PHASES = [
     ],
 )
 async def test_the_provider_is_released_when_the_caller_leaves(
-    phase: Phase, door: Door, streamed: bool, upstream: ScriptedUpstream
+    phase: Phase,
+    entrance: Entrance,
+    door: Door,
+    streamed: bool,
+    upstream: ScriptedUpstream,
 ) -> None:
+    faults = _faults(entrance)
+
     async def leave() -> float:
         upstream.reset()
         for model, script in zip(phase.asked, phase.scripts, strict=True):
@@ -94,6 +100,7 @@ async def test_the_provider_is_released_when_the_caller_leaves(
     assert await _best(leave) < WITHIN
     await _fence(door, upstream)
     assert [request.model for request in upstream.requests] == [*phase.asked, "fence"]
+    assert _faults(entrance) == faults
 
 
 class Flood:
@@ -110,8 +117,10 @@ class Flood:
 
 
 async def test_a_caller_that_does_not_read_holds_the_provider_back_and_may_leave(
-    door: Door, upstream: ScriptedUpstream
+    entrance: Entrance, door: Door, upstream: ScriptedUpstream
 ) -> None:
+    faults = _faults(entrance)
+
     async def leave() -> float:
         upstream.reset()
         flood = Flood()
@@ -124,6 +133,7 @@ async def test_a_caller_that_does_not_read_holds_the_provider_back_and_may_leave
     assert await _best(leave) < WITHIN
     await _fence(door, upstream)
     assert [request.model for request in upstream.requests] == ["one", "fence"]
+    assert _faults(entrance) == faults
 
 
 async def _begin_without_reading(door: Door) -> Callable[[], object]:
@@ -147,6 +157,12 @@ async def _until_blocked(flood: Flood, exchange: Exchange) -> None:
         assert exchange.done.at is None, "everything was taken, though nobody reads it"
         await asyncio.sleep(0.05)
     assert before > 0
+
+
+def _faults(entrance: Entrance) -> list[str]:
+    """What is logged for the operator to look into: that a caller leaves is not."""
+    lines = entrance.deployment.log.splitlines()
+    return [line for line in lines if '"level":"error"' in line or "INTERNAL_ERROR" in line]
 
 
 async def _seconds_to_release(exchange: Exchange, let_go: Callable[[], object]) -> float:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+from urllib.parse import urlsplit
 
 from service.config import ProviderConfig
+from service.providers.dialects.anthropic import AnthropicDialect
+from service.providers.dialects.azure import AzureDialect
+from service.providers.dialects.bedrock import BedrockDialect
+from service.providers.dialects.compatible import COMPATIBLE, OPENAI
 from service.providers.dialects.dialect import Dialect
 from service.providers.dialects.embedded import EmbeddedDialect
 from service.providers.dialects.openai import OpenAiDialect
+from service.providers.dialects.openai_request import Spelling
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +36,50 @@ class DialectSpec:
 
 
 def _openai(config: ProviderConfig) -> Dialect:
-    if config.base_url is not None:
-        return OpenAiDialect(extra_body=config.extra_body)
-    # OpenAI's reasoning models take no `max_tokens`, and nothing there takes reasoning back.
-    return OpenAiDialect(
-        max_tokens_field="max_completion_tokens",
-        reasoning_field="",
-        developer_role="developer",
-        extra_body=config.extra_body,
-    )
+    at_home = config.base_url is None
+    spelling = OPENAI if at_home else Spelling()
+    return OpenAiDialect(replace(spelling, extra_body=config.extra_body))
 
 
 def _embedded(config: ProviderConfig) -> Dialect:
-    return EmbeddedDialect(OpenAiDialect(extra_body=config.extra_body))
+    return EmbeddedDialect(OpenAiDialect(Spelling(extra_body=config.extra_body)))
+
+
+def _azure(config: ProviderConfig) -> Dialect:
+    path = urlsplit(config.base_url or "").path
+    return AzureDialect(config.api_version, Spelling(extra_body=config.extra_body), path)
+
+
+def _compatible(spelling: Spelling) -> Callable[[ProviderConfig], Dialect]:
+    def build(config: ProviderConfig) -> Dialect:
+        extra_body = {**spelling.extra_body, **config.extra_body}
+        return OpenAiDialect(replace(spelling, extra_body=extra_body))
+
+    return build
 
 
 DIALECTS: Mapping[str, DialectSpec] = {
     "openai": DialectSpec(_openai, "https://api.openai.com/v1", key_variable="OPENAI_API_KEY"),
     "embedded": DialectSpec(_embedded),
+    "anthropic": DialectSpec(
+        lambda config: AnthropicDialect(extra_body=config.extra_body),
+        "https://api.anthropic.com",
+        key_header=("x-api-key", ""),
+        key_variable="ANTHROPIC_API_KEY",
+    ),
+    "azure": DialectSpec(
+        _azure,
+        key_header=("api-key", ""),
+        tokens="azure",
+        key_variable="AZURE_OPENAI_API_KEY",
+    ),
+    "bedrock": DialectSpec(
+        lambda config: BedrockDialect(extra_body=config.extra_body),
+        "https://bedrock-runtime.{region}.amazonaws.com",
+        tokens="aws",
+        key_variable="AWS_BEARER_TOKEN_BEDROCK",
+    ),
+} | {
+    row.name: DialectSpec(_compatible(row.spelling), row.base_url, key_variable=row.key_variable)
+    for row in COMPATIBLE
 }

@@ -68,6 +68,6 @@ class AnthropicDialect:
         """Return a framer for one stream."""
         return sse.SseFramer()
 
-    def decode_stream(self) -> StreamDecoder:
-        """Return a decoder for one stream."""
+    def decode_stream(self, choices: int = 1) -> StreamDecoder:
+        """Return a decoder for one stream; the API knows one choice only."""
         return AnthropicStreamDecoder(self._events)

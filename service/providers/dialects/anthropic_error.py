@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from service.errors import FaultKind, ProviderFault
-from service.providers.http_faults import REJECTING
+from service.providers.http_faults import REJECTING, redact
 
 _STATUSES = {
     "invalid_request_error": 400,
@@ -30,11 +30,10 @@ _STATUSES = {
 
 def fault(error: Any, where: str) -> ProviderFault:
     """Return the fault that an error object (or text) means; `where` it was found is for logs."""
-    word, told = (
-        (error.get("type"), error.get("message")) if isinstance(error, dict) else ("", error)
-    )
+    word = error.get("type") if isinstance(error, dict) else None
+    message = error.get("message") if isinstance(error, dict) else error
     status = _STATUSES.get(word) if isinstance(word, str) else None
-    told = told if isinstance(told, str) else ""
+    told = redact(message, ()) if isinstance(message, str) else ""
     if status is None:
         return ProviderFault(FaultKind.REPORTED, f"an error {where}", told=told)
     kind = FaultKind.REJECTED if status in REJECTING else FaultKind.STATUS

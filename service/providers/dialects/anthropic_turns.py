@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from hashlib import blake2s
 from typing import Any
 
 import orjson
@@ -18,7 +17,13 @@ from llmbase.v1 import chat_completion_pb2 as pb
 
 from service.errors import InvalidRequest
 from service.providers.dialects import anthropic_state as state
-from service.providers.dialects.turns import Turn, parse_data_url, text_of
+from service.providers.dialects.turns import (
+    CallIds,
+    Turn,
+    arguments_object,
+    parse_data_url,
+    text_of,
+)
 
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 _IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
@@ -33,7 +38,7 @@ def messages(turns: Iterable[Turn], said: Iterable[pb.Message]) -> list[dict[str
 
     Raises InvalidRequest for an image that the API cannot take.
     """
-    ids = _Ids()
+    ids = CallIds(_ID, "toolu_")
     found: list[dict[str, Any]] = []
     try:
         for turn in turns:
@@ -84,32 +89,7 @@ def _refusal(bad: pb.ContentPart, said: Iterable[pb.Message]) -> InvalidRequest:
     return InvalidRequest(next(paths), f"must be an https: URL or a base64 data: URL of {kinds}")
 
 
-class _Ids:
-    """Gives calls ids that the API takes: of its alphabet, and none twice in a conversation."""
-
-    def __init__(self) -> None:
-        self._given: dict[str, str] = {}  # by the caller's id, the latest call's
-        self._taken: set[str] = set()
-
-    def of_call(self, wanted: str) -> str:
-        given = wanted
-        if wanted in self._taken or not _ID.fullmatch(wanted):
-            given = _substitute(f"{len(self._taken)}/{wanted}")
-        self._taken.add(given)
-        self._given[wanted] = given
-        return given
-
-    def of_result(self, wanted: str) -> str:
-        if wanted in self._given:
-            return self._given[wanted]
-        return wanted if _ID.fullmatch(wanted) else _substitute(wanted)
-
-
-def _substitute(text: str) -> str:
-    return "toolu_" + blake2s(text.encode(), digest_size=12).hexdigest()
-
-
-def _assistant(turn: Turn, ids: _Ids) -> Blocks:
+def _assistant(turn: Turn, ids: CallIds) -> Blocks:
     blocks: Blocks = []
     for message in turn.messages:
         text = text_of(message) or message.refusal
@@ -125,31 +105,16 @@ def _assistant(turn: Turn, ids: _Ids) -> Blocks:
     return blocks
 
 
-def _call(call: pb.ToolCall, ids: _Ids) -> dict[str, Any]:
+def _call(call: pb.ToolCall, ids: CallIds) -> dict[str, Any]:
     return {
         "type": "tool_use",
         "id": ids.of_call(call.id),
         "name": call.name,
-        "input": _input(call.arguments),
+        "input": orjson.Fragment(arguments_object(call.arguments)),
     }
 
 
-def _input(arguments: str) -> orjson.Fragment | dict[str, str]:
-    """Return arguments as the object they are, to the letter.
-
-    The API takes nothing but an object; the model sees what else it wrote inside of one.
-    """
-    if not arguments.strip():
-        return {}
-    try:
-        if isinstance(orjson.loads(arguments), dict):
-            return orjson.Fragment(arguments)
-    except orjson.JSONDecodeError:
-        pass
-    return {"invalid_arguments": arguments}
-
-
-def _user(turn: Turn, ids: _Ids) -> Blocks:
+def _user(turn: Turn, ids: CallIds) -> Blocks:
     blocks: Blocks = [_result(message, ids) for message in turn.results]
     for message in turn.messages:
         for part in message.content:
@@ -160,7 +125,7 @@ def _user(turn: Turn, ids: _Ids) -> Blocks:
     return blocks
 
 
-def _result(message: pb.Message, ids: _Ids) -> dict[str, Any]:
+def _result(message: pb.Message, ids: CallIds) -> dict[str, Any]:
     result: dict[str, Any] = {
         "type": "tool_result",
         "tool_use_id": ids.of_result(message.tool_call_id),

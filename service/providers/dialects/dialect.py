@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from llmbase.v1.chat_completion_pb2 import (
     ChatCompletion,
@@ -16,24 +16,8 @@ from llmbase.v1.chat_completion_pb2 import (
     ChatCompletionRequest,
 )
 
-
-class Event(NamedTuple):
-    """One event of a stream: its name ("" where the framing has none) and its payload."""
-
-    name: str
-    data: bytes
-
-
-class Framer(Protocol):
-    """Cuts a stream of bytes into events, however the bytes were split."""
-
-    def feed(self, data: bytes) -> list[Event]:
-        """Return the events that `data` completes. Raises ProviderFault when one is too large."""
-        ...
-
-    def end(self) -> list[Event]:
-        """Return what the end of the bytes completes: an event whose last line break is missing."""
-        ...
+from service.providers.framing.framer import Event as Event
+from service.providers.framing.framer import Framer as Framer
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +83,8 @@ class Dialect(Protocol):
     def decode(self, body: bytes) -> ChatCompletion:
         """Translate a whole answer: choices, usage (if given) and system_fingerprint.
 
-        Raises ProviderFault: MALFORMED, TRUNCATED, REPORTED or STATUS (an error inside a 200).
+        Raises ProviderFault: MALFORMED, TRUNCATED, or for an error inside a 200 REPORTED, STATUS or
+        REJECTED.
         """
         ...
 

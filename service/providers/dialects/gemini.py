@@ -25,7 +25,6 @@ _DEVELOPER_KINDS = ("models/", "tunedModels/")
 _VERTEX = "/v1/"
 _VERTEX_KINDS = ("publishers/", "endpoints/", "models/")
 _GOOGLES = "publishers/google/models/"
-_MULTI_REGIONS = ("us", "eu")
 
 
 class GeminiDialect:
@@ -42,7 +41,7 @@ class GeminiDialect:
         self,
         *,
         vertex: bool = False,
-        project: str = "",
+        project: str | None = None,
         location: str = "global",
         extra_body: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
@@ -101,12 +100,3 @@ class GeminiDialect:
             model = f"publishers/{publisher}/models/{bare}" if slash else f"{_GOOGLES}{model}"
         parent = f"projects/{self._project}/locations/{self._location}/" if self._project else ""
         return _VERTEX + quote(parent + model, safe="/@")
-
-
-def vertex_base_url(location: str) -> str:
-    """Return the endpoint of Vertex AI for a location: a region, `us`, `eu` or `global`."""
-    if location == "global":
-        return "https://aiplatform.googleapis.com"
-    if location in _MULTI_REGIONS:
-        return f"https://aiplatform.{location}.rep.googleapis.com"
-    return f"https://{location}-aiplatform.googleapis.com"

@@ -14,7 +14,7 @@ from service.providers.framing.sse import SseFramer
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # No line of server-sent events that means anything begins with these.
-_JSON_BEGINS = re.compile(rb"[\r\n][\[{]")
+_JSON_BEGINS = (b"\n{", b"\n[", b"\r{", b"\r[")
 _TOKEN = re.compile(rb'["\\{}]')
 _LARGEST_OBJECT = 16 * 2**20  # bytes
 
@@ -59,8 +59,8 @@ class GeminiFramer:
     def _json_start(self, data: bytes) -> int | None:
         if self._at_line_start and data.startswith((b"[", b"{")):
             return 0
-        match = _JSON_BEGINS.search(data)
-        return match.start() + 1 if match else None
+        found = [at for mark in _JSON_BEGINS if (at := data.find(mark)) >= 0]
+        return min(found) + 1 if found else None
 
 
 class _ObjectFramer:

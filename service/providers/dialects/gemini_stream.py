@@ -56,7 +56,7 @@ class GeminiStreamDecoder:
         Raises ProviderFault: MALFORMED for garbage; STATUS, REJECTED or REPORTED for an error, the
         last also for a finish reason that says the answer was broken off.
         """
-        if event.data.strip() not in _FOREIGN:
+        if event.data.startswith(b"{") or event.data.strip() not in _FOREIGN:
             self.read(event.data, chunk)
 
     def read(self, data: bytes, chunk: pb.ChatCompletionChunk) -> None:

@@ -86,8 +86,5 @@ class OllamaStreamDecoder:
             function = call.function
             if function is None or not function.name:
                 raise ProviderFault(FaultKind.MALFORMED, "a tool call without a name")
-            arguments = openai_wire.arguments_text(function.arguments)
-            begun = self._choice.begin_call(
-                chunk, ids.give(call.id), function.name, arguments.strip() and arguments
-            )
-            self._choice.end_call(chunk, begun)
+            arguments = openai_wire.arguments_text(function.arguments).strip()
+            self._choice.begin_call(chunk, ids.give(call.id), function.name, arguments or "{}")

@@ -5,48 +5,34 @@ The face of the dialect; requests, whole answers, streams and errors have a file
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from llmbase.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionRequest
 from msgspec import json
 
 from service.providers.dialects import openai_answer, openai_error, openai_request
 from service.providers.dialects import openai_wire as wire
 from service.providers.dialects.dialect import Framer, HttpRequest, StreamDecoder
+from service.providers.dialects.openai_request import Spelling
 from service.providers.dialects.openai_stream import OpenAiStreamDecoder
 from service.providers.framing import sse
 
+_COMPATIBLE = Spelling()
+
 
 class OpenAiDialect:
-    """OpenAI's chat completions. The defaults suit compatible providers rather than OpenAI itself.
-
-    `max_tokens_field` is what the limit on tokens is called; `reasoning_field` is where an earlier
-    answer's reasoning goes back, "" for nowhere; `developer_role` is the role for developer
-    messages; `extra_body` is added to every request's body, whose own fields win.
-    """
+    """OpenAI's chat completions. The default spelling suits compatible providers, not OpenAI."""
 
     name = "openai"
     takes_image_urls = True
 
-    def __init__(
-        self,
-        *,
-        max_tokens_field: str = "max_tokens",
-        reasoning_field: str = "reasoning_content",
-        developer_role: str = "system",
-        extra_body: Mapping[str, Any] | None = None,
-    ) -> None:
-        self._spelling = openai_request.Spelling(
-            max_tokens_field, reasoning_field, developer_role, extra_body
-        )
+    def __init__(self, spelling: Spelling = _COMPATIBLE) -> None:
+        self._spelling = spelling
         self._decoder = json.Decoder(wire.Answer)
 
     def encode(self, request: ChatCompletionRequest, model: str, *, stream: bool) -> HttpRequest:
         """Translate a checked request; `model` is the provider's own name for it."""
-        body = openai_request.encode(request, model, self._spelling, stream=stream)
+        body, ignored = openai_request.encode(request, model, self._spelling, stream=stream)
         accept = "text/event-stream" if stream else "application/json"
-        return HttpRequest("/chat/completions", body, {"Accept": accept})
+        return HttpRequest("/chat/completions", body, {"Accept": accept}, ignored)
 
     def decode(self, body: bytes) -> ChatCompletion:
         """Translate a whole answer. Raises ProviderFault for anything that is not one."""

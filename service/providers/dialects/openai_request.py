@@ -6,8 +6,8 @@ character for character.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -20,6 +20,7 @@ from service.providers.dialects import openai_state as state
 _AS_THEY_ARE = (
     "temperature",
     "top_p",
+    "max_tokens",
     "frequency_penalty",
     "presence_penalty",
     "seed",
@@ -35,7 +36,6 @@ _TEMPLATE_SWITCHES = ("enable_thinking", "thinking", "preserve_thinking")
 _MODES = {
     pb.ToolChoice.MODE_AUTO: "auto",
     pb.ToolChoice.MODE_NONE: "none",
-    pb.ToolChoice.MODE_REQUIRED: "required",
 }
 _EFFORTS = {
     pb.REASONING_EFFORT_NONE: "none",
@@ -52,51 +52,81 @@ _EFFORTS = {
 class Spelling:
     """Where compatible providers differ in what they take.
 
-    `max_tokens` is the name of that field. `reasoning` is the field in which an earlier answer's
-    reasoning goes back, "" for none. `developer` is the role that stands for developer.
-    `extra_body` is added to every body; the request's own fields win.
+    `max_tokens` and `seed` are the names of those fields, `required` the word for a tool choice
+    that demands a call. `reasoning` is the field in which an earlier answer's reasoning goes back,
+    "" for none. `developer` is the role that stands for developer. `unsupported` are fields that
+    the provider refuses or does nothing about: they are left out. `asks_for_usage` says whether
+    usage in streams has to be asked for; `prefix` whether an assistant's message that is to be
+    continued has to be marked; `call_id` makes ids of calls that the provider takes. `extra_body`
+    is added to every body; the request's own fields win.
     """
 
     max_tokens: str = "max_tokens"
     reasoning: str = "reasoning_content"
     developer: str = "system"
-    extra_body: Mapping[str, Any] | None = None
+    seed: str = "seed"
+    required: str = "required"
+    unsupported: frozenset[str] = frozenset()
+    asks_for_usage: bool = True
+    prefix: bool = False
+    call_id: Callable[[str], str] = str
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
 
 
 def encode(
     request: pb.ChatCompletionRequest, model: str, spelling: Spelling, *, stream: bool
-) -> bytes:
-    """Return the body. The request has been checked: its schemas are JSON."""
-    body: dict[str, Any] = {**(spelling.extra_body or {}), "model": model}
-    body["messages"] = [_message(message, spelling) for message in request.messages]
-    body.update(_present(request, _AS_THEY_ARE))
-    if request.HasField("max_tokens"):
-        body[spelling.max_tokens] = request.max_tokens
-    if request.stop:
-        body["stop"] = list(request.stop)
-    if request.logit_bias:
-        body["logit_bias"] = dict(request.logit_bias)
+) -> tuple[bytes, tuple[str, ...]]:
+    """Return the body and the names of the fields that were left out.
+
+    The request has been checked: its schemas are JSON.
+    """
+    fields = _fields(request, spelling)
+    ignored = tuple(name for name in fields if name in spelling.unsupported)
+    # The caller's labels are for the caller: OpenAI takes them only with answers that it stores.
     if request.metadata:
-        body["metadata"] = dict(request.metadata)
-    if request.reasoning_effort in _EFFORTS:
-        body["reasoning_effort"] = _EFFORTS[request.reasoning_effort]
-    if request.HasField("chat_template_kwargs"):
-        body["chat_template_kwargs"] = _present(request.chat_template_kwargs, _TEMPLATE_SWITCHES)
-    body.update(_tools(request))
-    body.update(_response_format(request))
+        ignored += ("metadata",)
+    for name in ignored:
+        fields.pop(name, None)
+    if "max_tokens" in fields:
+        fields[spelling.max_tokens] = fields.pop("max_tokens")
+    if "seed" in fields:
+        fields[spelling.seed] = fields.pop("seed")
+    messages = [_message(message, spelling) for message in request.messages]
+    if spelling.prefix and messages[-1]["role"] == "assistant":
+        messages[-1]["prefix"] = True
+    body = {**spelling.extra_body, "model": model, "messages": messages, **fields}
     if stream:
         body["stream"] = True
-        body["stream_options"] = {"include_usage": True}
-    return orjson.dumps(body)
+        if spelling.asks_for_usage:
+            body["stream_options"] = {"include_usage": True}
+    return orjson.dumps(body), ignored
 
 
-def _tools(request: pb.ChatCompletionRequest) -> dict[str, Any]:
+def _fields(request: pb.ChatCompletionRequest, spelling: Spelling) -> dict[str, Any]:
+    """Return all fields but the messages, by OpenAI's names."""
+    found = _present(request, _AS_THEY_ARE)
+    if request.stop:
+        found["stop"] = list(request.stop)
+    if request.logit_bias:
+        found["logit_bias"] = dict(request.logit_bias)
+    if request.reasoning_effort in _EFFORTS:
+        found["reasoning_effort"] = _EFFORTS[request.reasoning_effort]
+    if request.HasField("chat_template_kwargs"):
+        found["chat_template_kwargs"] = _present(request.chat_template_kwargs, _TEMPLATE_SWITCHES)
+    found.update(_tools(request, spelling))
+    found.update(_response_format(request))
+    return found
+
+
+def _tools(request: pb.ChatCompletionRequest, spelling: Spelling) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if request.tools:
         found["tools"] = [{"type": "function", "function": _tool(tool)} for tool in request.tools]
     choice = request.tool_choice
     if choice.WhichOneof("choice") == "function":
         found["tool_choice"] = {"type": "function", "function": {"name": choice.function}}
+    elif choice.mode == pb.ToolChoice.MODE_REQUIRED:
+        found["tool_choice"] = spelling.required
     elif choice.mode in _MODES:
         found["tool_choice"] = _MODES[choice.mode]
     return found
@@ -126,10 +156,12 @@ def _message(message: pb.Message, spelling: Spelling) -> dict[str, Any]:
     found = {
         "role": _role(message.role, spelling),
         "content": _content(message.content),
-        **_present(message, ("name", "tool_call_id", "refusal")),
+        **_present(message, ("name", "refusal")),
     }
+    if message.HasField("tool_call_id"):
+        found["tool_call_id"] = spelling.call_id(message.tool_call_id)
     if message.tool_calls:
-        found["tool_calls"] = [_call(call) for call in message.tool_calls]
+        found["tool_calls"] = [_call(call, spelling) for call in message.tool_calls]
     if spelling.reasoning and message.HasField("reasoning_content"):
         found[spelling.reasoning] = message.reasoning_content
     if message.provider_state:
@@ -168,9 +200,10 @@ def _part(part: pb.ContentPart) -> dict[str, Any]:
             return {"type": "text", "text": part.text}
 
 
-def _call(call: pb.ToolCall) -> dict[str, Any]:
+def _call(call: pb.ToolCall, spelling: Spelling) -> dict[str, Any]:
     function = {"name": call.name, "arguments": call.arguments}
-    found: dict[str, Any] = {"id": call.id, "type": "function", "function": function}
+    found: dict[str, Any] = {"id": spelling.call_id(call.id), "type": "function"}
+    found["function"] = function
     if call.provider_state:
         found.update(state.fields(call.provider_state))
     return found

@@ -120,19 +120,7 @@ class OpenAiStreamDecoder:
         if choice is None:
             choice = self._choices[index] = ChoiceInPieces(index, self._id)
         delta = given.delta
-        if (
-            delta is None
-            or given.finish_reason is not None
-            or given.logprobs is not None
-            or given.error is not None
-            or delta.tool_calls is not None
-            or delta.refusal is not None
-            or delta.function_call is not None
-            or delta.reasoning_details is not None
-            or delta.reasoning_opaque is not None
-            or delta.extra_content is not None
-            or isinstance(delta.content, list)
-        ):
+        if delta is None or isinstance(delta.content, list) or _is_rich(given, delta):
             added, said = choice.take(given, delta or wire.Message(), chunk)
             self._said = self._said or said
             return added
@@ -150,3 +138,18 @@ class OpenAiStreamDecoder:
         if thought:
             out.reasoning_content = thought
         return True
+
+
+def _is_rich(given: wire.Choice, delta: wire.Message) -> bool:
+    """Whether a choice brings more than a piece of text or reasoning."""
+    return (
+        given.finish_reason is not None
+        or given.logprobs is not None
+        or given.error is not None
+        or delta.tool_calls is not None
+        or delta.refusal is not None
+        or delta.function_call is not None
+        or delta.reasoning_details is not None
+        or delta.reasoning_opaque is not None
+        or delta.extra_content is not None
+    )

@@ -16,7 +16,7 @@ import struct
 import zlib
 
 from service.errors import FaultKind, ProviderFault
-from service.providers.dialects.dialect import Event
+from service.providers.framing.framer import Event
 
 _PRELUDE = struct.Struct(">III")  # length of the frame, length of its headers, checksum
 _CHECKSUM = struct.Struct(">I")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import orjson
 
 from service.errors import FaultKind, ProviderFault
-from service.providers.dialects.dialect import Event
+from service.providers.framing.framer import Event
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _CR = 0x0D  # as a number: a search for one byte is several times faster than for bytes

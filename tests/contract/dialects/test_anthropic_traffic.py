@@ -24,9 +24,10 @@ DIALECT = AnthropicDialect()
 WHERE = ("traffic", "anthropic")
 STREAMS = shared_names(*WHERE, pattern="*/response.sse")
 WHOLE = shared_names(*WHERE, pattern="unary_*/response.json")
+THINKING = [path for path in STREAMS + WHOLE if "tool-call_reasoning" in path] or [""]
 
 # Where the recording's reader and we differ, and why we do.
-DIFFERENCES = {
+DIFFERENCES: dict[str, dict[str, Any]] = {
     # It reads `data: [DONE]`, which a gateway in between adds after `message_stop`, as an error.
     "stream_error-midstream_length_f95fa1": {"errors": []},
     # It puts nothing where the provider says in words why the model refused.
@@ -93,6 +94,37 @@ def test_a_recorded_whole_answer_says_what_is_expected(path: str) -> None:
     completion = DIALECT.decode(body(path))
     (said,) = whole(completion).values()
     check(said, completion.usage, expect)
+
+
+def recorded_thought(path: str) -> tuple[pb.Message, dict[str, Any]]:
+    """A recorded message that thinks and calls, and its thinking block put together by hand."""
+    data = body(path)
+    if path.endswith(".json"):
+        return DIALECT.decode(data).choices[0].message, json.loads(data)["content"][0]
+    chunk, _ = read_stream(DIALECT, [data])
+    message = pb.Message(role=pb.ROLE_ASSISTANT)
+    for delta in chunk.choices:
+        message.provider_state += delta.provider_state
+        for piece in delta.tool_calls:
+            message.tool_calls.extend([pb.ToolCall()] * (piece.index + 1 - len(message.tool_calls)))
+            message.tool_calls[piece.index].id += piece.id
+            message.tool_calls[piece.index].name += piece.name
+            message.tool_calls[piece.index].arguments += piece.arguments
+    deltas = [json.loads(event.data).get("delta", {}) for event in DIALECT.framer().feed(data)]
+    block = {key: "".join(d.get(key, "") for d in deltas) for key in ("thinking", "signature")}
+    return message, {"type": "thinking", **block}
+
+
+@pytest.mark.parametrize("path", THINKING)
+def test_recorded_thinking_goes_back_unchanged_before_its_call(path: str) -> None:
+    message, thought = recorded_thought(path)
+    assert thought["thinking"] and thought["signature"]
+    request = pb.ChatCompletionRequest(messages=[message])
+    request.messages.add(role=pb.ROLE_TOOL, tool_call_id=message.tool_calls[0].id)
+    sent = json.loads(DIALECT.encode(request, "claude-sonnet-4-5", stream=False).body)
+    first, second = sent["messages"][0]["content"]
+    assert first == thought
+    assert (second["type"], second["id"]) == ("tool_use", message.tool_calls[0].id)
 
 
 def test_every_kind_of_recording_is_there() -> None:

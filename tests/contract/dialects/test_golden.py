@@ -3,10 +3,10 @@
 * `request.json`, a ChatCompletionRequest in proto JSON, goes out as `sent.json` (path, headers and
   body), and as a stream as `sent_stream.json`, whichever is there.
 * `answer.json`, a whole answer as the provider sends it, becomes `completion.json`.
-* `answer.sse`, a stream, becomes `chunks.json`: one chunk for each event that brings something, and
-  the last one.
-* `fault.json` is how either fails: kind, status and what is told. `dialect.json` says how the
-  dialect is built: `at_home`, `extra_body`.
+* `answer.sse` (or `.bin`, or `.ndjson`), a stream, becomes `chunks.json`: one chunk for each event
+  that brings something, and the last one.
+* `fault.json` is how either fails: kind, status and what is told.
+* `dialect.json` is what the provider's configuration says besides; without it, a `base_url`.
 """
 
 from __future__ import annotations
@@ -20,15 +20,17 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from llmbase.v1 import chat_completion_pb2 as pb
 
+from service.config import ProviderConfig
 from service.errors import ProviderFault
 from service.providers.dialects import DIALECTS
 from service.providers.dialects.dialect import Dialect
 
 HERE = Path(__file__).parent
 CASES = sorted(path for path in HERE.glob("*/*/") if path.parent.name in DIALECTS)
+STREAMS = ("answer.sse", "answer.bin", "answer.ndjson")
 KNOWN = {
     *("dialect.json", "request.json", "sent.json", "sent_stream.json", "fault.json"),
-    *("answer.json", "completion.json", "answer.sse", "chunks.json"),
+    *("answer.json", "completion.json", "chunks.json", *STREAMS),
 }
 
 
@@ -45,16 +47,16 @@ def test_a_case_is_translated_as_its_files_say(case: Path) -> None:
     if "answer.json" in files:
         assert _answered(dialect, (case / "answer.json").read_bytes()) == _outcome(case)
         checked += 1
-    if "answer.sse" in files:
-        assert _streamed(dialect, (case / "answer.sse").read_bytes()) == _outcome(case)
+    for name in files.intersection(STREAMS):
+        assert _streamed(dialect, (case / name).read_bytes()) == _outcome(case)
         checked += 1
     assert checked, "a case without anything to check"
 
 
 def _dialect(case: Path) -> Dialect:
-    how = _load(case / "dialect.json") if (case / "dialect.json").exists() else {}
-    build = DIALECTS[case.parent.name].build
-    return build(how.get("at_home", False), how.get("extra_body", {}))
+    path, name = case / "dialect.json", case.parent.name
+    how = _load(path) if path.exists() else {"base_url": "https://provider.example/v1"}
+    return DIALECTS[name].build(ProviderConfig(dialect=name, **how))
 
 
 def _sent(dialect: Dialect, case: Path, stream: bool) -> Any:

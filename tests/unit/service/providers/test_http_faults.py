@@ -12,14 +12,14 @@ NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_the_request_itself_is_at_fault(status):
-    assert from_status(status, {}, "no", ()).kind is FaultKind.REJECTED
+    assert from_status(status, {}, "no").kind is FaultKind.REJECTED
 
 
 @pytest.mark.parametrize(
     "status", [301, 401, 402, 403, 404, 405, 408, 409, 418, 429, 500, 503, 529]
 )
 def test_another_target_may_do_better(status):
-    fault = from_status(status, {"Retry-After": "7"}, "no", ())
+    fault = from_status(status, {"Retry-After": "7"}, "no")
     assert (fault.kind, fault.status, fault.retry_after) == (FaultKind.STATUS, status, 7)
 
 

@@ -56,6 +56,9 @@ class _Provider:
     async def encode(self, request, model, call, *, stream):
         return HttpRequest("/chat", model.encode(), ignored=self.ignored)
 
+    def redact(self, told):
+        return told.replace("secret", "[redacted]")
+
     async def complete(self, http, call):
         self.asked.append(http.body.decode())
         if isinstance(self._answer, Exception):
@@ -110,9 +113,9 @@ async def test_whatever_fails_before_the_first_content_the_next_target_answers(k
 
 
 async def test_a_request_that_a_provider_refuses_is_not_tried_elsewhere():
-    rejected = _fault(FaultKind.REJECTED, status=400, told="max_tokens is too large")
+    rejected = _fault(FaultKind.REJECTED, status=400, told="max_tokens is too large, secret")
     dispatcher, providers = _dispatcher(rejected, _whole())
-    with pytest.raises(RejectedByProvider, match="max_tokens is too large"):
+    with pytest.raises(RejectedByProvider, match=r"max_tokens is too large, \[redacted\]"):
         await dispatcher.complete(REQUEST, Call("id"))
     assert providers["b"].asked == []
 
@@ -226,7 +229,7 @@ async def test_after_the_first_content_a_fault_is_a_typed_error_and_nobody_else_
 
 
 def _with_policy(policy, a_ignores=(), b_ignores=()):
-    dispatcher, providers = _dispatcher(_whole("a"), _whole("b"))
+    _, providers = _dispatcher(_whole("a"), _whole("b"))
     providers["a"].ignored, providers["b"].ignored = a_ignores, b_ignores
     models = {"m": {**MODELS["m"], "parameters": policy}, "n": MODELS["n"]}
     router = Router(

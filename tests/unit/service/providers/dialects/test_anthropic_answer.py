@@ -206,3 +206,9 @@ def test_an_http_error_body_tells_its_message() -> None:
     body = {"type": "error", "error": {"type": "not_found_error", "message": "model: x"}}
     assert DIALECT.decode_error(404, json.dumps(body).encode()) == "model: x"
     assert DIALECT.decode_error(502, b"<html>Bad gateway</html>") == ""
+
+
+def test_what_an_error_tells_holds_no_key_and_is_bounded() -> None:
+    words = "invalid key sk-ant-api03-abcdefgh " + "x" * 1000
+    told = fault({"type": "error", "error": {"type": "api_error", "message": words}}).told
+    assert "abcdefgh" not in told and len(told) <= 500

@@ -70,7 +70,22 @@ EVENTS = [
     },
     {"type": "message_stop"},
 ]
-WRONG = [None, True, 0, -1, 1.5, 10**30, "", "x", "\ud800", [], [None], [[]], {}, {"a": {}}]
+WRONG: list[Any] = [
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    10**30,
+    "",
+    "x",
+    "\ud800",
+    [],
+    [None],
+    [[]],
+    {},
+    {"a": {}},
+]
 
 
 def paths(value: Any, path: Path = ()) -> Iterator[Path]:

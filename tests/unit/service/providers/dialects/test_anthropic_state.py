@@ -35,7 +35,7 @@ def called(number: int) -> dict[str, Any]:
     return {"type": "tool_use", "id": f"toolu_{number}", "name": "look", "input": {"n": number}}
 
 
-HIDDEN = {"type": "redacted_thinking", "data": "EmwKAhgBEgy3va3pzix/LafPsn4aDFIT2Xlxh0L5L8rLVyIw"}
+HIDDEN = {"type": "redacted_thinking", "data": "aGlkZGVuIHRob3VnaHRz/+=="}
 
 
 def handed_back(message: pb.Message) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from llmbase.v1 import chat_completion_pb2 as pb
 
 from service.errors import InvalidRequest
 from service.providers.dialects.dialect import HttpRequest
-from service.providers.dialects.gemini import GeminiDialect, vertex_base_url
+from service.providers.dialects.gemini import GeminiDialect
 
 MODEL = "gemini-2.0-flash"  # neither thinks nor wants signatures
 USER = pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text="Hi")])
@@ -104,18 +104,6 @@ def test_a_model_that_leads_elsewhere_is_refused(model: str, dialect: GeminiDial
 
 
 @pytest.mark.parametrize(
-    ("location", "wanted"),
-    [
-        ("global", "https://aiplatform.googleapis.com"),
-        ("eu", "https://aiplatform.eu.rep.googleapis.com"),
-        ("us-east5", "https://us-east5-aiplatform.googleapis.com"),
-    ],
-)
-def test_each_location_of_vertex_has_its_endpoint(location: str, wanted: str) -> None:
-    assert vertex_base_url(location) == wanted
-
-
-@pytest.mark.parametrize(
     ("fields", "wanted"),
     [
         ({"temperature": 0.0}, {"temperature": 0.0}),
@@ -179,6 +167,49 @@ def test_parts_of_messages_and_tools_that_have_no_place_are_named_too() -> None:
         "messages[].name",
         "messages[].content[].image_url.detail",
     )
+
+
+EVERY_FIELD: dict[str, dict[str, Any]] = {
+    "messages": {"messages": [USER]},
+    "temperature": {"temperature": 1.0},
+    "top_p": {"top_p": 1.0},
+    "max_tokens": {"max_tokens": 1},
+    "frequency_penalty": {"frequency_penalty": 1.0},
+    "presence_penalty": {"presence_penalty": 1.0},
+    "stop": {"stop": ["x"]},
+    "seed": {"seed": 1},
+    "tools": {"tools": [pb.Tool(name="f")]},
+    "tool_choice": {
+        "tools": [pb.Tool(name="f")],
+        "tool_choice": pb.ToolChoice(mode=pb.ToolChoice.MODE_AUTO),
+    },
+    "parallel_tool_calls": {"parallel_tool_calls": False},
+    "response_format": {
+        "response_format": pb.ResponseFormat(json_object=pb.ResponseFormat.JsonObject())
+    },
+    "reasoning_effort": {"reasoning_effort": pb.REASONING_EFFORT_LOW},
+    "chat_template_kwargs": {"chat_template_kwargs": pb.ChatTemplateKwargs(thinking=True)},
+    "logprobs": {"logprobs": True},
+    "top_logprobs": {"logprobs": True, "top_logprobs": 1},
+    "logit_bias": {"logit_bias": {"1": 1}},
+    "n": {"n": 2},
+    "prompt_cache_key": {"prompt_cache_key": "k"},
+    "user": {"user": "u"},
+    "metadata": {"metadata": {"k": "v"}},
+    "service_tier": {"service_tier": "flex"},
+}
+
+
+@pytest.mark.parametrize("dialect", [DEVELOPER, VERTEX], ids=["developer", "vertex"])
+@pytest.mark.parametrize("name", pb.ChatCompletionRequest.DESCRIPTOR.fields_by_name)
+def test_every_field_is_sent_or_named_and_never_both(name: str, dialect: GeminiDialect) -> None:
+    if name in ("model", "store"):  # the path has the one, and nobody acts on the other
+        return
+    fields = {"messages": [], **EVERY_FIELD[name]}
+    without = {key: value for key, value in fields.items() if key != name}
+    sent = http(pb.ChatCompletionRequest(**fields), MODEL, dialect)
+    changed = json.loads(sent.body) != body(pb.ChatCompletionRequest(**without), MODEL, dialect)
+    assert changed != (name in sent.ignored)
 
 
 def test_parallel_tool_calls_are_what_gemini_does_anyway() -> None:

@@ -7,8 +7,10 @@ import pytest
 from google.protobuf.descriptor import FieldDescriptor
 from llmbase.v1 import chat_completion_pb2 as pb
 
+from service.config import ProviderConfig
 from service.providers.dialects import DIALECTS
 from service.providers.dialects.openai import OpenAiDialect
+from service.providers.dialects.openai_request import Spelling
 
 USER = pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text="Hi")])
 ASKED = [{"role": "user", "content": "Hi"}]
@@ -65,7 +67,6 @@ def test_a_stream_always_asks_for_usage() -> None:
         ({"n": 1}, {"n": 1}),
         ({"prompt_cache_key": ""}, {"prompt_cache_key": ""}),
         ({"user": "u"}, {"user": "u"}),
-        ({"metadata": {"a": "b"}}, {"metadata": {"a": "b"}}),
         ({"service_tier": "flex"}, {"service_tier": "flex"}),
         ({"tool_choice": pb.ToolChoice(mode=pb.ToolChoice.MODE_AUTO)}, {"tool_choice": "auto"}),
         ({"tool_choice": pb.ToolChoice(mode=pb.ToolChoice.MODE_NONE)}, {"tool_choice": "none"}),
@@ -114,7 +115,8 @@ def test_no_field_of_a_request_is_forgotten() -> None:
         if field.has_presence and field.message_type is None:
             setattr(request, field.name, samples.get(field.type, 1))
     names = {field.name for field in pb.ChatCompletionRequest.DESCRIPTOR.fields}
-    assert set(sent(request)) == names - {"store"}
+    assert set(sent(request)) == names - {"store", "metadata"}
+    assert OpenAiDialect().encode(request, "m", stream=False).ignored == ("metadata",)
 
 
 def test_schemas_go_in_character_for_character() -> None:
@@ -191,7 +193,7 @@ def test_roles_go_by_their_names_and_developer_by_what_the_provider_has() -> Non
     request = pb.ChatCompletionRequest(messages=[pb.Message(role=role) for role in roles])
     found = [message["role"] for message in sent(request)["messages"]]
     assert found == ["system", "system", "user", "assistant", "tool"]
-    strict = OpenAiDialect(developer_role="developer")
+    strict = OpenAiDialect(Spelling(developer="developer"))
     assert sent(request, strict)["messages"][1]["role"] == "developer"
 
 
@@ -200,14 +202,14 @@ def test_reasoning_goes_back_in_the_field_that_the_provider_takes(field: str) ->
     request = pb.ChatCompletionRequest(
         messages=[pb.Message(role=pb.ROLE_ASSISTANT, reasoning_content="hm")]
     )
-    (message,) = sent(request, OpenAiDialect(reasoning_field=field))["messages"]
+    (message,) = sent(request, OpenAiDialect(Spelling(reasoning=field)))["messages"]
     wanted = {"role": "assistant", "content": None} | ({field: "hm"} if field else {})
     assert message == wanted
 
 
 def test_extra_fields_are_added_but_never_win() -> None:
     extra = {"top_k": 5, "temperature": 1, "model": "x", "stream": False}
-    body = sent(asking(temperature=0.5), OpenAiDialect(extra_body=extra), stream=True)
+    body = sent(asking(temperature=0.5), OpenAiDialect(Spelling(extra_body=extra)), stream=True)
     assert body["top_k"] == 5
     assert (body["temperature"], body["model"], body["stream"]) == (0.5, "their-model", True)
     assert extra == {"top_k": 5, "temperature": 1, "model": "x", "stream": False}
@@ -216,9 +218,11 @@ def test_extra_fields_are_added_but_never_win() -> None:
 def test_at_home_the_limit_on_tokens_and_the_developer_have_their_newer_names() -> None:
     request = pb.ChatCompletionRequest(messages=[pb.Message(role=pb.ROLE_DEVELOPER)], max_tokens=5)
     spec = DIALECTS["openai"]
-    body = json.loads(spec.build(True, {}).encode(request, "m", stream=False).body)
+    at_home = ProviderConfig(dialect="openai")
+    body = json.loads(spec.build(at_home).encode(request, "m", stream=False).body)
     assert (body["max_completion_tokens"], body["messages"][0]["role"]) == (5, "developer")
-    body = json.loads(spec.build(False, {"a": 1}).encode(request, "m", stream=False).body)
+    elsewhere = ProviderConfig(dialect="openai", base_url="http://x/v1", extra_body={"a": 1})
+    body = json.loads(spec.build(elsewhere).encode(request, "m", stream=False).body)
     assert (body["max_tokens"], body["a"], body["messages"][0]["role"]) == (5, 1, "system")
 
 
