@@ -52,6 +52,7 @@ class EventStream:
             self._sending = True
             self.response.headers.update(headers)
             await self.response.prepare(self._request)
+            self._sending = False
 
     async def send(self, events: bytes) -> None:
         """Send whole events. Raises ConnectionError when the client is gone."""

@@ -165,7 +165,9 @@ class ProviderConfig(_Frozen):
         description="Azure only: for deployment URLs. Default: the newer /openai/v1 form.",
     )
     project: str | None = Field(default=None, description="Vertex only: the Google Cloud project.")
-    location: str = Field(default="global", description="Vertex only: the region.")
+    location: str = Field(
+        default="global", pattern=r"^[a-z0-9-]+$", description="Vertex only: the region."
+    )
     model: str | None = Field(
         default=None,
         description="Embedded only: a GGUF path or a name that `llmbase model pull` knows.",

@@ -110,9 +110,18 @@ def _base_url(config: ProviderConfig) -> str | None:
     usual = DIALECTS[config.dialect].base_url
     if usual is None:
         return None
-    # Google's global endpoint has no place in its name.
-    place = "" if config.location == "global" else f"{config.location}-"
-    return usual.format(region=config.credentials.region or "us-east-1", place=place)
+    return usual.format(
+        region=config.credentials.region or "us-east-1", vertex_host=_vertex_host(config.location)
+    )
+
+
+def _vertex_host(location: str) -> str:
+    """Return Vertex AI's host: global, of a multi-region (us, eu), or of a region."""
+    if location == "global":
+        return "aiplatform.googleapis.com"
+    if location in ("us", "eu"):
+        return f"aiplatform.{location}.rep.googleapis.com"
+    return f"{location}-aiplatform.googleapis.com"
 
 
 def _secrets(config: ProviderConfig) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from service.providers.dialects.bedrock import BedrockDialect
 from service.providers.dialects.compatible import COMPATIBLE, OPENAI
 from service.providers.dialects.dialect import Dialect
 from service.providers.dialects.embedded import EmbeddedDialect
+from service.providers.dialects.gemini import GeminiDialect
 from service.providers.dialects.openai import OpenAiDialect
 from service.providers.dialects.openai_request import Spelling
 
@@ -22,8 +23,8 @@ from service.providers.dialects.openai_request import Spelling
 class DialectSpec:
     """A dialect, and what is usual at its provider.
 
-    `base_url` is what the provider's own SDK calls so, with `{region}` or `{place}` in it where
-    the configuration says which; None where there is none. `key_header` is the header the API key
+    `base_url` is what the provider's own SDK calls so, with `{region}` or `{vertex_host}` in it
+    where the configuration says which; None where there is none. `key_header` is the header the API key
     goes in and what stands before it. `tokens` names the credentials where no API key is given.
     `key_variable` is the environment variable the provider's own documentation uses.
     """
@@ -78,6 +79,24 @@ DIALECTS: Mapping[str, DialectSpec] = {
         "https://bedrock-runtime.{region}.amazonaws.com",
         tokens="aws",
         key_variable="AWS_BEARER_TOKEN_BEDROCK",
+    ),
+    "gemini": DialectSpec(
+        lambda config: GeminiDialect(extra_body=config.extra_body),
+        "https://generativelanguage.googleapis.com",
+        key_header=("x-goog-api-key", ""),
+        key_variable="GEMINI_API_KEY",
+    ),
+    "vertex": DialectSpec(
+        lambda config: GeminiDialect(
+            vertex=True,
+            project=config.project or "",
+            location=config.location,
+            extra_body=config.extra_body,
+        ),
+        "https://{vertex_host}",
+        key_header=("x-goog-api-key", ""),
+        tokens="google",
+        key_variable="GOOGLE_API_KEY",
     ),
 } | {
     row.name: DialectSpec(_compatible(row.spelling), row.base_url, key_variable=row.key_variable)

@@ -16,8 +16,9 @@ from llmbase.v1.chat_completion_pb2 import (
     ChatCompletionRequest,
 )
 
-from service.providers.framing.framer import Event as Event
-from service.providers.framing.framer import Framer as Framer
+from service.providers.framing.framer import Event, Framer
+
+__all__ = ["Dialect", "Event", "Framer", "HttpRequest", "StreamDecoder"]
 
 
 @dataclass(frozen=True, slots=True)

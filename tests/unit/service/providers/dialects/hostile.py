@@ -10,7 +10,22 @@ from hypothesis import strategies as st
 
 Place = tuple[str | int, ...]
 
-WRONG = [None, True, 0, -1, 1.5, 10**30, "", "x", "\ud800", [], [None], [[]], {}, {"a": {}}]
+WRONG: list[Any] = [
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    10**30,
+    "",
+    "x",
+    "\ud800",
+    [],
+    [None],
+    [[]],
+    {},
+    {"a": {}},
+]
 
 NO_ANSWERS = [
     b"",

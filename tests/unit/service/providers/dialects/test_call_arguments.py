@@ -15,7 +15,7 @@ from service.providers.dialects.turns import arguments_object
         "{}",
         '{"b":1,"a":2}',
         '{ "id" : 12345678901234567890123 }',
-        '{"x":1.10,"x":2e400}',
+        '{"x":1.10,"x":2e40}',
         '\n{"é":"€"}\n',
     ],
 )

@@ -89,8 +89,8 @@ def test_made_up_ids_differ_between_answers_but_not_between_readings_of_one() ->
 
 
 def test_no_arguments_are_an_empty_object() -> None:
-    for arguments in ({}, {"arguments": {}}, {"arguments": None}, {"arguments": " "}):
-        call = {"id": "c", "function": {"name": "f", **arguments}}
+    for given in ("{}", '{"arguments":{}}', '{"arguments":null}', '{"arguments":" "}'):
+        call = {"id": "c", "function": {"name": "f", **json.loads(given)}}
         wanted = [Call("c", "f", "{}")]
         assert read(answer({"tool_calls": [call]})).calls == wanted
         assert stream(lines({"tool_calls": [call]}))[0].calls == wanted
