@@ -15,6 +15,7 @@ _COMMANDS = {
     "service": "Serve the gRPC door alone.",
     "gateway": "Serve the REST door alone, in front of a service.",
     "check": "Check a configuration file.",
+    "providers": "List the dialects, and the providers that each needs no more than a key for.",
     "models": "List the models of a running service.",
     "chat": "Chat with a model in the terminal.",
     "model": "Get local models.",

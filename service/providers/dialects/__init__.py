@@ -24,9 +24,9 @@ class DialectSpec:
     """A dialect, and what is usual at its provider.
 
     `base_url` is what the provider's own SDK calls so, with `{region}` or `{vertex_host}` in it
-    where the configuration says which; None where there is none. `key_header` is the header the API key
-    goes in and what stands before it. `tokens` names the credentials where no API key is given.
-    `key_variable` is the environment variable the provider's own documentation uses.
+    where the configuration says which; None where there is none. `key_header` is the header the
+    API key goes in and what stands before it. `tokens` names the credentials where no API key is
+    given. `key_variable` is the environment variable the provider's own documentation uses.
     """
 
     build: Callable[[ProviderConfig], Dialect]

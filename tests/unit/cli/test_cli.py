@@ -8,8 +8,9 @@ from jsonschema import Draft202012Validator
 
 from cli.__main__ import main
 from cli.default_config import default_config, new_key
+from service.providers.dialects import DIALECTS
 
-COMMANDS = ["up", "service", "gateway", "check", "models", "chat", "model"]
+COMMANDS = ["up", "service", "gateway", "check", "providers", "models", "chat", "model"]
 
 GOOD = """
 providers:
@@ -96,3 +97,24 @@ def test_the_built_in_configuration_is_open_to_its_key_alone():
     assert len(key) >= len("llmbase_") + 32
     assert default_config(key).keys != default_config(other).keys
     assert list(default_config(key).models) == ["local/smollm2-135m-instruct"]
+
+
+def test_every_dialect_is_listed_with_its_endpoint_and_key():
+    result = _run("providers")
+    assert result.exit_code == 0
+    for name, spec in DIALECTS.items():
+        (line,) = [line for line in result.output.splitlines() if line.split()[0] == name]
+        assert spec.base_url is None or spec.base_url in line
+        assert spec.key_variable is None or spec.key_variable in line
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, spec in DIALECTS.items() if spec.base_url and n != "bedrock"]
+)
+def test_a_dialect_and_a_key_are_all_a_user_writes(tmp_path, name):
+    config = tmp_path / "llmbase.yaml"
+    config.write_text(
+        f"providers: {{it: {{dialect: {name}, api_key: a-key}}}}\n"
+        "models: {it/*: {targets: [{provider: it}]}}\n"
+    )
+    assert _run("check", str(config)).exit_code == 0

@@ -86,6 +86,29 @@ async def fail(
     await context.abort(code, status.message, metadata)
 
 
+def failing(reason: str, **options: Any) -> Any:
+    """A script for a unary answer that fails."""
+
+    async def whole(request: Any, context: Any) -> pb.ChatCompletion:
+        await fail(context, reason, **options)
+        raise AssertionError
+
+    return whole
+
+
+def stream_of(*chunks: Any) -> Any:
+    """A script: chunks to send, coroutine functions to call with the context in between."""
+
+    async def stream(request: Any, context: Any) -> AsyncIterator[pb.ChatCompletionChunk]:
+        for chunk in chunks:
+            if isinstance(chunk, pb.ChatCompletionChunk):
+                yield chunk
+            else:
+                await chunk(context)
+
+    return stream
+
+
 @dataclass
 class Call:
     """An RPC that came in."""
