@@ -1,27 +1,32 @@
 """Fetches images for providers that take bytes only, and nothing else from nowhere else.
 
-A URL comes from a caller, so it must not reach what only we can reach: names are resolved here,
-only public addresses are connected to, and every redirect is looked at again.
+A URL comes from a caller, so it must not reach what only we can reach, nor cost what the caller
+does not pay: addresses, redirects, sizes, numbers, types and time are all bounded.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import ipaddress
-import socket
-from collections.abc import Sequence
+import ssl
+from collections.abc import Callable, Iterator, Mapping
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
-from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest
+from aiohttp.abc import AbstractResolver
+from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, ImageUrl
 from yarl import URL
 
 from service.config import ImagesConfig
 from service.errors import InvalidRequest
+from service.providers.name_lookup import NameLookup
+from service.providers.public_addresses import is_public, only
 
 _REDIRECTS = 3
+_MOST_IMAGES = 100  # in one request; providers that take bytes only take far fewer
+_LARGEST_TOTAL = 4  # times the largest image: what all of one request may weigh
+_AT_ONCE = 8  # of one request
+_CONNECTIONS = 32  # of all requests
+_MOVED = (301, 302, 303, 307, 308)
 _TYPES = {
     b"\x89PNG\r\n\x1a\n": "image/png",
     b"\xff\xd8\xff": "image/jpeg",
@@ -30,57 +35,37 @@ _TYPES = {
 }
 
 
-def is_public(address: str) -> bool:
-    """Whether an IP address is one that anybody could reach; also looks inside IPv6 transitions."""
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour
-        if inner is None and ip in ipaddress.ip_network("64:ff9b::/96"):
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if ip.teredo is not None:
-            return False
-        if inner is not None:
-            ip = inner
-    return ip.is_global and not ip.is_multicast
-
-
-class PublicResolver(AbstractResolver):
-    """Resolves names to public addresses only; the connection then goes to just those."""
-
-    def __init__(self, resolver: AbstractResolver | None = None) -> None:
-        self._resolver = resolver or ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """Return the public addresses. Raises OSError where there is none."""
-        found = await self._resolver.resolve(host, port, family)
-        public = [result for result in found if is_public(result["host"])]
-        if not public:
-            raise OSError("no public address")
-        return public
-
-    async def close(self) -> None:
-        """Close the resolver below."""
-        await self._resolver.close()
-
-
 class ImageFetcher:
-    """Puts the content of images in the place of their URLs. Needs a running loop."""
+    """Puts the content of images in the place of their URLs. Needs a running loop.
+
+    `may_reach` decides about addresses where private networks are off; `resolver` and `tls` stand
+    in for the system's resolver and certificates.
+    """
 
     def __init__(
-        self, config: ImagesConfig, *, connector: aiohttp.BaseConnector | None = None
+        self,
+        config: ImagesConfig,
+        *,
+        may_reach: Callable[[str], bool] = is_public,
+        resolver: AbstractResolver | None = None,
+        tls: ssl.SSLContext | bool = True,
     ) -> None:
         self._config = config
-        resolver = None if config.private_networks else PublicResolver()
+        self._resolver = resolver or NameLookup(config.timeout)
         self._session = aiohttp.ClientSession(
-            connector=connector or aiohttp.TCPConnector(resolver=resolver),
+            connector=aiohttp.TCPConnector(
+                resolver=self._resolver,
+                # Not a check of the URL or of the resolver's answer: aiohttp asks no resolver
+                # about an address, and what it takes for one is its own affair.
+                socket_factory=None if config.private_networks else only(may_reach),
+                limit=_CONNECTIONS,
+                ssl=tls,
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=config.timeout),
-            headers={"Accept": "image/*", "User-Agent": "llmbase"},
+            timeout=aiohttp.ClientTimeout(),  # one limit holds for all that a fetch does, below
+            # A compressed bomb is small until it is decompressed.
+            auto_decompress=False,
+            headers={"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "llmbase"},
         )
 
     async def inline(self, request: ChatCompletionRequest) -> ChatCompletionRequest:
@@ -88,84 +73,117 @@ class ImageFetcher:
 
         Raises InvalidRequest, naming the image, for what cannot or must not be fetched.
         """
-        found = [
-            (i, j, part.image_url.url)
-            for i, message in enumerate(request.messages)
-            for j, part in enumerate(message.content)
-            if part.HasField("image_url") and part.image_url.url[:8].lower() == "https://"
-        ]
-        if not found:
+        paths: dict[str, str] = {}  # the same image is fetched once
+        for path, image in _to_fetch(request):
+            paths.setdefault(image.url, path)
+        if not paths:
             return request
-        paths = [f"messages[{i}].content[{j}].image_url.url" for i, j, _ in found]
+        first, *_ = paths.values()
         if not self._config.fetch:
-            raise InvalidRequest(paths[0], "must be a data: URL: images are not fetched here")
-        urls = [url for _, _, url in found]
-        contents = await self._fetch_all(urls, paths)
+            raise InvalidRequest(first, "must be a data: URL: images are not fetched here")
+        if len(paths) > _MOST_IMAGES:
+            raise InvalidRequest(
+                first, f"is one of more than {_MOST_IMAGES} images that would have to be fetched"
+            )
+        contents = await self._fetch_all(paths)
         copy = ChatCompletionRequest()
         copy.CopyFrom(request)
-        for (i, j, _), content in zip(found, contents, strict=True):
-            copy.messages[i].content[j].image_url.url = content
+        for _, image in _to_fetch(copy):
+            image.url = contents[image.url]
         return copy
 
     async def close(self) -> None:
         """Close the connections."""
         await self._session.close()
+        await self._resolver.close()
 
-    async def _fetch_all(self, urls: Sequence[str], paths: Sequence[str]) -> list[str]:
+    async def _fetch_all(self, paths: Mapping[str, str]) -> dict[str, str]:
+        """Fetch every URL; the first that fails ends the others."""
+        batch = _Batch(self._config.max_bytes)
+        loop = asyncio.get_running_loop()
+        # Not a TaskGroup: Python 3.11's and 3.12's leaves the caller's count of cancellations
+        # changed, on which the limits of a call rely.
+        tasks = [loop.create_task(self._fetch(url, path, batch)) for url, path in paths.items()]
         try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(self._fetch(url, path))
-                    for url, path in zip(urls, paths, strict=True)
-                ]
-        except* InvalidRequest as errors:
-            raise errors.exceptions[0] from None
-        return [task.result() for task in tasks]
+            contents = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        return dict(zip(paths, contents, strict=True))
 
-    async def _fetch(self, url: str, path: str) -> str:
+    async def _fetch(self, url: str, path: str, batch: _Batch) -> str:
         try:
-            content = await self._get(URL(url), path)
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+            async with asyncio.timeout(self._config.timeout), batch.turns:
+                content = await self._get(URL(url), path, batch)
+        except TimeoutError:
+            raise InvalidRequest(
+                path, f"could not be fetched within {self._config.timeout:g} s"
+            ) from None
+        except (aiohttp.ClientError, OSError, ValueError):
             raise InvalidRequest(path, "could not be fetched") from None
         kind = _type_of(content)
         if kind is None:
             raise InvalidRequest(path, "must be a PNG, JPEG, GIF or WebP image")
         return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
-    async def _get(self, url: URL, path: str) -> bytes:
+    async def _get(self, url: URL, path: str, batch: _Batch) -> bytes:
         for _ in range(_REDIRECTS + 1):
-            self._check(url, path)
+            if url.scheme != "https" or not url.host or url.user or url.password:
+                raise InvalidRequest(path, "must lead to an https: URL without credentials")
             async with self._session.get(url, allow_redirects=False) as response:
-                if response.status in (301, 302, 303, 307, 308):
-                    url = url.join(URL(response.headers.get("Location", "")))
+                if response.status in _MOVED and "Location" in response.headers:
+                    url = url.join(URL(response.headers["Location"]))
                     continue
                 if response.status != 200:
                     raise InvalidRequest(
                         path, f"could not be fetched: its server says {response.status}"
                     )
-                return await self._read(response, path)
+                return await _read(response, path, batch)
         raise InvalidRequest(path, f"redirects more than {_REDIRECTS} times")
 
-    def _check(self, url: URL, path: str) -> None:
-        """Look at a URL, the first or a redirect's: a literal address meets no resolver."""
-        if url.scheme != "https" or not url.host or url.user:
-            raise InvalidRequest(path, "must lead to an https: URL without credentials")
-        if self._config.private_networks:
-            return
-        literal = url.host.replace(".", "").isdigit() or ":" in url.host
-        if literal and not is_public(url.host):
-            raise InvalidRequest(path, "could not be fetched")
 
-    async def _read(self, response: aiohttp.ClientResponse, path: str) -> bytes:
-        pieces, size = [], 0
-        async for piece in response.content.iter_any():
-            size += len(piece)
-            if size > self._config.max_bytes:
-                raise InvalidRequest(
-                    path, f"must be an image of at most {self._config.max_bytes} bytes"
-                )
-            pieces.append(piece)
-        return b"".join(pieces)
+class _Batch:
+    """What the images of one request share: turns to be fetched, and room in memory."""
+
+    def __init__(self, largest: int) -> None:
+        self.turns = asyncio.Semaphore(_AT_ONCE)
+        self.largest = largest
+        self._room = largest * _LARGEST_TOTAL
+
+    def check(self, size: int, path: str) -> None:
+        """Raise InvalidRequest for an image of more than `largest` bytes."""
+        if size > self.largest:
+            raise InvalidRequest(path, f"must be an image of at most {self.largest} bytes")
+
+    def take(self, size: int, path: str) -> None:
+        """Use up room. Raises InvalidRequest when there is none left."""
+        self._room -= size
+        if self._room < 0:
+            raise InvalidRequest(
+                path,
+                f"is one of images of more than {self.largest * _LARGEST_TOTAL} bytes together",
+            )
+
+
+def _to_fetch(request: ChatCompletionRequest) -> Iterator[tuple[str, ImageUrl]]:
+    """Yield every image that is not here yet, after the path of its URL."""
+    for i, message in enumerate(request.messages):
+        for j, part in enumerate(message.content):
+            if part.HasField("image_url") and part.image_url.url[:8].lower() == "https://":
+                yield f"messages[{i}].content[{j}].image_url.url", part.image_url
+
+
+async def _read(response: aiohttp.ClientResponse, path: str, batch: _Batch) -> bytes:
+    """Read a body. A server's word for its length can only shorten the wait for a refusal."""
+    batch.check(response.content_length or 0, path)
+    pieces, size = [], 0
+    async for piece in response.content.iter_any():
+        size += len(piece)
+        batch.check(size, path)
+        batch.take(len(piece), path)
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 def _type_of(content: bytes) -> str | None:

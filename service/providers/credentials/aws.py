@@ -1,26 +1,37 @@
 """AWS Signature Version 4, by botocore: keys from the configuration, or AWS's own usual chain.
 
 The chain is environment, profile, web identity (IRSA), container and instance role. It may read
-files and ask metadata services, so it runs in a thread, and again in the background.
+files and ask metadata services, so it runs in a thread; signing takes no I/O.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-from service.errors import FaultKind, ProviderFault
+from service.providers.credentials.renewed import Renewed
 
-_FRESH = 60.0  # seconds for which frozen keys are used without asking botocore whether they hold
+_CONNECT = 5  # seconds that STS may take to be connected to
+_ANSWER = 10  # seconds that STS may take to answer
+_TRIES = 2
+
+
+class _Keys(NamedTuple):
+    frozen: Any  # one consistent set of keys, to sign with
+    source: Any  # what it was taken from, which knows when it ends
 
 
 class SigV4:
-    """Signs requests for one service in one region. Needs the extra `llmbase[bedrock]`."""
+    """Signs requests for one service in one region. Needs the extra `llmbase[bedrock]`.
+
+    Where no keys are given the chain looks for them. Raises ValueError for a profile, or files of
+    AWS's, that cannot be used. `provider` is a name for the log.
+    """
 
     def __init__(
         self,
+        provider: str,
         region: str,
         *,
         service: str = "bedrock",
@@ -28,63 +39,72 @@ class SigV4:
         secret_access_key: str | None = None,
         session_token: str | None = None,
         profile: str | None = None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         from botocore.auth import SigV4Auth  # noqa: PLC0415 - an extra, and slow to import
         from botocore.awsrequest import AWSRequest  # noqa: PLC0415
-        from botocore.session import Session  # noqa: PLC0415
 
         self._auth, self._request = SigV4Auth, AWSRequest
-        self._session = Session(profile=profile)
-        if access_key_id and secret_access_key:
-            self._session.set_credentials(access_key_id, secret_access_key, session_token)
         self._service = service
         self._region = region
-        self._clock = clock
-        self._keys: Any = None
-        self._frozen_at = 0.0
-        self._freezing: asyncio.Task[None] | None = None
+        self._session = _session(profile, region)
+        if access_key_id and secret_access_key:
+            self._session.set_credentials(access_key_id, secret_access_key, session_token)
+        else:
+            _check_files(self._session)
+        self._keys = Renewed(provider, lambda: asyncio.to_thread(self._look_up), _ends_within)
 
     async def authorize(
         self, url: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[str, Mapping[str, str]]:
-        """Sign. Waits for keys only when there are none yet."""
-        if self._keys is None:
-            await asyncio.shield(self._start())
-        elif self._clock() - self._frozen_at > _FRESH:
-            self._start().add_done_callback(_heard)
+        """Sign. Waits for keys only when there are none that still hold."""
+        keys = await self._keys.get()
         request = self._request(method="POST", url=url, data=body, headers=dict(headers))
-        self._auth(self._keys, self._service, self._region).add_auth(request)
+        self._auth(keys.frozen, self._service, self._region).add_auth(request)
         return url, dict(request.headers.items())
 
     async def close(self) -> None:
-        """Wait for a look-up that is going on."""
-        if self._freezing is not None:
-            await asyncio.wait([self._freezing])
+        """End what runs in the background."""
+        await self._keys.close()
 
-    def _start(self) -> asyncio.Task[None]:
-        if self._freezing is None or self._freezing.done():
-            self._freezing = asyncio.get_running_loop().create_task(self._freeze())
-        return self._freezing
+    def _look_up(self) -> _Keys:
+        from botocore.exceptions import NoCredentialsError  # noqa: PLC0415
 
-    async def _freeze(self) -> None:
-        try:
-            keys = await asyncio.to_thread(self._look_up)
-        except Exception as error:
-            raise ProviderFault(
-                FaultKind.CONNECT, f"no AWS credentials: {type(error).__name__}"
-            ) from None
-        if keys is None:
-            raise ProviderFault(FaultKind.CONNECT, "no AWS credentials were found")
-        self._keys, self._frozen_at = keys, self._clock()
-
-    def _look_up(self) -> Any:
-        found = self._session.get_credentials()
-        # Keys that expire are fetched again by botocore, some minutes before they do.
-        return None if found is None else found.get_frozen_credentials()
+        source = self._session.get_credentials()
+        if source is None:
+            raise NoCredentialsError
+        # Keys that end are fetched again by botocore here, when less than ten minutes are left.
+        return _Keys(source.get_frozen_credentials(), source)
 
 
-def _heard(freezing: asyncio.Task[None]) -> None:
-    """Take the outcome: keys that were found before are used on, and the next call tries again."""
-    if not freezing.cancelled():
-        freezing.exception()
+def _session(profile: str | None, region: str) -> Any:
+    from botocore.config import Config  # noqa: PLC0415
+    from botocore.session import Session  # noqa: PLC0415
+
+    session = Session(profile=profile)
+    session.set_config_variable("region", region)  # STS is asked in the same region
+    session.set_default_client_config(
+        Config(
+            connect_timeout=_CONNECT,
+            read_timeout=_ANSWER,
+            retries={"total_max_attempts": _TRIES, "mode": "standard"},
+        )
+    )
+    return session
+
+
+def _check_files(session: Any) -> None:
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+
+    try:
+        session.get_scoped_config()
+    except BotoCoreError as error:
+        raise ValueError(type(error).__name__) from None
+
+
+def _ends_within(keys: _Keys, seconds: float) -> bool:
+    """Ask botocore, without I/O, when the keys end. Those of a file or a variable never do."""
+    from botocore.credentials import RefreshableCredentials  # noqa: PLC0415
+
+    if not isinstance(keys.source, RefreshableCredentials):
+        return False
+    return bool(keys.source.refresh_needed(seconds))

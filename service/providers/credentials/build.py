@@ -13,7 +13,21 @@ from service.providers.credentials.azure import azure_token
 from service.providers.credentials.credentials import Credentials, QueryKey, StaticHeaders
 from service.providers.credentials.google import google_token
 
+Cloud = Literal["aws", "google", "azure"]
+
 _EXTRAS = {"aws": "bedrock", "google": "vertex", "azure": "azure"}
+_FIELDS = {
+    "aws": {"region", "profile", "access_key_id", "secret_access_key", "session_token"},
+    "google": {"service_account_file"},
+    "azure": {"tenant_id", "client_id", "client_secret"},
+}
+# A field, and what it says nothing without.
+_NEEDS = {
+    "access_key_id": {"secret_access_key"},
+    "secret_access_key": {"access_key_id"},
+    "session_token": {"access_key_id", "secret_access_key"},
+    "client_secret": {"tenant_id", "client_id"},
+}
 
 
 def build(
@@ -22,24 +36,49 @@ def build(
     config: CredentialsConfig,
     *,
     key_header: tuple[str, str],
-    tokens: Literal["aws", "google", "azure"] | None,
+    tokens: Cloud | None,
 ) -> Credentials:
     """Return a provider's credentials. Raises ConfigError, also for an extra that is missing."""
+    _check(name, config, by_key=api_key is not None, tokens=tokens)
     if api_key is not None:
-        return _of_key(api_key.get_secret_value(), config, key_header)
+        key = api_key.get_secret_value()
+        if not key or not key.isascii() or not key.isprintable() or key != key.strip():
+            raise ConfigError(
+                f"providers.{name}.api_key: must be printable ASCII without space around it"
+            )
+        return _of_key(key, config, key_header)
     if tokens is None:
         return StaticHeaders({})
     try:
-        return _of_cloud(tokens, config)
+        return _of_cloud(name, tokens, config)
     except ImportError:
         raise ConfigError(
             f"providers.{name}: its credentials need pip install 'llmbase[{_EXTRAS[tokens]}]'"
         ) from None
-    except (OSError, ValueError) as error:
-        # The text may quote the file: its type is enough.
+    except Exception as error:
+        # The clouds' libraries raise all sorts for a file that is not what it should be. The text
+        # may quote the file: its type is enough.
         raise ConfigError(
             f"providers.{name}.credentials: cannot be used: {type(error).__name__}"
         ) from None
+
+
+def _check(name: str, config: CredentialsConfig, *, by_key: bool, tokens: Cloud | None) -> None:
+    """Refuse what would silently do nothing: requests would go out as somebody else, or nobody."""
+    given = {field for field in config.model_fields_set if getattr(config, field) is not None}
+    useful = {"scheme", "name"} if by_key else _FIELDS[tokens] if tokens else set()
+    if tokens == "aws":
+        useful |= {"region"}  # the endpoint is in it, too
+    for field in sorted(given - useful):
+        instead = "beside an api_key" if by_key else "for this dialect"
+        if field in ("scheme", "name"):
+            instead = "without an api_key"
+        raise ConfigError(f"providers.{name}.credentials.{field}: has no meaning {instead}")
+    for field in sorted(given & _NEEDS.keys()):
+        if missing := sorted(_NEEDS[field] - given):
+            raise ConfigError(f"providers.{name}.credentials.{field}: needs {missing[0]}")
+    if {"profile", "access_key_id"} <= given:
+        raise ConfigError(f"providers.{name}.credentials.profile: or access_key_id, not both")
 
 
 def _of_key(key: str, config: CredentialsConfig, key_header: tuple[str, str]) -> Credentials:
@@ -51,12 +90,13 @@ def _of_key(key: str, config: CredentialsConfig, key_header: tuple[str, str]) ->
     return StaticHeaders({header: prefix + key})
 
 
-def _of_cloud(tokens: Literal["aws", "google", "azure"], config: CredentialsConfig) -> Credentials:
+def _of_cloud(name: str, tokens: Cloud, config: CredentialsConfig) -> Credentials:
     if tokens == "google":
-        return google_token(config.service_account_file)
+        return google_token(name, config.service_account_file)
     if tokens == "azure":
-        return azure_token(config.tenant_id, config.client_id, _plain(config.client_secret))
+        return azure_token(name, config.tenant_id, config.client_id, _plain(config.client_secret))
     return SigV4(
+        name,
         config.region or "us-east-1",
         access_key_id=config.access_key_id,
         secret_access_key=_plain(config.secret_access_key),

@@ -1,24 +1,15 @@
-"""How a provider knows us: what an outgoing request gets besides what its dialect says.
-
-Nothing here waits for a token while a request waits, but for the very first one: tokens are
-fetched again, in the background, before they expire.
-"""
+"""How a provider knows us: what an outgoing request gets besides what its dialect says."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import quote
 
-from service.errors import FaultKind, ProviderFault
-
-_LOG = logging.getLogger("llmbase.credentials")
-_AHEAD = 300.0  # seconds before its end at which a token is fetched again
-_PAUSE = 10.0  # seconds between two tries to fetch a token again
+from service.providers.credentials.renewed import Renewed
 
 
 class Credentials(Protocol):
@@ -71,55 +62,38 @@ class QueryKey:
 class Token:
     """A bearer token and when it expires, in Unix seconds."""
 
-    value: str
+    value: str = field(repr=False)
     expires: float
 
 
 class BearerToken:
-    """A token that expires. `fetch` gets a new one; one fetch at a time."""
+    """A token that expires. `fetch` gets a new one; `release` closes, at the end, what it used.
+
+    `provider` is a name for the log, `now` the time in Unix seconds.
+    """
 
     def __init__(
-        self, fetch: Callable[[], Awaitable[Token]], now: Callable[[], float] = time.time
+        self,
+        provider: str,
+        fetch: Callable[[], Awaitable[Token]],
+        *,
+        release: Callable[[], object] | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
-        self._fetch = fetch
-        self._now = now
-        self._token: Token | None = None
-        self._fetching: asyncio.Task[None] | None = None
-        self._next_try = 0.0
+        self._token = Renewed(
+            provider, fetch, lambda token, seconds: token.expires - now() <= seconds
+        )
+        self._release = release
 
     async def authorize(
         self, url: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[str, Mapping[str, str]]:
         """Add the token. Waits for it only when there is none that still holds."""
-        now = self._now()
-        if self._token is None or self._token.expires <= now:
-            await asyncio.shield(self._start())
-        elif self._token.expires - _AHEAD <= now and now >= self._next_try:
-            self._next_try = now + _PAUSE
-            self._start().add_done_callback(_log_failure)
-        if self._token is None or self._token.expires <= self._now():
-            raise ProviderFault(FaultKind.CONNECT, "no token from the credentials")
-        return url, {**headers, "Authorization": f"Bearer {self._token.value}"}
+        token = await self._token.get()
+        return url, {**headers, "Authorization": f"Bearer {token.value}"}
 
     async def close(self) -> None:
-        """End a fetch that is going on."""
-        if self._fetching is not None and not self._fetching.done():
-            self._fetching.cancel()
-            await asyncio.wait([self._fetching])
-
-    def _start(self) -> asyncio.Task[None]:
-        if self._fetching is None or self._fetching.done():
-            self._fetching = asyncio.get_running_loop().create_task(self._refresh())
-        return self._fetching
-
-    async def _refresh(self) -> None:
-        try:
-            self._token = await self._fetch()
-        except Exception as error:
-            # The text of a library's error can hold the credentials: its type is enough.
-            raise ProviderFault(FaultKind.CONNECT, f"no token: {type(error).__name__}") from None
-
-
-def _log_failure(fetching: asyncio.Task[None]) -> None:
-    if not fetching.cancelled() and (error := fetching.exception()) is not None:
-        _LOG.warning("a token could not be fetched again", extra={"detail": str(error)})
+        """End what runs in the background, and the connections of what fetched the token."""
+        await self._token.close()
+        if self._release is not None:
+            await asyncio.to_thread(self._release)

@@ -34,9 +34,8 @@ from typing import Any
 import orjson
 from llmbase.v1 import chat_completion_pb2 as pb
 
-from service.providers.dialects import cohere_messages
+from service.providers.dialects import cohere_messages, unmapped
 from service.providers.dialects.thinking import wants_thinking
-from service.providers.dialects.unmapped import openai_only
 
 _MOST_TEMPERATURE = 1.0
 _LEAST_P, _MOST_P = 0.01, 0.99
@@ -92,7 +91,7 @@ def ignored(request: pb.ChatCompletionRequest) -> Iterator[str]:
         yield "response_format"
     if request.logprobs and request.top_logprobs:
         yield "top_logprobs"
-    yield from openai_only(request)
+    yield from unmapped.names(request)
 
 
 def _sampling(request: pb.ChatCompletionRequest) -> dict[str, Any]:

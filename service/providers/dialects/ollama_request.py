@@ -29,9 +29,8 @@ import orjson
 from llmbase.v1 import chat_completion_pb2 as pb
 
 from service.errors import InvalidRequest
-from service.providers.dialects import turns
+from service.providers.dialects import turns, unmapped
 from service.providers.dialects.thinking import wants_thinking
-from service.providers.dialects.unmapped import openai_only
 
 # A conversation that is longer than the context is refused, and an answer that reaches its end ends
 # there: the server would drop the beginning of the conversation otherwise, and say nothing.
@@ -118,7 +117,7 @@ def ignored(request: pb.ChatCompletionRequest, model: str) -> Iterator[str]:
     parts = (part for message in request.messages for part in message.content)
     if any(part.image_url.detail not in ("", "auto") for part in parts):
         yield "messages[].content[].image_url.detail"
-    yield from openai_only(request)
+    yield from unmapped.names(request)
 
 
 def _options(request: pb.ChatCompletionRequest) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""The fields of a request that only OpenAI's own API has something for, by their names in REST.
+"""The fields of a request that many providers have nothing for, by their names in REST.
 
-A dialect whose provider has nothing for any of them names them all from here; one that asks for
+A dialect whose provider has nothing for any of them names them from here. A field that asks for
 what happens anyway is not named.
 """
 
@@ -13,8 +13,8 @@ from llmbase.v1 import chat_completion_pb2 as pb
 _USUAL_TIERS = ("", "auto", "default")
 
 
-def openai_only(request: pb.ChatCompletionRequest) -> Iterator[str]:
-    """Yield the names of those that the request asks something by."""
+def names(request: pb.ChatCompletionRequest) -> Iterator[str]:
+    """Yield the names of those that the request asks for something with."""
     if request.HasField("parallel_tool_calls") and not request.parallel_tool_calls:
         yield "parallel_tool_calls"
     if request.n > 1:

@@ -266,11 +266,11 @@ def test_arguments_stay_text_of_an_object() -> None:
 
 
 def test_reasoning_goes_back_as_thinking_before_the_text() -> None:
-    given = {"role": "assistant", "reasoning_content": "2+2", "content": "4"}
+    turn = {"role": "assistant", "reasoning_content": "2+2"}
+    said, called = messages({**turn, "content": "4"}, {**turn, "tool_calls": [call()]})
     thought = {"type": "thinking", "thinking": "2+2"}
-    assert messages(given)[0]["content"] == [thought, {"type": "text", "text": "4"}]
-    given = {"role": "assistant", "reasoning_content": "2+2", "tool_calls": [call()]}
-    assert messages(given)[0]["content"] == [thought]
+    assert said["content"] == [thought, {"type": "text", "text": "4"}]
+    assert called["content"] == [thought]
 
 
 def test_a_turn_with_nothing_in_it_is_left_out() -> None:
