@@ -23,4 +23,7 @@ def one_line() -> Iterator[None]:
     except grpc.aio.AioRpcError as error:
         raise click.ClickException(f"{error.code().name}: {error.details()}") from None
     except OSError as error:
-        raise click.ClickException(f"{error.strerror or error}") from None
+        where = f"{error.filename}: " if error.filename else ""
+        raise click.ClickException(f"{where}{error.strerror or error}") from None
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import click
 
 from cli.faults import one_line
 from cli.logging_option import log_level_option
-from gateway.__main__ import run as serve
 from gateway.app import Settings
-from service.__main__ import run
-from service.telemetry import log
+from gateway.process import serve
+from service.process import run
+from telemetry import log
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -78,12 +78,21 @@ def settings(max_body: int, cors: str, keepalive: float) -> Settings:
     help="Where the service listens: HOST:PORT or unix:PATH.",
 )
 @door_options
+@click.option(
+    "--drain",
+    type=click.FloatRange(min=0),
+    default=Settings().drain,
+    envvar="LLMBASE_DRAIN",
+    show_default=True,
+    show_envvar=True,
+    help="Seconds that open calls get at the end.",
+)
 @log_level_option
-def command(service: str, http: str, log_level: str, **door: Any) -> None:
+def command(service: str, http: str, drain: float, log_level: str, **door: Any) -> None:
     """Serve the REST door alone, in front of a service: the sidecar.
 
     Prints `ready http://HOST:PORT` once it listens. SIGINT and SIGTERM let open calls finish.
     """
     with one_line():
         log.to_stderr(log_level)
-        sys.exit(run(serve(service, http, settings(**door))))
+        run(serve(service, http, replace(settings(**door), drain=drain)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.faults import one_line
-from service.__main__ import models_directory
+from service.process import models_directory
 from service.providers.model_store import DEFAULT_MODEL, KNOWN_MODELS, ModelStore
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from llmbase.v1.model_pb2_grpc import ModelServiceStub
 
 from cli.connection import connection_options, metadata, open_channel
 from cli.faults import one_line
-from service.__main__ import run
+from service.process import run
 
 
 @click.command("models")

@@ -9,9 +9,9 @@ import click
 
 from cli.faults import one_line
 from cli.logging_option import log_level_option
-from service.__main__ import run, serve
 from service.config_file import load
-from service.telemetry import log
+from service.process import run, serve
+from telemetry import log
 
 
 @click.command("service")

@@ -21,13 +21,13 @@ from cli.logging_option import log_level_option
 from cli.model import pull_with_progress
 from gateway.app import Settings, build_app
 from gateway.door import start_http
-from service.__main__ import models_directory, run, stop_signals
 from service.config import Config
 from service.config_file import load
+from service.process import models_directory, run, stop_signals
 from service.providers.embedded import require_engine
 from service.providers.model_store import DEFAULT_MODEL
 from service.server import Service
-from service.telemetry import log
+from telemetry import log
 
 
 @click.command("up")

@@ -8,15 +8,15 @@ import grpc
 from aiohttp import web
 from llmbase.v1.chat_completion_pb2 import ChatCompletionChunk, ChatCompletionRequest
 
-from gateway.answers import completion_to_json
-from gateway.chunks import StreamRenderer, error_event
 from gateway.drain import Drain
 from gateway.errors import HttpError, bad_field, from_rpc, internal_error, upstream_truncated
 from gateway.event_stream import EventStream
 from gateway.exchange import EXCHANGE, Exchange, header_value, metadata, route_headers, timeout
-from gateway.fields import BadField
 from gateway.request_body import BodyReader
-from gateway.transcoding import request_from_json
+from gateway.transcoding.answers import completion_to_json
+from gateway.transcoding.chunks import StreamRenderer, error_event
+from gateway.transcoding.fields import BadField
+from gateway.transcoding.request import request_from_json
 
 if TYPE_CHECKING:
     from grpc.aio import UnaryStreamCall

@@ -71,6 +71,10 @@ async def start_http(app: web.Application, address: str) -> Door:
     await runner.setup()
     try:
         await _site(runner, wanted).start()
+    except OSError as error:
+        await runner.cleanup()
+        number = error.errno or errno.EADDRNOTAVAIL
+        raise OSError(number, os.strerror(number), address) from None
     except BaseException:
         await runner.cleanup()
         raise

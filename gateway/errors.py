@@ -13,7 +13,7 @@ import orjson
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
-from gateway.fields import BadField
+from gateway.transcoding.fields import BadField
 
 DOMAIN = "llmbase.ai"
 _DETAILS_KEY = "grpc-status-details-bin"

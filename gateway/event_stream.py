@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from gateway.chunks import KEEP_ALIVE
+from gateway.transcoding.chunks import KEEP_ALIVE
 
 _HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",

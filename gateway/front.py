@@ -13,8 +13,8 @@ from gateway.cors import Cors
 from gateway.drain import Drain
 from gateway.errors import HttpError
 from gateway.exchange import EXCHANGE, Exchange, sane_request_id
-from gateway.log import places
 from gateway.unsupported import unknown_path
+from telemetry.log import places
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

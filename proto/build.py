@@ -16,8 +16,9 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 def compile_protos(root: Path) -> None:
     """Write gen/llmbase/v1: messages, gRPC stubs and their types (for mypy). Raises SystemExit."""
-    from grpc_tools import _proto as bundled
-    from grpc_tools import protoc
+    # Hatch may load this file, for its metadata, where the compiler is not installed yet.
+    from grpc_tools import _proto as bundled  # noqa: PLC0415
+    from grpc_tools import protoc  # noqa: PLC0415
 
     gen = root / "gen"
     shutil.rmtree(gen, ignore_errors=True)
@@ -52,4 +53,5 @@ class ProtoBuildHook(BuildHookInterface[Any]):
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile, before the files of the build are looked for."""
         compile_protos(Path(self.root))

@@ -178,15 +178,16 @@ class ProviderConfig(_Frozen):
     context_length: int | None = Field(
         default=None,
         ge=64,
-        description="Embedded only: tokens of each of the conversations answered at once. "
-        "Default: 2048.",
+        description="Embedded and Ollama only: tokens of each conversation. Default: 2048, "
+        "and Ollama's own.",
     )
 
     @model_validator(mode="after")
     def _embedded_keys_fit(self) -> ProviderConfig:
-        local = (self.model, self.threads, self.context_length)
-        if self.dialect != "embedded" and any(value is not None for value in local):
-            raise ValueError("`model`, `threads` and `context_length` are for `dialect: embedded`")
+        if self.dialect != "embedded" and (self.model is not None or self.threads is not None):
+            raise ValueError("`model` and `threads` are for `dialect: embedded`")
+        if self.dialect not in ("embedded", "ollama") and self.context_length is not None:
+            raise ValueError("`context_length` is for `dialect: embedded` and `dialect: ollama`")
         return self
 
 

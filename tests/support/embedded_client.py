@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import psutil
 
-from service.__main__ import models_directory
+from service.process import models_directory
 from service.providers.embedded import EmbeddedEngine
 
 SYSTEM = {"role": "system", "content": "You are a helpful assistant."}

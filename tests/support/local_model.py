@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from service.__main__ import models_directory
+from service.process import models_directory
 from service.providers.model_store import DEFAULT_MODEL, LocalModelError, ModelStore
 from tests.support.parts import require_part
 

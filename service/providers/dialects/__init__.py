@@ -11,10 +11,12 @@ from service.config import ProviderConfig
 from service.providers.dialects.anthropic import AnthropicDialect
 from service.providers.dialects.azure import AzureDialect
 from service.providers.dialects.bedrock import BedrockDialect
+from service.providers.dialects.cohere import CohereDialect
 from service.providers.dialects.compatible import COMPATIBLE, OPENAI
 from service.providers.dialects.dialect import Dialect
 from service.providers.dialects.embedded import EmbeddedDialect
 from service.providers.dialects.gemini import GeminiDialect
+from service.providers.dialects.ollama import OllamaDialect
 from service.providers.dialects.openai import OpenAiDialect
 from service.providers.dialects.openai_request import Spelling
 
@@ -79,6 +81,16 @@ DIALECTS: Mapping[str, DialectSpec] = {
         "https://bedrock-runtime.{region}.amazonaws.com",
         tokens="aws",
         key_variable="AWS_BEARER_TOKEN_BEDROCK",
+    ),
+    "cohere": DialectSpec(
+        lambda config: CohereDialect(extra_body=config.extra_body),
+        "https://api.cohere.com",
+        key_variable="CO_API_KEY",
+    ),
+    "ollama": DialectSpec(
+        lambda config: OllamaDialect(num_ctx=config.context_length, extra_body=config.extra_body),
+        "http://localhost:11434",
+        key_variable="OLLAMA_API_KEY",
     ),
     "gemini": DialectSpec(
         lambda config: GeminiDialect(extra_body=config.extra_body),

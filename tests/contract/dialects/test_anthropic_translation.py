@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from llmbase.v1 import chat_completion_pb2 as pb
 
-from gateway.transcoding import request_from_json
+from gateway.transcoding.request import request_from_json
 from service.providers.dialects.anthropic import AnthropicDialect
 from service.providers.dialects.anthropic_models import claude
 from service.providers.dialects.dialect import Event

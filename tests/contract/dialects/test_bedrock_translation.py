@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from llmbase.v1 import chat_completion_pb2 as pb
 
-from gateway.transcoding import request_from_json
+from gateway.transcoding.request import request_from_json
 from service.errors import InvalidRequest
 from service.providers.dialects.bedrock import BedrockDialect
 from tests.support import event_frames as frames

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from llmbase.v1 import chat_completion_pb2 as pb
 
-from gateway.fields import BadField
-from gateway.transcoding import request_from_json
+from gateway.transcoding.fields import BadField
+from gateway.transcoding.request import request_from_json
 from service.providers.dialects.dialect import Event
 from service.providers.dialects.gemini import GeminiDialect
 from tests.support.shared import shared_json, shared_names

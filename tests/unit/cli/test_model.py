@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli.__main__ import main
-from service.__main__ import models_directory
+from service.process import models_directory
 from tests.support.local_model import require_local_model
 
 NAME = "smollm2-135m-instruct"

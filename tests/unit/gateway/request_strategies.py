@@ -10,8 +10,8 @@ from typing import Any
 from hypothesis import strategies as st
 from llmbase.v1 import chat_completion_pb2 as pb
 
-from gateway.messages import ROLES
-from gateway.transcoding import EFFORTS
+from gateway.transcoding.messages import ROLES
+from gateway.transcoding.request import EFFORTS
 
 Json = dict[str, Any]
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from llmbase.v1 import chat_completion_pb2 as pb
 
-from gateway.fields import BadField
-from gateway.transcoding import request_from_json
+from gateway.transcoding.fields import BadField
+from gateway.transcoding.request import request_from_json
 
 USER = {"role": "user", "content": "Hi"}
 

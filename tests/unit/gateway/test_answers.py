@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from llmbase.v1 import chat_completion_pb2 as pb
 
-from gateway.answers import completion_to_json
+from gateway.transcoding.answers import completion_to_json
 from tests.support.openai_schema import check
 
 TEXT = pb.Message(role=pb.ROLE_ASSISTANT, content=[pb.ContentPart(text="Hello")])

@@ -10,7 +10,7 @@ import pytest
 from llmbase.v1 import chat_completion_pb2 as pb
 
 from gateway.app import Settings
-from gateway.chunks import StreamRenderer
+from gateway.transcoding.chunks import StreamRenderer
 from tests.support.openai_schema import check
 from tests.unit.gateway.scripted_service import (
     Gateway,

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from llmbase.v1 import chat_completion_pb2 as pb
 
-from gateway.chunks import StreamRenderer, error_event
 from gateway.errors import internal_error
+from gateway.transcoding.chunks import StreamRenderer, error_event
 from tests.support.openai_schema import check
 from tests.support.shared import require_shared, shared_names
 

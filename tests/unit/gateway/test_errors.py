@@ -14,7 +14,7 @@ from grpc.aio import AioRpcError, Metadata
 from llmbase.v1.error_reason_pb2 import ErrorReason
 
 from gateway import errors
-from gateway.fields import BadField
+from gateway.transcoding.fields import BadField
 from tests.support.openai_schema import check
 
 REASONS = [

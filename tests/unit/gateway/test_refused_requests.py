@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from llmbase.v1 import chat_completion_pb2 as pb
 
-from gateway.fields import BadField
-from gateway.transcoding import request_from_json
+from gateway.transcoding.fields import BadField
+from gateway.transcoding.request import request_from_json
 from tests.support.shared import require_shared, shared_names
 from tests.unit.gateway.requests import USER, ask, read, refusal, say
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from gateway import messages, tools, transcoding
-from gateway.fields import BadField, Field, Table
-from gateway.transcoding import request_from_json
+from gateway.transcoding import messages, request, tools
+from gateway.transcoding.fields import BadField, Field, Table
+from gateway.transcoding.request import request_from_json
 from tests.support.shared import shared_json
 
 CALL = {"id": "c", "type": "function", "function": {"name": "f"}}
@@ -25,7 +25,7 @@ REFUSED_KINDS = {
 
 
 def _tables() -> Iterator[Table]:
-    for module in (messages, tools, transcoding):
+    for module in (messages, tools, request):
         for value in vars(module).values():
             if isinstance(value, Table):
                 yield value

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from llmbase.v1 import chat_completion_pb2 as pb
 
-from gateway.transcoding import RequestOptions, request_from_json, request_to_json
+from gateway.transcoding.request import RequestOptions, request_from_json, request_to_json
 from tests.support.shared import require_shared, shared_json, shared_names
 from tests.unit.gateway.requests import USER, ask, read, refusal, say
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llmbase.v1 import chat_completion_pb2 as pb
 
-from gateway.transcoding import (
+from gateway.transcoding.request import (
     CANONICAL,
     RequestOptions,
     request_from_json,

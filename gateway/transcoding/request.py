@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import orjson
 from llmbase.v1 import chat_completion_pb2 as pb
 
-from gateway.fields import BadField, Field, Reading, Table
-from gateway.messages import MESSAGE
-from gateway.rows import (
+from gateway.transcoding.fields import BadField, Field, Reading, Table
+from gateway.transcoding.messages import MESSAGE
+from gateway.transcoding.rows import (
     INT32,
     INT64,
     absent,
@@ -35,14 +35,14 @@ from gateway.rows import (
     text,
     word,
 )
-from gateway.tools import (
+from gateway.transcoding.tools import (
     TOOL,
     read_response_format,
     read_tool_choice,
     write_response_format,
     write_tool_choice,
 )
-from gateway.verbatim import keep_schemas
+from gateway.transcoding.verbatim import keep_schemas
 
 # What JSON -> message -> JSON changes, field by field; everything else comes back as it was.
 CANONICAL: Mapping[str, str] = {

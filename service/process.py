@@ -1,4 +1,4 @@
-"""The service as a process of its own: `llmbase service`, or `python -m service`."""
+"""The service as a process of its own, and what every process of ours needs: signals, a loop."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from gateway.fields import BadField, Field, Read, Reading, Table, Write
+from gateway.transcoding.fields import BadField, Field, Read, Reading, Table, Write
 
 INT32 = (-(2**31), 2**31 - 1)
 INT64 = (-(2**63), 2**63 - 1)

@@ -6,8 +6,17 @@ from typing import Any
 
 from llmbase.v1 import chat_completion_pb2 as pb
 
-from gateway.fields import BadField, Reading, Table, pick
-from gateway.rows import bare_text, constant, flag, inline, json_text, nested, refused, text
+from gateway.transcoding.fields import BadField, Reading, Table, pick
+from gateway.transcoding.rows import (
+    bare_text,
+    constant,
+    flag,
+    inline,
+    json_text,
+    nested,
+    refused,
+    text,
+)
 
 _MODES = {
     "auto": pb.ToolChoice.MODE_AUTO,

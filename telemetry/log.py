@@ -1,4 +1,7 @@
-"""The process's log: one JSON object per line on standard error. Never a body or a key."""
+"""The log of every process: one JSON object per line on standard error.
+
+Never a prompt, an answer or a key.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +46,10 @@ def places(trace: TracebackType | None) -> list[str]:
     return found
 
 
-def configure() -> None:
-    """Send the log of this process to standard error."""
+def to_stderr(level: str = "info") -> None:
+    """Send the log of this process to standard error; `level` is a name of logging's, any case."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())

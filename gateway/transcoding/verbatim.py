@@ -10,7 +10,7 @@ import msgspec
 import orjson
 from llmbase.v1 import chat_completion_pb2 as pb
 
-from gateway.fields import MAX_DEPTH, BadField, check_depth
+from gateway.transcoding.fields import MAX_DEPTH, BadField, check_depth
 
 _ABSENT = msgspec.Raw(b"")
 

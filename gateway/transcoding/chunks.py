@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from llmbase.v1 import chat_completion_pb2 as pb
 
-from gateway.answers import FINISH_WORDS, logprobs_to_json, state_to_json, usage_to_json
+from gateway.transcoding.answers import FINISH_WORDS, logprobs_to_json, state_to_json, usage_to_json
 
 KEEP_ALIVE = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"

@@ -6,8 +6,8 @@ from typing import Any
 
 from llmbase.v1 import chat_completion_pb2 as pb
 
-from gateway.fields import BadField, Field, Reading, Table, pick
-from gateway.rows import (
+from gateway.transcoding.fields import BadField, Field, Reading, Table, pick
+from gateway.transcoding.rows import (
     bare_text,
     constant,
     ignored,

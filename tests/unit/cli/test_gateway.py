@@ -1,0 +1,62 @@
+"""The gateway's options: flags win over the environment, the environment over the defaults."""
+
+import pytest
+from click.testing import CliRunner
+
+from cli import gateway
+from cli.__main__ import main
+from gateway.app import Settings
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """Return what would be served, without serving it."""
+    found = []
+
+    async def serve(service, http, settings):
+        found.append((service, http, settings))
+
+    monkeypatch.setattr(gateway, "serve", serve)
+    monkeypatch.setattr(gateway.log, "to_stderr", lambda level: None)
+    return found
+
+
+def _run(*arguments, **environment):
+    return CliRunner(env=environment).invoke(main, ["gateway", *arguments])
+
+
+def test_without_options_the_defaults_hold(served):
+    assert _run().exit_code == 0
+    assert served == [("127.0.0.1:50051", "127.0.0.1:8080", Settings())]
+
+
+def test_the_environment_wins_over_the_defaults_and_a_flag_over_both(served):
+    environment = {
+        "LLMBASE_SERVICE": "unix:/run/s",
+        "LLMBASE_HTTP": "[::1]:1",
+        "LLMBASE_MAX_BODY": "5",
+        "LLMBASE_CORS": "https://a, https://b,",
+        "LLMBASE_KEEPALIVE": "2.5",
+        "LLMBASE_DRAIN": "3",
+    }
+    settings = Settings(max_body=5, cors=("https://a", "https://b"), keepalive=2.5, drain=3.0)
+    assert _run(**environment).exit_code == 0
+    assert served.pop() == ("unix:/run/s", "[::1]:1", settings)
+    assert _run("--http", "h:2", "--cors", "*", **environment).exit_code == 0
+    assert served[0][1] == "h:2"
+    assert served[0][2].cors == ("*",)
+
+
+@pytest.mark.parametrize("option", [("--max-body", "much"), ("--keepalive", "0")])
+def test_a_wrong_option_is_named(served, option):
+    result = _run(*option)
+    assert result.exit_code == 2
+    assert option[0] in result.output
+    assert served == []
+
+
+@pytest.mark.parametrize("option", [("--http", "nowhere"), ("--service", "unix:")])
+def test_what_is_no_address_is_one_line(option):
+    result = _run(*option)
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: not an address")
