@@ -88,6 +88,9 @@ class Calls:
 
     async def abort(self, context: Context, error: Exception, opened: OpenCall | None) -> NoReturn:
         """End the RPC with the status of `error`; what is not one of ours is a fault of ours."""
+        if isinstance(error, grpc.aio.BaseError):
+            # The caller left while something was being written: a cancellation by another name.
+            raise asyncio.CancelledError from None
         if not isinstance(error, Error):
             _LOG.error("fault", exc_info=error)
             error = InternalError("Something went wrong on our side.")
