@@ -6,6 +6,7 @@ The gateway gets an in-process channel to the same servicers that the gRPC serve
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from pathlib import Path
@@ -28,6 +29,8 @@ from service.providers.embedded import require_engine
 from service.providers.model_store import DEFAULT_MODEL
 from service.server import Service
 from telemetry import log
+
+_HELLO = {"role": "user", "content": "Say hello."}
 
 
 @click.command("up")
@@ -108,15 +111,15 @@ async def _serve(
 
 
 def _announce(url: str, bound: tuple[str, ...], key: str, model_id: str) -> None:
+    """Say where the doors are, and how to try one: in a line that works when it is pasted."""
     fresh = key and not os.environ.get("LLMBASE_API_KEY")
-    click.echo(f"ready {url} grpc {' '.join(bound)}")
-    if fresh:
-        click.echo(f"export LLMBASE_API_KEY={key}")
     shown = key if fresh else "$LLMBASE_API_KEY"
+    body = {"model": model_id, "stream": True, "messages": [_HELLO]}
+    click.echo(f"ready {url} grpc {' '.join(bound)}")
     click.echo(
         f'curl -N {url}/v1/chat/completions -H "Authorization: Bearer {shown}" '
-        '-H "Content-Type: application/json" '
-        f"""-d '{{"model":"{model_id}","stream":true,"""
-        """"messages":[{"role":"user","content":"Say hello."}]}'"""
+        f"-H 'Content-Type: application/json' -d '{json.dumps(body, separators=(',', ':'))}'"
     )
+    if fresh:
+        click.echo(f"export LLMBASE_API_KEY={key}")
     sys.stdout.flush()

@@ -71,6 +71,9 @@ def _check_end(deployment: Deployment) -> None:
         assert process.stop() == 0, process.log
         for word in ("Traceback", "never retrieved", "Unclosed", "was destroyed"):
             assert word not in process.log, f"{process.name}: {process.log}"
+        lines = process.log.splitlines()
+        faults = [line for line in lines if '"level":"error"' in line and '"llmbase.' in line]
+        assert not faults, f"{process.name}: {faults}"
 
 
 @pytest.fixture

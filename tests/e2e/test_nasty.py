@@ -11,7 +11,8 @@ import pytest
 
 from tests.support.asking import hello
 from tests.support.openai_wire import Call, echoes, says, stream, unary
-from tests.support.rest_door import PATH, Reply, RestDoor, read_reply
+from tests.support.rest_door import PATH, RestDoor
+from tests.support.rest_form import Reply, read_reply
 from tests.support.scripted_upstream import ScriptedUpstream
 from tests.support.scripts import Piece, Script
 from tests.support.shared import require_shared, shared_json, shared_names

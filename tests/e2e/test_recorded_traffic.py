@@ -14,7 +14,8 @@ from tests.support.answers import Answer
 from tests.support.asking import hello
 from tests.support.openai_schema import check_answer
 from tests.support.recordings import Recording, recorded_chats, recorded_streams, recording
-from tests.support.rest_door import Reply, RestDoor, read_reply
+from tests.support.rest_door import RestDoor
+from tests.support.rest_form import Reply, read_reply
 from tests.support.scripted_upstream import ScriptedUpstream
 from tests.support.scripts import Piece, drip, pause
 

@@ -10,7 +10,8 @@ import pytest
 from tests.conftest import Door
 from tests.support.asking import hello
 from tests.support.openai_wire import echoes, says
-from tests.support.rest_door import Reply, RestDoor
+from tests.support.rest_door import RestDoor
+from tests.support.rest_form import Reply
 from tests.support.scripted_upstream import ScriptedUpstream
 
 USER = {"role": "user", "content": "x"}

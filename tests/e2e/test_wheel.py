@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.local_model import require_local_model
 from tests.support.parts import require_part
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +80,36 @@ def test_up_serves_a_configuration(installed, tmp_path):
     )
     try:
         assert up.stdout.readline().startswith("ready http://127.0.0.1:")
+    finally:
+        up.terminate()
+        assert up.wait(15) == 0
+        up.stdout.close()
+
+
+def test_with_the_local_extra_up_answers_with_the_model_and_its_curl_line_works(
+    installed, tmp_path
+):
+    require_local_model()
+    constraints = ROOT / "constraints.txt"
+    done = _done(
+        installed / "pip", "install", "--constraint", constraints, "xllamacpp", "pip", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    environment = {k: v for k, v in os.environ.items() if k != "LLMBASE_API_KEY"}
+    up = subprocess.Popen(
+        [installed / "llmbase", "up", *_ANY_PORTS],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+    )
+    try:
+        assert up.stdout.readline().startswith("ready http://127.0.0.1:")
+        curl = up.stdout.readline()
+        assert curl.startswith("curl ")
+        said = _done("sh", "-c", curl, cwd=tmp_path, timeout=60)
+        assert said.stdout.startswith("data: {")
+        assert said.stdout.endswith("data: [DONE]\n\n")
     finally:
         up.terminate()
         assert up.wait(15) == 0

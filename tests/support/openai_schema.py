@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema
 
-from tests.support.rest_door import DONE, Reply
+from tests.support.rest_form import DONE, Reply
 from tests.support.shared import shared_json
 
 

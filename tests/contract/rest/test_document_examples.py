@@ -14,7 +14,8 @@ from tests.support.config import KEY
 from tests.support.deployments import Deployment
 from tests.support.openai_wire import refuses, says
 from tests.support.parts import require_part
-from tests.support.rest_door import Reply, RestDoor
+from tests.support.rest_door import RestDoor
+from tests.support.rest_form import Reply
 from tests.support.scripted_upstream import ScriptedUpstream
 
 PUBLIC_URL = "https://api.llmbase.ai"

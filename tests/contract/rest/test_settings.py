@@ -13,7 +13,8 @@ from tests.support.asking import hello
 from tests.support.config import KEY
 from tests.support.deployments import Deployment
 from tests.support.openai_wire import error_body, event, says, stream
-from tests.support.rest_door import DONE, PATH, RestDoor
+from tests.support.rest_door import PATH, RestDoor
+from tests.support.rest_form import DONE
 from tests.support.scripted_upstream import ScriptedUpstream
 from tests.support.scripts import cut, hold
 from tests.support.signals import Signal

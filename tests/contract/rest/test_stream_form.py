@@ -10,7 +10,8 @@ import pytest
 
 from tests.support.asking import hello
 from tests.support.openai_wire import USAGE, Answer, Call, Said, echoes, says
-from tests.support.rest_door import DONE, RestDoor
+from tests.support.rest_door import RestDoor
+from tests.support.rest_form import DONE
 from tests.support.scripted_upstream import ScriptedUpstream
 
 TOOLS = [{"type": "function", "function": {"name": name}} for name in ("weather", "time")]
@@ -34,7 +35,9 @@ def _ended(index: int, reason: str) -> list[Any]:
     return [{"index": index, "delta": {}, "finish_reason": reason}]
 
 
-async def test_text(any_rest_door: RestDoor, upstream: ScriptedUpstream) -> None:
+async def test_text_comes_between_its_role_and_its_end(
+    any_rest_door: RestDoor, upstream: ScriptedUpstream
+) -> None:
     upstream.on("one", says("Hel", "lo"))
 
     assert await _choices(any_rest_door) == [
@@ -45,7 +48,9 @@ async def test_text(any_rest_door: RestDoor, upstream: ScriptedUpstream) -> None
     ]
 
 
-async def test_reasoning_and_refusal(any_rest_door: RestDoor, upstream: ScriptedUpstream) -> None:
+async def test_reasoning_and_refusal_have_deltas_of_their_own(
+    any_rest_door: RestDoor, upstream: ScriptedUpstream
+) -> None:
     upstream.on("one", says(reasoning=["Hm"], refusal=["No"]))
 
     assert await _choices(any_rest_door) == [
@@ -56,7 +61,9 @@ async def test_reasoning_and_refusal(any_rest_door: RestDoor, upstream: Scripted
     ]
 
 
-async def test_parallel_tool_calls(any_rest_door: RestDoor, upstream: ScriptedUpstream) -> None:
+async def test_pieces_of_parallel_tool_calls_are_told_apart_by_index(
+    any_rest_door: RestDoor, upstream: ScriptedUpstream
+) -> None:
     calls = [Call("c1", "weather", ['{"a"', ":1}"]), Call("c2", "time", ['{"b":2}'])]
     upstream.on("one", says(calls=calls))
 
@@ -77,7 +84,9 @@ async def test_parallel_tool_calls(any_rest_door: RestDoor, upstream: ScriptedUp
     assert events[-1] == (_ended(0, "tool_calls"), USAGE)
 
 
-async def test_two_choices(any_rest_door: RestDoor, upstream: ScriptedUpstream) -> None:
+async def test_two_choices_begin_and_end_each_for_itself(
+    any_rest_door: RestDoor, upstream: ScriptedUpstream
+) -> None:
     upstream.on("one", Answer([Said(["a"]), Said(["b"], finish="length")], USAGE))
 
     events = await _choices(any_rest_door, n=2)
