@@ -15,7 +15,7 @@ install: $(STAMP) ## make .venv with everything a checkout needs
 $(STAMP): pyproject.toml constraints.txt proto/build.py $(wildcard proto/llmbase/v1/*.proto)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group dev --editable ".[local]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group dev --editable ".[all]"
 	@touch $@
 
 run: install ## answer with the embedded local model through both doors
