@@ -24,15 +24,13 @@ def compile_protos(root: Path) -> None:
     shutil.rmtree(gen, ignore_errors=True)
     gen.mkdir()
     protos = sorted(str(p) for p in (root / "proto").rglob("*.proto"))
-    scripts = Path(sys.executable).parent
-    suffix = ".exe" if sys.platform == "win32" else ""
     code = protoc.main(
         [
             "protoc",
             f"-I{root / 'proto'}",
             f"-I{next(iter(bundled.__path__))}",
-            f"--plugin=protoc-gen-mypy={scripts / ('protoc-gen-mypy' + suffix)}",
-            f"--plugin=protoc-gen-mypy_grpc={scripts / ('protoc-gen-mypy_grpc' + suffix)}",
+            f"--plugin=protoc-gen-mypy={_program('protoc-gen-mypy')}",
+            f"--plugin=protoc-gen-mypy_grpc={_program('protoc-gen-mypy_grpc')}",
             f"--python_out={gen}",
             f"--grpc_python_out={gen}",
             f"--mypy_out=quiet:{gen}",
@@ -45,6 +43,15 @@ def compile_protos(root: Path) -> None:
     for package in (gen / "llmbase", gen / "llmbase" / "v1"):
         (package / "__init__.py").touch()
         (package / "py.typed").touch()
+
+
+def _program(name: str) -> str:
+    """Return where a plugin is: pip's build environments have theirs on the path, not beside us."""
+    beside = str(Path(sys.executable).parent)
+    found = shutil.which(name) or shutil.which(name, path=beside)
+    if found is None:
+        raise SystemExit(f"{name} is missing: pip install mypy-protobuf")
+    return found
 
 
 class ProtoBuildHook(BuildHookInterface[Any]):
