@@ -16,6 +16,9 @@ from service.errors import InvalidRequest
 
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _SCHEMA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_ROLES = frozenset(pb.Role.values()) - {pb.ROLE_UNSPECIFIED}
+_EFFORTS = frozenset(pb.ReasoningEffort.values())
+_MODES = frozenset(pb.ToolChoice.Mode.values()) - {pb.ToolChoice.MODE_UNSPECIFIED}
 _TOKEN_ID = re.compile(r"[0-9]{1,10}")
 _DETAILS = ("auto", "low", "high")
 
@@ -43,7 +46,7 @@ def check(request: pb.ChatCompletionRequest) -> None:
     _check_tools(request)
     _check_format(request.response_format)
     _require(
-        request.reasoning_effort in pb.ReasoningEffort.values(),
+        request.reasoning_effort in _EFFORTS,
         "reasoning_effort",
         "must be one of none, minimal, low, medium, high, xhigh, max",
     )
@@ -59,33 +62,31 @@ def _check_messages(messages: Iterable[pb.Message]) -> None:
 
 
 def _check_message(message: pb.Message, path: str) -> None:
+    # Written out, so that no path is put together for a message that keeps to the rules.
     role = message.role
-    _require(
-        role in pb.Role.values() and role != pb.ROLE_UNSPECIFIED,
-        f"{path}.role",
-        "must be one of system, developer, user, assistant, tool",
-    )
+    if role not in _ROLES:
+        raise InvalidRequest(
+            f"{path}.role", "must be one of system, developer, user, assistant, tool"
+        )
     for j, part in enumerate(message.content):
-        _check_part(part, role, f"{path}.content[{j}]")
+        if part.WhichOneof("part") != "text":
+            _check_part(part, role, f"{path}.content[{j}]")
     if role == pb.ROLE_ASSISTANT:
-        _check_tool_calls(message.tool_calls, f"{path}.tool_calls")
-        _require(
-            bool(message.content or message.tool_calls or message.HasField("refusal"))
-            or message.HasField("reasoning_content"),
-            f"{path}.content",
-            "is required unless the assistant calls tools",
-        )
-    else:
-        _require(bool(message.content), f"{path}.content", "is required: a string or parts")
-        _require(not message.tool_calls, f"{path}.tool_calls", "is for assistant messages only")
+        if message.tool_calls:
+            _check_tool_calls(message.tool_calls, f"{path}.tool_calls")
+        elif not (
+            message.content or message.HasField("refusal") or message.HasField("reasoning_content")
+        ):
+            raise InvalidRequest(f"{path}.content", "is required unless the assistant calls tools")
+    elif not message.content:
+        raise InvalidRequest(f"{path}.content", "is required: a string or parts")
+    elif message.tool_calls:
+        raise InvalidRequest(f"{path}.tool_calls", "is for assistant messages only")
     if role == pb.ROLE_TOOL:
-        _require(bool(message.tool_call_id), f"{path}.tool_call_id", "is required in tool messages")
-    else:
-        _require(
-            not message.HasField("tool_call_id"),
-            f"{path}.tool_call_id",
-            "is for tool messages only",
-        )
+        if not message.tool_call_id:
+            raise InvalidRequest(f"{path}.tool_call_id", "is required in tool messages")
+    elif message.HasField("tool_call_id"):
+        raise InvalidRequest(f"{path}.tool_call_id", "is for tool messages only")
 
 
 def _check_part(part: pb.ContentPart, role: int, path: str) -> None:
@@ -162,8 +163,7 @@ def _check_tools(request: pb.ChatCompletionRequest) -> None:
         )
     elif choice == "mode":
         mode = request.tool_choice.mode
-        known = mode in pb.ToolChoice.Mode.values() and mode != pb.ToolChoice.MODE_UNSPECIFIED
-        _require(known, "tool_choice", "must be auto, none, required or a function")
+        _require(mode in _MODES, "tool_choice", "must be auto, none, required or a function")
         if mode == pb.ToolChoice.MODE_REQUIRED:
             _require(bool(names), "tool_choice", "must be auto or none where there are no tools")
     else:
