@@ -9,6 +9,8 @@ import click
 
 # gRPC's fork handlers are for children that go on as Python; ours are other programs at once.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+# What its core says on standard error we say too, in a line that names what can be mended.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 _COMMANDS = {
     "up": "Serve both doors, gRPC and REST, in one process.",

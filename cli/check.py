@@ -11,7 +11,7 @@ import click
 from cli.faults import one_line
 from service.config import Config
 from service.config_file import load
-from service.providers.build import check
+from service.providers import build
 
 
 @click.command("check")
@@ -30,7 +30,9 @@ def command(file: Path | None, schema: bool) -> None:
         raise click.UsageError("Missing argument 'FILE'.")
     with one_line():
         config = load(file, os.environ)
-        check(config.providers)
+        build.check(config.providers)
+        for name, provider in config.providers.items():
+            build.trust(name, provider)
     click.echo(
         f"{file}: ok ({len(config.providers)} providers, {len(config.models)} models, "
         f"{len(config.keys)} keys)"

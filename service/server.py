@@ -63,12 +63,15 @@ class Service:
     def __init__(self, config: Config, models_directory: Path) -> None:
         self._config = config
         build.check(config.providers)
+        trusted = {name: build.trust(name, it) for name, it in config.providers.items()}
         self._engines = build.engines(config.providers, models_directory)
         self._images = ImageFetcher(config.images)
         release = version("llmbase")
         self._providers = {
-            name: build.build(name, provider, self._engines.get(name), self._images, release)
-            for name, provider in config.providers.items()
+            name: build.build(
+                name, it, trusted[name], self._engines.get(name), self._images, release
+            )
+            for name, it in config.providers.items()
         }
         chance = random.SystemRandom()
         router = Router(config.models, self._providers, chance)
@@ -135,5 +138,5 @@ def _bind(server: grpc.aio.Server, address: str) -> str:
     except RuntimeError:
         port = 0
     if port == 0:
-        raise ConfigError(f"server.grpc: cannot listen on {address}: in use, or not an address")
+        raise ConfigError(f"server.grpc: cannot listen on {address}: in use, or no address")
     return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import aiohttp
 
 from service.config import ProviderConfig
 from service.config_file import ConfigError
 from service.providers.credentials import build as credentials
+from service.providers.credentials.credentials import Credentials
 from service.providers.dialects import DIALECTS
 from service.providers.embedded import DEFAULT_CONTEXT_LENGTH, EmbeddedEngine
 from service.providers.images import ImageFetcher
@@ -31,28 +33,48 @@ def check(providers: Mapping[str, ProviderConfig]) -> None:
             raise ConfigError(f"providers.{name}.base_url: is required for {config.dialect}")
 
 
-def build(
-    name: str,
-    config: ProviderConfig,
-    engine: EmbeddedEngine | None,
-    images: ImageFetcher,
-    version: str,
-) -> Provider:
-    """Return a provider that owns its connections. Needs a running loop, and `check` before.
+class Trust(NamedTuple):
+    """How a provider knows us, and whom we trust to be the provider."""
 
-    Raises ConfigError.
+    credentials: Credentials
+    tls: ssl.SSLContext | bool
+
+
+def trust(name: str, config: ProviderConfig) -> Trust:
+    """Return what the configuration's secrets and certificates make; holds nothing open.
+
+    Apart from `build`, so that nothing is open yet when a file or a library turns out to be
+    missing. To be called after `check`; raises ConfigError.
     """
     spec = DIALECTS[config.dialect]
-    own_headers = {key: value.get_secret_value() for key, value in config.headers.items()}
-    who = credentials.build(
+    known_by = credentials.build(
         name,
         config.api_key,
         config.credentials,
         key_header=spec.key_header,
         tokens=spec.tokens,
     )
+    if config.ca_file is None:
+        return Trust(known_by, True)
+    try:
+        return Trust(known_by, ssl.create_default_context(cafile=config.ca_file))
+    except OSError as error:
+        raise ConfigError(f"providers.{name}.ca_file: cannot be read: {error}") from None
+
+
+def build(
+    name: str,
+    config: ProviderConfig,
+    trusted: Trust,
+    engine: EmbeddedEngine | None,
+    images: ImageFetcher,
+    version: str,
+) -> Provider:
+    """Return a provider that owns its connections. Needs a running loop."""
+    spec = DIALECTS[config.dialect]
+    own_headers = {key: value.get_secret_value() for key, value in config.headers.items()}
     session = aiohttp.ClientSession(
-        connector=engine.connector() if engine else _connector(name, config),
+        connector=engine.connector() if engine else _connector(trusted.tls),
         cookie_jar=aiohttp.DummyCookieJar(),
         # A compressed stream arrives late, and a compressed bomb arrives whole.
         headers={"Accept-Encoding": "identity"},
@@ -69,7 +91,7 @@ def build(
             "User-Agent": f"llmbase/{version}",
             **own_headers,
         },
-        credentials=who,
+        credentials=trusted.credentials,
         images=images,
         secrets=_secrets(config),
     )
@@ -91,15 +113,9 @@ def engines(
     }
 
 
-def _connector(name: str, config: ProviderConfig) -> aiohttp.BaseConnector:
-    context: ssl.SSLContext | bool = True
-    if config.ca_file is not None:
-        try:
-            context = ssl.create_default_context(cafile=config.ca_file)
-        except OSError as error:
-            raise ConfigError(f"providers.{name}.ca_file: cannot be read: {error}") from None
+def _connector(tls: ssl.SSLContext | bool) -> aiohttp.BaseConnector:
     return aiohttp.TCPConnector(
-        limit=0, ssl=context, keepalive_timeout=_KEEP_ALIVE, ttl_dns_cache=_DNS_CACHE
+        limit=0, ssl=tls, keepalive_timeout=_KEEP_ALIVE, ttl_dns_cache=_DNS_CACHE
     )
 
 
