@@ -37,3 +37,5 @@ def command(file: Path | None, schema: bool) -> None:
         f"{file}: ok ({len(config.providers)} providers, {len(config.models)} models, "
         f"{len(config.keys)} keys)"
     )
+    if not config.keys:
+        click.echo("note: there are no keys, so every call will be refused", err=True)
