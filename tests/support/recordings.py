@@ -1,4 +1,4 @@
-"""Recorded answers of OpenAI-compatible providers, and what an independent reader saw in them."""
+"""Recorded answers of providers, and what an independent reader saw in them."""
 
 from __future__ import annotations
 
@@ -59,13 +59,17 @@ def recording(name: str) -> Recording:
 
 def recorded_chats() -> list[str]:
     """Names of all recorded chats in OpenAI's format; one empty name where there are none."""
+    return recorded_in("openai")
+
+
+def recorded_in(*dialects: str) -> list[str]:
+    """Names of all recorded chats in these dialects; one empty name where there are none."""
     names = shared_names("traffic", pattern="*/*/meta.json")
     cases = [name.removesuffix("/meta.json") for name in names]
-    wanted = ("openai", "chat")
     return [
         name
         for name in cases
-        if not name or (_at(name).meta["dialect"], _at(name).meta["kind"]) == wanted
+        if not name or (_at(name).meta["kind"] == "chat" and _at(name).meta["dialect"] in dialects)
     ]
 
 
