@@ -16,10 +16,11 @@ from service.providers.credentials.google import google_token
 Cloud = Literal["aws", "google", "azure"]
 
 _EXTRAS = {"aws": "bedrock", "google": "vertex", "azure": "azure"}
-_FIELDS = {
-    "aws": {"region", "profile", "access_key_id", "secret_access_key", "session_token"},
-    "google": {"service_account_file"},
-    "azure": {"tenant_id", "client_id", "client_secret"},
+_BY_KEY = frozenset({"scheme", "name"})
+_BY_CLOUD = {
+    "aws": frozenset({"region", "profile", "access_key_id", "secret_access_key", "session_token"}),
+    "google": frozenset({"service_account_file"}),
+    "azure": frozenset({"tenant_id", "client_id", "client_secret"}),
 }
 # A field, and what it says nothing without.
 _NEEDS = {
@@ -66,19 +67,20 @@ def build(
 def _check(name: str, config: CredentialsConfig, *, by_key: bool, tokens: Cloud | None) -> None:
     """Refuse what would silently do nothing: requests would go out as somebody else, or nobody."""
     given = {field for field in config.model_fields_set if getattr(config, field) is not None}
-    useful = {"scheme", "name"} if by_key else _FIELDS[tokens] if tokens else set()
+    useful = _BY_KEY if by_key else _BY_CLOUD.get(tokens or "", frozenset())
     if tokens == "aws":
         useful |= {"region"}  # the endpoint is in it, too
+    place = f"providers.{name}.credentials"
     for field in sorted(given - useful):
-        instead = "beside an api_key" if by_key else "for this dialect"
-        if field in ("scheme", "name"):
-            instead = "without an api_key"
-        raise ConfigError(f"providers.{name}.credentials.{field}: has no meaning {instead}")
+        where = "beside an api_key" if by_key else "for this dialect"
+        if field in _BY_KEY:
+            where = "without an api_key"
+        raise ConfigError(f"{place}.{field}: has no meaning {where}")
     for field in sorted(given & _NEEDS.keys()):
-        if missing := sorted(_NEEDS[field] - given):
-            raise ConfigError(f"providers.{name}.credentials.{field}: needs {missing[0]}")
+        for missing in sorted(_NEEDS[field] - given):
+            raise ConfigError(f"{place}.{field}: needs {missing}")
     if {"profile", "access_key_id"} <= given:
-        raise ConfigError(f"providers.{name}.credentials.profile: or access_key_id, not both")
+        raise ConfigError(f"{place}: profile and access_key_id exclude each other")
 
 
 def _of_key(key: str, config: CredentialsConfig, key_header: tuple[str, str]) -> Credentials:
