@@ -23,6 +23,7 @@ from service.providers.provider_stream import ProviderStream
 _STREAM_FIRST_CONTENT = 30.0  # seconds, where the configuration is silent
 _LARGEST_ANSWER = 64 * 2**20  # bytes of a whole answer
 _LARGEST_ERROR = 64 * 2**10  # bytes of an error body that are looked at
+_ERROR_PATIENCE = 2.0  # seconds for the body of an error, whose status is known already
 
 
 class Provider:
@@ -145,9 +146,10 @@ class Provider:
         if 200 <= response.status < 300:
             return response
         try:
-            body = await _read(response, _LARGEST_ERROR)
-        except ProviderFault:
-            body = b""
+            async with asyncio.timeout(_ERROR_PATIENCE):
+                body = await _read(response, _LARGEST_ERROR)
+        except (ProviderFault, TimeoutError):
+            body = b""  # the status says enough
         finally:
             response.close()
         message = self._dialect.decode_error(response.status, body)
