@@ -25,8 +25,9 @@ class _Keys(NamedTuple):
 class SigV4:
     """Signs requests for one service in one region. Needs the extra `llmbase[bedrock]`.
 
-    Where no keys are given the chain looks for them. Raises ValueError for a profile, or files of
-    AWS's, that cannot be used. `provider` is a name for the log.
+    Where no keys are given the chain looks for them. Raises botocore's BotoCoreError for a profile
+    that is not there, and for AWS's own files when they cannot be read. `provider` is a name for
+    the log.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class SigV4:
         if access_key_id and secret_access_key:
             self._session.set_credentials(access_key_id, secret_access_key, session_token)
         else:
-            _check_files(self._session)
+            self._session.get_scoped_config()  # reads the files
         self._keys = Renewed(provider, lambda: asyncio.to_thread(self._look_up), _ends_within)
 
     async def authorize(
@@ -90,15 +91,6 @@ def _session(profile: str | None, region: str) -> Any:
         )
     )
     return session
-
-
-def _check_files(session: Any) -> None:
-    from botocore.exceptions import BotoCoreError  # noqa: PLC0415
-
-    try:
-        session.get_scoped_config()
-    except BotoCoreError as error:
-        raise ValueError(type(error).__name__) from None
 
 
 def _ends_within(keys: _Keys, seconds: float) -> bool:

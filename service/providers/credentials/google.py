@@ -22,6 +22,7 @@ def google_token(provider: str, service_account_file: str | None = None) -> Bear
     a name for the log.
     """
     import google.auth  # noqa: PLC0415 - an extra, and slow to import
+    from google.auth.credentials import with_scopes_if_required  # noqa: PLC0415
     from google.auth.transport.requests import Request  # noqa: PLC0415
     from google.oauth2.service_account import Credentials  # noqa: PLC0415
 
@@ -40,7 +41,10 @@ def google_token(provider: str, service_account_file: str | None = None) -> Bear
     def fetch() -> Token:
         nonlocal known
         if known is None:
-            known, _ = google.auth.default(scopes=_SCOPES)
+            # With scopes the library would go on to ask for the project's name, and fail with it.
+            known, _ = google.auth.default()
+            scoped: Any = with_scopes_if_required  # untyped
+            known = scoped(known, _SCOPES)
         known.refresh(PromptRequest())
         if known.expiry is None:
             return Token(known.token, time.time() + _UNSAID)
