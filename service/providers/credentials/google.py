@@ -42,9 +42,9 @@ def google_token(provider: str, service_account_file: str | None = None) -> Bear
         nonlocal known
         if known is None:
             # With scopes the library would go on to ask for the project's name, and fail with it.
-            known, _ = google.auth.default()
+            found: Any = google.auth.default()[0]
             scoped: Any = with_scopes_if_required  # untyped
-            known = scoped(known, _SCOPES)
+            known = scoped(found, _SCOPES)
         known.refresh(PromptRequest())
         if known.expiry is None:
             return Token(known.token, time.time() + _UNSAID)

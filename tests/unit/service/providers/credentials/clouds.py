@@ -66,7 +66,7 @@ def cloud_server() -> Iterator[Cloud]:
             self.end_headers()
             self.wfile.write(data)
 
-        do_GET = do_POST = do_PUT = _serve  # noqa: N815
+        do_GET = do_POST = do_PUT = do_CONNECT = _serve  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             pass

@@ -125,6 +125,15 @@ async def test_a_web_identity_is_exchanged_for_keys_once(sigv4, web_identity):
     assert len(web_identity.asked) == 1
 
 
+async def test_sts_is_asked_in_the_region_of_the_endpoint(sigv4, web_identity, monkeypatch):
+    monkeypatch.delenv("AWS_ENDPOINT_URL_STS")
+    monkeypatch.setenv("HTTPS_PROXY", web_identity.url)  # who sees where it leads
+    web_identity.answer = lambda _: (403, {})
+    with pytest.raises(ProviderFault, match="ProxyConnectionError"):
+        await signed_with(sigv4())
+    assert set(web_identity.paths) == {"sts.eu-west-1.amazonaws.com:443"}
+
+
 async def test_many_requests_at_once_ask_sts_once(sigv4, web_identity):
     signer = sigv4()
     signed = await asyncio.gather(*(signed_with(signer) for _ in range(30)))
