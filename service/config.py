@@ -112,6 +112,17 @@ class TimeoutsConfig(_Frozen):
     )
 
 
+class BreakerConfig(_Frozen):
+    """When a failing target is left alone, and for how long."""
+
+    enabled: bool = True
+    failures: int = Field(default=5, ge=1, description="In a row, of one kind, that open it.")
+    open: Duration = Field(
+        default=1.0, description="How long the first time; twice as long each time after."
+    )
+    max_open: Duration = Field(default=60.0, description="How long at most.")
+
+
 class CredentialsConfig(_Frozen):
     """How a provider knows us, where it is not by `api_key` in the dialect's own way."""
 
@@ -154,6 +165,7 @@ class ProviderConfig(_Frozen):
     api_key: SecretStr | None = Field(default=None, description="Sent as the dialect wants it.")
     credentials: CredentialsConfig = CredentialsConfig()
     timeouts: TimeoutsConfig = TimeoutsConfig()
+    breaker: BreakerConfig = BreakerConfig()
     headers: dict[str, SecretStr] = Field(default={}, description="Added to every request.")
     extra_body: dict[str, Any] = Field(
         default={}, description="Added to every request's JSON body; the request's own fields win."
@@ -191,16 +203,6 @@ class ProviderConfig(_Frozen):
         return self
 
 
-class TargetConfig(_Frozen):
-    """One way to get a model: a provider and its own name for the model."""
-
-    provider: Name
-    model: str | None = Field(
-        default=None, description="Default: the model's id, or what a wildcard stands for."
-    )
-    weight: int = Field(default=1, ge=0, le=1_000_000, description="Share under `weighted`.")
-
-
 class PricingConfig(_Frozen):
     """US dollars per token, as decimals in quotes."""
 
@@ -209,14 +211,60 @@ class PricingConfig(_Frozen):
     input_cache_read: Price | None = None
 
 
+class TargetConfig(_Frozen):
+    """One way to get a model: a provider and its own name for the model."""
+
+    provider: Name
+    model: str | None = Field(
+        default=None, description="Default: the model's id, or what a wildcard stands for."
+    )
+    weight: int = Field(
+        default=1, ge=0, le=1_000_000, description="Share under `weighted`, and of sessions."
+    )
+    pricing: PricingConfig | None = Field(
+        default=None, description="What this target costs. Default: the model's price."
+    )
+    max_in_flight: int | None = Field(
+        default=None, ge=1, description="Attempts at a time; a full target is passed over."
+    )
+    continuation: bool = Field(
+        default=False,
+        description="Whether it goes on with a conversation that ends in an assistant's turn, so "
+        "that it can take over a stream that broke.",
+    )
+
+
+class HedgeConfig(_Frozen):
+    """Asking a second target when the first is slower than it usually is."""
+
+    enabled: bool = True
+    max_extra_cost: Price | None = Field(
+        default=None,
+        description="Most US dollars that a hedged call may cost beside the first attempt, "
+        "at worst. Default: no bound.",
+    )
+
+
 class ModelConfig(_Frozen):
     """A public model: who can answer for it, and what it can do."""
 
-    policy: Literal["priority", "weighted"] = Field(
+    policy: Literal["priority", "weighted", "fastest", "cheapest"] = Field(
         default="priority", description="How targets are ordered."
     )
+    affinity: bool = Field(
+        default=True,
+        description="Whether `weighted` and `fastest` keep a session (the request's "
+        "`prompt_cache_key`, else its `user`) at one target, whose prompt cache stays warm.",
+    )
+    hedge: HedgeConfig | None = Field(
+        default=None, description="Asking a second target when the first is slow. Default: never."
+    )
     max_attempts: int | None = Field(
-        default=None, ge=1, le=32, description="Over all targets. Default: each target once."
+        default=None,
+        ge=1,
+        le=32,
+        description="Over all targets; more than there are targets means repeats, after a pause. "
+        "Default: each target once.",
     )
     parameters: Literal["strict", "warn", "drop"] = Field(
         default="warn",

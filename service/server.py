@@ -14,20 +14,23 @@ import grpc
 from grpc_channelz.v1 import channelz
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from llmbase.v1 import chat_completion_pb2, model_pb2
+from llmbase.v1 import chat_completion_pb2, model_pb2, routing_pb2
 from llmbase.v1.chat_completion_pb2_grpc import add_ChatCompletionServiceServicer_to_server
 from llmbase.v1.model_pb2_grpc import add_ModelServiceServicer_to_server
+from llmbase.v1.routing_pb2_grpc import add_RoutingServiceServicer_to_server
 
 from service.config import Config
 from service.config_file import ConfigError
 from service.providers import build
 from service.providers.images import ImageFetcher
+from service.routing.board import Board
 from service.routing.dispatcher import Dispatcher
 from service.routing.router import Router
 from service.rpc.authentication import Authenticator
 from service.rpc.calls import Calls
 from service.rpc.chat_completion import ChatCompletionServicer
 from service.rpc.model import ModelServicer
+from service.rpc.routing import RoutingServicer
 
 _LARGEST_MESSAGE = (
     64 * 2**20
@@ -37,6 +40,7 @@ _FLUSH = 0.5  # seconds for the last statuses to leave once every call has ended
 SERVICES = (
     chat_completion_pb2.DESCRIPTOR.services_by_name["ChatCompletionService"].full_name,
     model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
+    routing_pb2.DESCRIPTOR.services_by_name["RoutingService"].full_name,
 )
 
 _OPTIONS = (
@@ -74,11 +78,12 @@ class Service:
             for name, it in config.providers.items()
         }
         chance = random.SystemRandom()
-        router = Router(config.models, self._providers, chance)
+        board = Board(config.providers, time.monotonic, chance)
+        router = Router(config.models, self._providers, board)
+        dispatcher = Dispatcher(router, time.time, time.monotonic, chance)
         self._calls = Calls(Authenticator(config.keys), time.monotonic)
-        self._chat = ChatCompletionServicer(
-            self._calls, router, Dispatcher(router, time.time, chance)
-        )
+        self._chat = ChatCompletionServicer(self._calls, router, dispatcher)
+        self._routing = RoutingServicer(self._calls, router, dispatcher)
         self._models = ModelServicer(self._calls, router, public=config.server.public_models)
         self._health = health.aio.HealthServicer()
         self._servers: list[Stoppable] = []
@@ -87,6 +92,7 @@ class Service:
         """Add the services and their health to a server, gRPC's own or the in-process one."""
         add_ChatCompletionServiceServicer_to_server(self._chat, server)
         add_ModelServiceServicer_to_server(self._models, server)
+        add_RoutingServiceServicer_to_server(self._routing, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         self._servers.append(server)
 

@@ -45,6 +45,8 @@ class StreamRenderer:
         if not self._head:
             self._head = _head(chunk)
         events: list[bytes] = []
+        if chunk.HasField("resumed"):
+            self._seam(chunk.resumed, events)
         if chunk.last:
             self._finish(chunk, events)
         else:
@@ -75,6 +77,16 @@ class StreamRenderer:
         self._openings[index] = opening, opening + b'{"content":'
         events += (opening, b'{"role":"assistant"}', self._close)
         return self._openings[index]
+
+    def _seam(self, resumed: pb.Resumed, events: list[bytes]) -> None:
+        """Say in an event of its own that another target goes on."""
+        seam = {
+            "reason": resumed.reason.lower(),
+            "provider": resumed.provider,
+            "characters": resumed.characters,
+        }
+        events += (self._head, b'[],"llmbase":', _dumps({"resumed": seam}))
+        events.append(self._end)
 
     def _finish(self, chunk: pb.ChatCompletionChunk, events: list[bytes]) -> None:
         usage = _dumps(usage_to_json(chunk.usage))

@@ -73,6 +73,11 @@ EFFORTS = {
     "max": pb.REASONING_EFFORT_MAX,
 }
 
+CONTINUATIONS = {
+    "allow": pb.ChatCompletionRequest.CONTINUATION_ALLOW,
+    "deny": pb.ChatCompletionRequest.CONTINUATION_DENY,
+}
+
 
 class RequestOptions(NamedTuple):
     """What the REST door itself acts on: whether to stream, and usage in a chunk of its own."""
@@ -185,6 +190,7 @@ _TEMPLATE_SWITCHES = Table(
     },
 )
 _KWARGS = nested("chat_template_kwargs", _TEMPLATE_SWITCHES)
+_LLMBASE = Table("llmbase.", {"continuation": word("continuation", CONTINUATIONS)})
 _EXTRA_BODY = Table("extra_body.", {"chat_template_kwargs": _KWARGS})
 
 REQUEST = Table(
@@ -219,6 +225,7 @@ REQUEST = Table(
         "metadata": Field(_read_metadata, lambda r: dict(r.metadata) or None),
         "service_tier": text("service_tier"),
         "store": flag("store"),
+        "llmbase": nested("llmbase", _LLMBASE),
         "stream": Field(_read_stream, absent),
         "stream_options": read_only(inline(_STREAM_OPTIONS)),
         "modalities": Field(_read_modalities, absent),

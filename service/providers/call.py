@@ -13,13 +13,17 @@ from types import TracebackType
 
 from service.errors import DeadlineExceeded, Error
 
+_RESERVE = 0.05  # seconds of a deadline that are kept for telling the caller
+_RESERVE_SHARE = 0.05  # of a deadline that are kept at most
+
 
 class Wait:
     """Guards every wait for a provider: `with call.wait: await ...`. Not reentrant."""
 
-    __slots__ = ("_cancelling", "_ended", "_error", "_task")
+    __slots__ = ("_cancelling", "_ended", "_error", "_next", "_task")
 
     def __init__(self) -> None:
+        self._next: Wait | None = None
         self._task: asyncio.Task[object] | None = None
         self._error: Exception | None = None
         self._ended = False  # whether `end` has cancelled the task that waits
@@ -27,11 +31,20 @@ class Wait:
 
     def end(self, error: Exception) -> None:
         """End the wait that is going on, or the next one, by raising `error` there, once."""
+        if self._next is not None:
+            self._next.end(error)
+            return
         if self._error is None or isinstance(error, Error):
             self._error = error  # what ends the whole call outranks what ends an attempt
         if self._task is not None and not self._ended:
             self._ended = True
             self._task.cancel()
+
+    def pass_on(self, wait: Wait) -> None:
+        """From now on, what ends this wait ends that one instead."""
+        self._next = wait
+        if self._error is not None:
+            wait.end(self._take())
 
     def __enter__(self) -> None:
         if self._error is not None:
@@ -118,7 +131,7 @@ class Call:
     forbids it, nor when the caller's key may not use that model.
     """
 
-    __slots__ = ("_timer", "may_serve", "request_id", "wait")
+    __slots__ = ("_timer", "_until", "may_serve", "request_id", "wait")
 
     def __init__(
         self,
@@ -130,11 +143,38 @@ class Call:
         self.request_id = request_id
         self.may_serve = may_serve
         self.wait = Wait()
+        self._until: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         if seconds is not None:
-            self._timer = asyncio.get_running_loop().call_later(
-                max(seconds, 0), self.wait.end, DeadlineExceeded("The caller's deadline ran out.")
+            loop = asyncio.get_running_loop()
+            # The answer has to be there in time, not to be sent off in time.
+            left = max(seconds - min(_RESERVE_SHARE * seconds, _RESERVE), 0)
+            self._until = loop.time() + left
+            self._timer = loop.call_at(
+                self._until, self.wait.end, DeadlineExceeded("The caller's deadline ran out.")
             )
+
+    def seconds_left(self) -> float | None:
+        """Return what is left for providers to answer in; None without a deadline."""
+        if self._until is None:
+            return None
+        return max(0.0, self._until - asyncio.get_running_loop().time())
+
+    def fork(self, seconds: float | None = None) -> Call:
+        """Return a call for one of several attempts at a time, to be waited for by its own task.
+
+        No clock of the fork's is running: whoever races the attempts watches the deadline, which is
+        this call's unless another is given.
+        """
+        fork = Call(self.request_id, may_serve=self.may_serve)
+        fork._until = self._until
+        if seconds is not None:
+            fork._until = asyncio.get_running_loop().time() + seconds
+        return fork
+
+    def join(self, fork: Call) -> None:
+        """Let what ends this call end the fork's waits too, now that it is the one that counts."""
+        self.wait.pass_on(fork.wait)
 
     def close(self) -> None:
         """Stop the deadline's clock."""

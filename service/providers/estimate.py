@@ -23,12 +23,12 @@ def prompt_tokens(request: ChatCompletionRequest) -> int:
     characters = sum(
         len(tool.name) + len(tool.description) + len(tool.parameters) for tool in request.tools
     )
-    tokens = 0
+    used = 0
     for message in request.messages:
-        tokens += _TOKENS_PER_MESSAGE
+        used += _TOKENS_PER_MESSAGE
         characters += _characters(message)
-        tokens += _TOKENS_PER_IMAGE * sum(p.HasField("image_url") for p in message.content)
-    return tokens + _tokens(characters)
+        used += _TOKENS_PER_IMAGE * sum(p.HasField("image_url") for p in message.content)
+    return used + tokens(characters)
 
 
 def completion_characters(completion: ChatCompletion) -> int:
@@ -46,7 +46,7 @@ def delta_characters(delta: ChoiceDelta) -> int:
 
 def usage(request: ChatCompletionRequest, characters: int) -> Usage:
     """Estimate the usage of an answer that holds so many characters."""
-    prompt, completion = prompt_tokens(request), _tokens(characters)
+    prompt, completion = prompt_tokens(request), tokens(characters)
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
@@ -63,5 +63,6 @@ def _characters(message: Message) -> int:
     return characters
 
 
-def _tokens(characters: int) -> int:
+def tokens(characters: int) -> int:
+    """Estimate the tokens of so many characters."""
     return -(-characters // _CHARACTERS_PER_TOKEN)

@@ -1,64 +1,75 @@
-"""A streamed answer of one provider, as the caller gets it: one id, one model, one ending."""
+"""A streamed answer of one model, as the caller gets it: one id, one model, one ending."""
 
 from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
 
 from llmbase.v1.chat_completion_pb2 import (
     ChatCompletionChunk,
     ChatCompletionRequest,
+    Resumed,
     RouteFacts,
     Usage,
 )
 
-from service.errors import (
-    Error,
-    FaultKind,
-    ProviderFault,
-    UpstreamError,
-    UpstreamStalled,
-    UpstreamTruncated,
-)
+from service.errors import ProviderFault
 from service.providers import estimate
 from service.providers.provider_stream import ProviderStream
+from service.routing import ending
+from service.routing.attempt import Attempt
+from service.routing.seam import Seam
+
+Resume = Callable[[ChatCompletionRequest], Awaitable[tuple[ProviderStream, Attempt] | None]]
 
 
 class Answer:
     """The chunks from the commit line on. Whoever holds it closes it.
 
     `route` never changes; `usage` is what has been used so far: an estimate until the end.
+    `resume` asks another target to go on, where the caller allows that.
     """
 
     def __init__(
         self,
         request: ChatCompletionRequest,
         stream: ProviderStream,
+        attempt: Attempt,
         route: RouteFacts,
         answer_id: str,
         created: int,
+        resume: Resume,
     ) -> None:
-        self._request = request
+        self._asked = request
+        self._request = request  # as the target that answers now has it
         self._stream = stream
+        self._attempt = attempt
         self.route = route
         self._id = answer_id
         self._created = created
         self._given = False  # whether a chunk has been given: the first carries the route
         self._usage: Usage | None = None
+        self._resume = resume
+        self._seam = Seam() if Seam.possible(request) else None
+        self._resumed: Resumed | None = None  # to be told with the next chunk
 
     @property
     def usage(self) -> Usage:
-        """The provider's figures once the answer is complete, else our estimate of what came."""
-        if self._usage is None:
-            return estimate.usage(self._request, self._stream.characters)
-        return self._usage
+        """The providers' figures once the answer is complete, else our estimate of what came."""
+        return self._own_usage() if self._seam is None else self._seam.add_to(self._own_usage())
 
     async def read(self) -> ChatCompletionChunk | None:
         """Return the next chunk, None after the last.
 
         Raises UpstreamTruncated, UpstreamStalled, UpstreamError, DeadlineExceeded.
         """
-        try:
-            chunk = await self._stream.read()
-        except ProviderFault as fault:
-            raise _after_commit(fault) from fault
+        while True:
+            try:
+                chunk = await self._stream.read()
+                break
+            except ProviderFault as fault:
+                self._attempt.settle(self._own_usage())
+                self._attempt.fail(fault)
+                await self._go_on(fault)
         if chunk is None:
             return None
         chunk.id = self._id
@@ -69,19 +80,51 @@ class Answer:
             chunk.route.CopyFrom(self.route)
         if chunk.last:
             if not chunk.HasField("usage"):
-                chunk.usage.CopyFrom(self.usage)
+                chunk.usage.CopyFrom(self._own_usage())
             self._usage = chunk.usage
+            self._attempt.settle(chunk.usage)
+        if self._seam is not None:
+            self._mark(chunk, self._seam)
         return chunk
 
     def close(self) -> None:
         """Give the provider's connection up; at once, if the answer is not over."""
         self._stream.close()
+        if self._usage is None:
+            self._attempt.settle(self._own_usage())
+        self._attempt.leave()
 
+    def _own_usage(self) -> Usage:
+        """Return what the target that answers now has used."""
+        if self._usage is None:
+            return estimate.usage(self._request, self._stream.characters)
+        return self._usage
 
-def _after_commit(fault: ProviderFault) -> Error:
-    """Say what a fault means once the caller has content: nobody else can go on with it."""
-    if fault.kind is FaultKind.TRUNCATED:
-        return UpstreamTruncated("The provider's stream ended before the answer was complete.")
-    if fault.kind is FaultKind.SLOW:
-        return UpstreamStalled(f"The provider's stream stalled: {fault.detail}.")
-    return UpstreamError("The provider's stream failed before the answer was complete.")
+    def _mark(self, chunk: ChatCompletionChunk, seam: Seam) -> None:
+        seam.note(chunk)
+        if chunk.last:
+            self._usage = Usage()
+            self._usage.CopyFrom(chunk.usage)
+            chunk.usage.CopyFrom(self.usage)
+        if self._resumed is not None:
+            chunk.resumed.CopyFrom(self._resumed)
+            self._resumed = None
+
+    async def _go_on(self, fault: ProviderFault) -> None:
+        """Let another target take over. Raises what the fault means when none can."""
+        error = ending.after_commit(fault)
+        if self._seam is None or not self._seam.plain:
+            raise error from fault
+        self._stream.close()
+        request = self._seam.request(self._asked)
+        resumed = await self._resume(request)
+        if resumed is None:
+            raise error from fault
+        self._seam.settle(self._own_usage())
+        self._stream, self._attempt = resumed
+        self._request = request
+        self._resumed = Resumed(
+            reason=ending.REASONS[type(error)],
+            provider=self._attempt.step.candidate.provider.name,
+            characters=self._seam.characters,
+        )

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import random
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest
+from llmbase.v1.routing_pb2 import RouteStanding
 
-from service.config import ModelConfig
+from service.config import ModelConfig, PricingConfig, TargetConfig
 from service.errors import ModelNotFound
 from service.providers.provider import Provider
-from service.routing import capability
-from service.routing.policy import POLICIES
+from service.routing import money, policy
+from service.routing.board import Board, TargetState
+from service.routing.breaker import State
+from service.routing.policy import Standing
 
 _SANE_ID = re.compile(r"[!-)+\--~]{1,256}")  # as the configuration wants ids
 
@@ -23,27 +24,54 @@ _SANE_ID = re.compile(r"[!-)+\--~]{1,256}")  # as the configuration wants ids
 class Candidate:
     """A target to try: under which public model, at which provider, by which name there.
 
-    `parameters` is the model's policy for what the target cannot honour.
+    `listed` is its place among the model's targets; `available` says whether its breaker let it
+    take part in the order.
     """
 
     model_id: str
+    model: ModelConfig
+    target: TargetConfig
     provider: Provider
     provider_model: str
-    parameters: Literal["strict", "warn", "drop"] = "warn"
+    state: TargetState
+    listed: int
+    standing: Standing
+    available: bool
+
+    @property
+    def parameters(self) -> Literal["strict", "warn", "drop"]:
+        """The model's policy for what the target cannot honour."""
+        return self.model.parameters
+
+    @property
+    def pricing(self) -> PricingConfig | None:
+        """What the target costs, as far as is known."""
+        return self.target.pricing or self.model.pricing
+
+    def standing_to_proto(self) -> RouteStanding:
+        """Return what put it in its place, as the trace has it."""
+        return RouteStanding(
+            weight=self.standing.weight,
+            current_weight=self.standing.current_weight,
+            price_nanos=self.standing.price,
+            in_flight=self.standing.in_flight,
+            first_content=self.standing.first_content,
+            available=self.available,
+        )
 
 
 class Router:
-    """Knows the models. Holds no state of its own beyond the configuration and chance."""
+    """Knows the models. What changes from call to call is the board's."""
 
     def __init__(
         self,
         models: Mapping[str, ModelConfig],
         providers: Mapping[str, Provider],
-        chance: random.Random,
+        board: Board,
     ) -> None:
         self._models = models
         self._providers = providers
-        self._chance = chance
+        self._board = board
         # The longest wildcard says most about the model.
         self._wildcards = sorted(
             (model_id[:-1] for model_id in models if model_id.endswith("*")), key=len, reverse=True
@@ -58,32 +86,61 @@ class Router:
         return self._resolve(model_id)[0]
 
     def candidates(
-        self, request: ChatCompletionRequest, may_serve: Callable[[str], bool]
-    ) -> Iterator[Candidate]:
-        """Yield the targets of the model, then those of its fallback models.
+        self, model_id: str, *, stream: bool, draw: int, session: int | None, dry: bool = False
+    ) -> list[Candidate]:
+        """Return the model's targets in order; those whose breaker is open come last, as listed.
 
-        A fallback model must advertise all that the request needs, and `may_serve` must let it.
-        Raises ModelNotFound.
+        `draw` and `session` as in `policy.order`. Unless it is a `dry` run, the first is counted
+        as chosen. Raises ModelNotFound.
         """
-        model = self.model(request.model)
-        yield from self._targets(request.model)
-        for model_id in model.fallbacks:
-            if may_serve(model_id) and capability.allows(request, model_id, self.model(model_id)):
-                yield from self._targets(model_id)
+        model, matched, known_as = self._resolve(model_id)
+        weights = self._board.weights.setdefault(known_as, [0] * len(model.targets))
+        if len(weights) != len(model.targets):
+            weights[:] = [0] * len(model.targets)
+        able: list[Candidate] = []
+        unable: list[Candidate] = []
+        for listed, target in enumerate(model.targets):
+            state = self._board.target(target.provider, target.model or known_as)
+            candidate = Candidate(
+                model_id,
+                model,
+                target,
+                self._providers[target.provider],
+                target.model or matched,
+                state,
+                listed,
+                self._standing(model, target, state, weights[listed], stream),
+                available=state.state() is not State.OPEN,
+            )
+            (able if candidate.available else unable).append(candidate)
+        if not able:
+            return unable
+        standings = [candidate.standing for candidate in able]
+        ordered = policy.order(model.policy, standings, draw, session if model.affinity else None)
+        if model.policy == "weighted" and not dry:
+            scores = policy.next_weights(standings, ordered[0])
+            for candidate, score in zip(able, scores, strict=True):
+                weights[candidate.listed] = score
+        return [able[i] for i in ordered] + unable
 
-    def _targets(self, model_id: str) -> Iterator[Candidate]:
-        model, matched = self._resolve(model_id)
-        ordered = POLICIES[model.policy](model.targets, self._chance)
-        for target in ordered[: model.max_attempts]:
-            provider = self._providers[target.provider]
-            yield Candidate(model_id, provider, target.model or matched, model.parameters)
+    def _standing(
+        self, model: ModelConfig, target: TargetConfig, state: TargetState, score: int, stream: bool
+    ) -> Standing:
+        return Standing(
+            name=f"{target.provider}/{target.model or ''}",
+            weight=target.weight,
+            current_weight=score,
+            price=money.rate(model, target) if model.policy == "cheapest" else None,
+            in_flight=state.in_flight,
+            first_content=state.latency(stream=stream).average(self._board.clock()),
+        )
 
-    def _resolve(self, model_id: str) -> tuple[ModelConfig, str]:
-        """Return the model and the part of its id that a target's own name defaults to."""
+    def _resolve(self, model_id: str) -> tuple[ModelConfig, str, str]:
+        """Return the model, the part of its id that a target's own name defaults to, its key."""
         model = self._models.get(model_id)
         if model is not None and not model_id.endswith("*"):
-            return model, model_id
+            return model, model_id, model_id
         for prefix in self._wildcards if _SANE_ID.fullmatch(model_id) else ():
             if model_id.startswith(prefix) and len(model_id) > len(prefix):
-                return self._models[prefix + "*"], model_id[len(prefix) :]
+                return self._models[prefix + "*"], model_id[len(prefix) :], prefix + "*"
         raise ModelNotFound(f"Model not found: {model_id[:256]}")

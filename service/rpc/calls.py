@@ -10,15 +10,19 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import grpc
-from llmbase.v1.chat_completion_pb2 import RouteFacts, Usage
+from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, RouteFacts, Usage
+from llmbase.v1.routing_pb2 import RouteTrace
 
-from service.errors import Error, InternalError, ServiceUnavailable
+from service.errors import Error, InternalError, ModelNotAllowed, ServiceUnavailable
 from service.providers.call import Call
-from service.rpc import status
+from service.routing import capability
+from service.routing.router import Router
+from service.rpc import status, validation
 from service.rpc.authentication import Authenticator, Caller
 
 _LOG = logging.getLogger("llmbase.rpc")
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_TRACE_KEY = "llmbase-route-trace-bin"
 _DRAIN_RETRY_AFTER = 1.0  # seconds: another replica is ready by then
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -35,9 +39,28 @@ class OpenCall:
         self.model = ""
         self.route: RouteFacts | None = None
         self.usage: Usage | None = None
+        self.trace = RouteTrace()
         self.outcome = (
             "CANCELLED"  # unless something else is said: only a cancellation says nothing
         )
+
+    def check(self, request: ChatCompletionRequest, router: Router) -> None:
+        """Check a request before anything is done for it.
+
+        Raises InvalidRequest, ModelNotFound, ModelNotAllowed, UnsupportedCapability.
+        """
+        validation.check(request)
+        self.model = request.model
+        model = router.model(request.model)
+        if not self.caller.may_use(request.model):
+            raise ModelNotAllowed(f"The API key may not use the model {request.model}.")
+        capability.check(request, request.model, model)
+
+    def trailing_metadata(self) -> tuple[tuple[str, bytes], ...]:
+        """Return what is told after the answer: how it was routed."""
+        if not self.trace.candidates:
+            return ()
+        return ((_TRACE_KEY, self.trace.SerializeToString()),)
 
 
 class Calls:
@@ -99,7 +122,8 @@ class Calls:
             opened.outcome = said.reason
         else:
             _LOG.info("refused", extra={"reason": said.reason})
-        await context.abort(said.code, said.message, said.trailing_metadata)
+        trace = () if opened is None else opened.trailing_metadata()
+        await context.abort(said.code, said.message, (*said.trailing_metadata, *trace))
 
     async def ended(self) -> None:
         """Return when no RPC is open."""

@@ -9,12 +9,9 @@ from llmbase.v1.chat_completion_pb2 import (
 )
 from llmbase.v1.chat_completion_pb2_grpc import ChatCompletionServiceServicer
 
-from service.errors import ModelNotAllowed
-from service.routing import capability
 from service.routing.answer import Answer
 from service.routing.dispatcher import Dispatcher
 from service.routing.router import Router
-from service.rpc import validation
 from service.rpc.calls import Calls, Context, OpenCall
 
 
@@ -34,9 +31,10 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
         try:
             opened = self._calls.open("CreateChatCompletion", context)
             self._check(request, opened)
-            completion = await self._dispatcher.complete(request, opened.call)
+            completion = await self._dispatcher.complete(request, opened.call, opened.trace)
             opened.route, opened.usage = completion.route, completion.usage
             await context.send_initial_metadata(_route_metadata(completion.route))
+            context.set_trailing_metadata(opened.trailing_metadata())
             opened.outcome = "OK"
             return completion
         except Exception as error:
@@ -54,11 +52,12 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
         try:
             opened = self._calls.open("StreamChatCompletion", context)
             self._check(request, opened)
-            answer = await self._dispatcher.stream(request, opened.call)
+            answer = await self._dispatcher.stream(request, opened.call, opened.trace)
             opened.route = answer.route
             await context.send_initial_metadata(_route_metadata(answer.route))
             while (chunk := await answer.read()) is not None:
                 await context.write(chunk)
+            context.set_trailing_metadata(opened.trailing_metadata())
             opened.outcome = "OK"
         except Exception as error:
             await self._calls.abort(context, error, opened)
@@ -70,12 +69,7 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
                 self._calls.close(opened)
 
     def _check(self, request: ChatCompletionRequest, opened: OpenCall) -> None:
-        validation.check(request)
-        opened.model = request.model
-        model = self._router.model(request.model)
-        if not opened.caller.may_use(request.model):
-            raise ModelNotAllowed(f"The API key may not use the model {request.model}.")
-        capability.check(request, request.model, model)
+        opened.check(request, self._router)
 
 
 def _route_metadata(route: RouteFacts) -> tuple[tuple[str, str], ...]:

@@ -229,6 +229,7 @@ def test_every_field_of_the_message_is_tried() -> None:
                     "metadata": {"a": "b"},
                     "service_tier": "auto",
                     "store": True,
+                    "llmbase": {"continuation": "allow"},
                 }
             ).encode()
         )[0]

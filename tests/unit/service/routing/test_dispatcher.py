@@ -1,6 +1,7 @@
 """The one loop: who is asked next, what the caller is told, what an answer says of its route."""
 
 import random
+import time
 
 import pytest
 from llmbase.v1 import chat_completion_pb2 as pb
@@ -19,6 +20,7 @@ from service.errors import (
 )
 from service.providers.call import Call
 from service.providers.dialects.dialect import HttpRequest
+from service.routing.board import Board
 from service.routing.dispatcher import Dispatcher
 from service.routing.router import Router
 
@@ -94,8 +96,13 @@ def _dispatcher(a, b=None, c=None):
     answers = {"a": a, "b": b or _fault(), "c": c or _fault()}
     providers = {name: _Provider(name, answer) for name, answer in answers.items()}
     models = {key: ModelConfig.model_validate(model) for key, model in MODELS.items()}
-    router = Router(models, providers, random.Random(1))
-    return Dispatcher(router, lambda: 1741000000.9, random.Random(1)), providers
+    return _over(models, providers), providers
+
+
+def _over(models, providers):
+    chance = random.Random(1)
+    router = Router(models, providers, Board({}, time.monotonic, chance))
+    return Dispatcher(router, lambda: 1741000000.9, time.monotonic, chance)
 
 
 @pytest.mark.parametrize("kind", FAULTS)
@@ -232,12 +239,8 @@ def _with_policy(policy, a_ignores=(), b_ignores=()):
     _, providers = _dispatcher(_whole("a"), _whole("b"))
     providers["a"].ignored, providers["b"].ignored = a_ignores, b_ignores
     models = {"m": {**MODELS["m"], "parameters": policy}, "n": MODELS["n"]}
-    router = Router(
-        {key: ModelConfig.model_validate(model) for key, model in models.items()},
-        providers,
-        random.Random(1),
-    )
-    return Dispatcher(router, lambda: 0.0, random.Random(1)), providers
+    configs = {key: ModelConfig.model_validate(model) for key, model in models.items()}
+    return _over(configs, providers), providers
 
 
 @pytest.mark.parametrize(("policy", "named"), [("warn", ["seed"]), ("drop", [])])

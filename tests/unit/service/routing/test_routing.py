@@ -1,14 +1,16 @@
 """Who could answer, and in which order: pure functions of the configuration, and chance."""
 
 import random
-from collections import Counter
 
 import pytest
 from llmbase.v1 import chat_completion_pb2 as pb
 
-from service.config import ModelConfig, TargetConfig
+from service.config import ModelConfig
 from service.errors import ModelNotFound, UnsupportedCapability
-from service.routing import capability, policy
+from service.providers.call import Call
+from service.routing import capability
+from service.routing.board import Board
+from service.routing.plan import Plan
 from service.routing.router import Router
 
 
@@ -22,7 +24,7 @@ def _router(models):
     return Router(
         {key: ModelConfig.model_validate(model) for key, model in models.items()},
         providers,
-        random.Random(1),
+        Board({}, lambda: 0.0, random.Random(1)),
     )
 
 
@@ -31,10 +33,13 @@ def _anyone(model_id):
 
 
 def _candidates(models, request, may_serve=_anyone):
-    return [
-        (c.model_id, c.provider.name, c.provider_model)
-        for c in _router(models).candidates(request, may_serve)
-    ]
+    call = Call("id", may_serve=may_serve)
+    plan = Plan(_router(models), request, call, stream=False, draw=1)
+    found = []
+    while (step := plan.next()) is not None:
+        it = step.candidate
+        found.append((it.model_id, it.provider.name, it.provider_model))
+    return found
 
 
 def _asks(model, **fields):
@@ -88,20 +93,6 @@ def test_fallback_models_follow_when_they_can_and_may_serve():
     assert [c[0] for c in _candidates(models, plain)] == ["m", "n", "o"]
     assert [c[0] for c in _candidates(models, tools)] == ["m", "o"]
     assert [c[0] for c in _candidates(models, plain, lambda m: m != "n")] == ["m", "o"]
-
-
-def test_weighted_draws_by_weight_and_keeps_weight_zero_for_the_end():
-    targets = [
-        TargetConfig(provider="a", weight=3),
-        TargetConfig(provider="b", weight=1),
-        TargetConfig(provider="c", weight=0),
-    ]
-    chance = random.Random(7)
-    orders = [policy.weighted(targets, chance) for _ in range(4000)]
-    first = Counter(order[0].provider for order in orders)
-    assert 0.72 < first["a"] / 4000 < 0.78
-    assert {order[-1].provider for order in orders} == {"c"}
-    assert all(len(order) == 3 for order in orders)
 
 
 def _schema():

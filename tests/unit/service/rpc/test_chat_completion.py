@@ -44,6 +44,9 @@ class _Context:
     async def send_initial_metadata(self, metadata):
         self.initial = dict(metadata)
 
+    def set_trailing_metadata(self, metadata):
+        self.trailing = dict(metadata)
+
     async def write(self, message):
         if self._write is not None:
             await self._write()
@@ -77,7 +80,7 @@ class _Dispatcher:
     def __init__(self, answer):
         self._answer = answer
 
-    async def stream(self, request, call):
+    async def stream(self, request, call, trace):
         if isinstance(self._answer, asyncio.Event):
             await self._answer.wait()
         return self._answer

@@ -679,7 +679,12 @@ def test_every_field_of_a_request_is_sent_or_named() -> None:
         "metadata": {"a": "b"},
         "service_tier": "flex",
     }
-    assert {field.name for field in _fields()} - everything.keys() == {"model", "messages", "store"}
+    assert {field.name for field in _fields()} - everything.keys() == {
+        "model",
+        "messages",
+        "store",
+        "llmbase",
+    }
     whole = send(asking(**everything), GPT_OSS)
     for field in everything:
         others = {name: value for name, value in everything.items() if name != field}

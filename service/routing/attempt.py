@@ -1,0 +1,106 @@
+"""One try of one target: how it went is told to the board, the trace and the log, once each."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from llmbase.v1.chat_completion_pb2 import Usage
+from llmbase.v1.routing_pb2 import RouteAttempt, RouteTrace
+
+from service.errors import ProviderFault
+from service.providers.call import Call
+from service.routing import money
+from service.routing.board import Visit
+from service.routing.plan import Step
+
+_LOG = logging.getLogger("llmbase.routing")
+
+T = TypeVar("T")
+
+
+class Attempt:
+    """From its start to its end. `answered` says whether its first content has come.
+
+    `clock` gives monotonic seconds, `began` is when the call began. `leave` must be called.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        call: Call,
+        trace: RouteTrace,
+        clock: Callable[[], float],
+        began: float,
+        *,
+        stream: bool,
+    ) -> None:
+        self.step = step
+        self.call = call
+        self.traced: RouteAttempt = trace.attempts.add(
+            candidate=step.index, kind=step.kind, start_ms=_milliseconds(clock() - began)
+        )
+        self._visit = Visit(step.candidate.state, stream=stream)
+
+    async def run(self, ask: Awaitable[T]) -> T:
+        """Return the answer. Raises ProviderFault, DeadlineExceeded."""
+        try:
+            answer = await ask
+        except ProviderFault as fault:
+            self.fail(fault)
+            raise
+        except BaseException:
+            if not self.traced.outcome:
+                self._visit.endured()
+                self._end("cancelled")
+            raise
+        self._visit.answered()
+        self._came("answered")
+        return answer
+
+    def fail(self, fault: ProviderFault) -> None:
+        """The attempt failed, before its first content or after."""
+        self._visit.failed(fault)
+        self.traced.status = fault.status or 0
+        self._end(fault.kind.value)
+        candidate = self.step.candidate
+        _LOG.warning(
+            "attempt failed",
+            extra={
+                "request_id": self.call.request_id,
+                "model": candidate.model_id,
+                "provider": candidate.provider.name,
+                "fault": fault.kind.value,
+                "status": fault.status,
+                "detail": fault.detail,
+            },
+        )
+
+    def lose(self) -> None:
+        """Another attempt has answered first."""
+        self._visit.endured()
+        self._end("lost")
+
+    def settle(self, usage: Usage) -> None:
+        """What the attempt has used, complete or not."""
+        pricing = self.step.candidate.pricing
+        if pricing is not None:
+            self.traced.cost_nanos = money.cost(pricing, usage)
+
+    def leave(self) -> None:
+        """The attempt is over."""
+        self._visit.leave()
+
+    def _came(self, outcome: str) -> None:
+        if not self.traced.outcome:
+            self.traced.first_content_ms = _milliseconds(self._visit.seconds)
+        self.traced.outcome = outcome
+
+    def _end(self, outcome: str) -> None:
+        self._came(outcome)
+        self._visit.leave()
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -1,0 +1,71 @@
+"""Whether a target is taken, from what was looked at immediately before. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llmbase.v1.routing_pb2 import RouteGate, RouteVerdict
+
+from service.routing.breaker import State
+
+_OPEN = RouteVerdict.ROUTE_VERDICT_BREAKER_OPEN
+_DEADLINE = RouteVerdict.ROUTE_VERDICT_DEADLINE
+_RETRY_BUDGET = RouteVerdict.ROUTE_VERDICT_RETRY_BUDGET
+_FULL = RouteVerdict.ROUTE_VERDICT_FULL
+_TAKEN = RouteVerdict.ROUTE_VERDICT_TAKEN
+
+# What may be otherwise in a moment: the caller is told to come back, not that the request is wrong.
+PASSING = frozenset({_OPEN, _RETRY_BUDGET, _FULL})
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What decides. Times are seconds; `budget` is the provider's retry budget, in attempts.
+
+    `charged` says whether the attempt is paid from that budget: it is when the provider has been
+    asked in this call before, and when its breaker is not closed.
+    """
+
+    breaker: State
+    usual: float | None
+    left: float | None
+    charged: bool
+    budget: float
+    in_flight: int
+    most_in_flight: int | None
+
+    def verdict(self) -> RouteVerdict.ValueType:
+        """Return why the target is taken or passed over."""
+        if self.breaker is State.OPEN:
+            return _OPEN
+        if self.most_in_flight is not None and self.in_flight >= self.most_in_flight:
+            return _FULL
+        if self.left is not None and self.left < (self.usual or 0.0):
+            return _DEADLINE
+        if self.charged and self.budget < 1 - 1e-9:
+            return _RETRY_BUDGET
+        return _TAKEN
+
+    def to_proto(self) -> RouteGate:
+        """Return it as the trace has it."""
+        return RouteGate(
+            breaker=self.breaker.value,
+            usual_seconds=self.usual,
+            seconds_left=self.left,
+            charged=self.charged,
+            retry_budget=self.budget,
+            in_flight=self.in_flight,
+        )
+
+
+def from_proto(gate: RouteGate, most_in_flight: int | None) -> Gate:
+    """Return what the trace holds, to be decided on again."""
+    return Gate(
+        breaker=State(gate.breaker),
+        usual=gate.usual_seconds if gate.HasField("usual_seconds") else None,
+        left=gate.seconds_left if gate.HasField("seconds_left") else None,
+        charged=gate.charged,
+        budget=gate.retry_budget,
+        in_flight=gate.in_flight,
+        most_in_flight=most_in_flight,
+    )

@@ -1,0 +1,243 @@
+"""One call's way through the targets: who is next, who is passed over, and why.
+
+A plan decides and remembers; it sends nothing and waits for nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest
+from llmbase.v1.routing_pb2 import RouteAttemptKind, RouteTrace, RouteVerdict
+
+from service.config import ModelConfig
+from service.providers.call import Call
+from service.routing import capability, money, policy
+from service.routing.board import ProviderState
+from service.routing.breaker import State
+from service.routing.gate import PASSING, Gate
+from service.routing.router import Candidate, Router
+
+_FIRST_PAUSE = 0.1  # seconds before the first repeat of all targets
+_LONGEST_PAUSE = 2.0
+
+TAKEN = RouteVerdict.ROUTE_VERDICT_TAKEN
+PARAMETERS = RouteVerdict.ROUTE_VERDICT_PARAMETERS
+DEADLINE = RouteVerdict.ROUTE_VERDICT_DEADLINE
+_CAPABILITY = RouteVerdict.ROUTE_VERDICT_CAPABILITY
+_FORBIDDEN = RouteVerdict.ROUTE_VERDICT_FORBIDDEN
+_PRICE = RouteVerdict.ROUTE_VERDICT_PRICE
+_MAX_ATTEMPTS = RouteVerdict.ROUTE_VERDICT_MAX_ATTEMPTS
+
+ORIGINAL = RouteAttemptKind.ROUTE_ATTEMPT_KIND_ORIGINAL
+REPEAT = RouteAttemptKind.ROUTE_ATTEMPT_KIND_REPEAT
+HEDGE = RouteAttemptKind.ROUTE_ATTEMPT_KIND_HEDGE
+CONTINUATION = RouteAttemptKind.ROUTE_ATTEMPT_KIND_CONTINUATION
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A target to be tried. `index` is its place in the trace; `pause` is in seconds, before."""
+
+    candidate: Candidate
+    index: int
+    kind: RouteAttemptKind.ValueType
+    charged: bool
+    pause: float = 0.0
+
+
+class Plan:
+    """The targets of one call. `dry` changes nothing outside: the budget is only imagined spent."""
+
+    def __init__(
+        self,
+        router: Router,
+        request: ChatCompletionRequest,
+        call: Call,
+        trace: RouteTrace | None = None,
+        *,
+        stream: bool,
+        draw: int,
+        dry: bool = False,
+    ) -> None:
+        self.trace = RouteTrace() if trace is None else trace
+        self.trace.requested_model = request.model
+        self.trace.draw = draw
+        self.models: list[str] = []  # that were asked, or would have been but for their targets
+        self.waits: list[float] = []  # seconds until those that were passed over may be tried
+        self._router = router
+        self._request = request
+        self._call = call
+        self._stream = stream
+        self._dry = dry
+        key = request.prompt_cache_key or request.user
+        self._session = policy.session(key) if key else None
+        if self._session is not None:
+            self.trace.session = self._session
+        self._asked: Counter[str] = Counter()  # providers, in this call
+        self._attempts: Counter[str] = Counter()  # by model
+        self._unable: set[tuple[str, int]] = set()  # targets that must not be tried again
+        self._steps = self._walk()
+        self._left: list[Candidate] = []  # of the current model's round
+        self._most = 0
+        self._payer: ProviderState | None = None  # of hedges
+        self._spent: Counter[str] = Counter()  # of the retry budgets, in a dry run
+
+    def next(self) -> Step | None:
+        """Return the next target that may be tried, None when there is none.
+
+        Raises ModelNotFound.
+        """
+        return next(self._steps, None)
+
+    def beside(self, slow: Step) -> Step | None:
+        """Return a target of the same model for a hedge; it will not be next as well.
+
+        It is paid from the budget of the slow one's provider, whose originals are hedged. What is
+        passed over as a hedge may still be next: a hedge is a luxury, the next is not.
+        """
+        self._payer = slow.candidate.state.provider
+        return self._ahead(HEDGE, self._left)
+
+    def after_break(self) -> Step | None:
+        """Return a target of the same model that can go on with a stream that broke."""
+        return self._ahead(CONTINUATION, [it for it in self._left if it.target.continuation])
+
+    def unfit(self, step: Step) -> None:
+        """The target cannot be asked this: it was not tried after all."""
+        self.trace.candidates[step.index].verdict = PARAMETERS
+        self.give_up(step)
+        candidate = step.candidate
+        self._attempts[candidate.model_id] -= 1
+        self._asked[candidate.provider.name] -= 1
+        if step.charged and not self._dry:
+            self._pays(candidate, step.kind).budget.give_back()
+
+    def give_up(self, step: Step) -> None:
+        """What went wrong will go wrong again at this target: no repeats."""
+        self._unable.add((step.candidate.model_id, step.candidate.listed))
+
+    def passed_over(self, *verdicts: RouteVerdict.ValueType) -> bool:
+        """Whether a target was passed over for one of these reasons."""
+        return any(candidate.verdict in verdicts for candidate in self.trace.candidates)
+
+    def may_come_back(self) -> bool:
+        """Whether a target was passed over that may be taken in a moment."""
+        return self.passed_over(*PASSING)
+
+    def _walk(self) -> Iterator[Step]:
+        model = self._router.model(self._request.model)
+        yield from self._through(self._request.model, model)
+        for model_id in model.fallbacks:
+            fallback = self._router.model(model_id)
+            if not self._call.may_serve(model_id):
+                self.trace.candidates.add(model=model_id, verdict=_FORBIDDEN)
+            elif not capability.allows(self._request, model_id, fallback):
+                self.trace.candidates.add(model=model_id, verdict=_CAPABILITY)
+            else:
+                yield from self._through(model_id, fallback)
+
+    def _through(self, model_id: str, model: ModelConfig) -> Iterator[Step]:
+        self.models.append(model_id)
+        ordered = self._router.candidates(
+            model_id,
+            stream=self._stream,
+            draw=self.trace.draw,
+            session=self._session,
+            dry=self._dry,
+        )
+        self._most = model.max_attempts or len(ordered)
+        repeats = self._most > len(ordered) and not self._dry
+        pause = 0.0
+        while True:
+            taken = False
+            self._left = [it for it in ordered if (model_id, it.listed) not in self._unable]
+            while self._left:
+                step = self._look_at(self._left.pop(0), ORIGINAL, 0.0 if taken else pause)
+                if step is not None:
+                    taken = True
+                    yield step
+            if not (taken and repeats) or self._attempts[model_id] >= self._most:
+                return
+            pause = min(max(_FIRST_PAUSE, pause * 2), _LONGEST_PAUSE)
+
+    def _ahead(self, purpose: RouteAttemptKind.ValueType, able: list[Candidate]) -> Step | None:
+        for candidate in tuple(able):
+            step = self._look_at(candidate, purpose, 0.0)
+            if step is not None:
+                self._left.remove(candidate)
+                return step
+        return None
+
+    def _look_at(
+        self, candidate: Candidate, purpose: RouteAttemptKind.ValueType, pause: float
+    ) -> Step | None:
+        traced = self.trace.candidates.add(
+            model=candidate.model_id,
+            provider=candidate.provider.name,
+            provider_model=candidate.provider_model,
+            listed=candidate.listed,
+            standing=candidate.standing_to_proto(),
+        )
+        if self._attempts[candidate.model_id] >= self._most:
+            traced.verdict = _MAX_ATTEMPTS
+            return None
+        if purpose == HEDGE and not self._affordable(candidate):
+            traced.verdict = _PRICE
+            return None
+        gate = self._gate(candidate, purpose)
+        traced.gate.CopyFrom(gate.to_proto())
+        traced.verdict = gate.verdict()
+        if traced.verdict != TAKEN:
+            self.waits.append(candidate.state.wait())
+            return None
+        return self._take(candidate, purpose, gate.charged, pause)
+
+    def _take(
+        self, candidate: Candidate, purpose: RouteAttemptKind.ValueType, charged: bool, pause: float
+    ) -> Step:
+        name, payer = candidate.provider.name, self._pays(candidate, purpose)
+        asked_before = self._asked[name] > 0
+        if self._dry:
+            self._spent[payer.name] += charged
+        elif charged:
+            payer.budget.withdraw()
+        elif not asked_before:
+            payer.budget.deposit()
+        self._asked[name] += 1
+        self._attempts[candidate.model_id] += 1
+        kind = REPEAT if purpose == ORIGINAL and asked_before else purpose
+        return Step(candidate, len(self.trace.candidates) - 1, kind, charged, pause)
+
+    def _gate(self, candidate: Candidate, purpose: RouteAttemptKind.ValueType) -> Gate:
+        state, payer = candidate.state, self._pays(candidate, purpose)
+        breaker = state.state()
+        # The first attempt of a call is its own; a move to a provider that works is free.
+        moved = any(self._attempts.values())
+        asked = self._asked[candidate.provider.name] > 0
+        return Gate(
+            breaker=breaker,
+            usual=state.latency(stream=self._stream).quantile(0.5),
+            left=self._call.seconds_left(),
+            charged=asked or purpose == HEDGE or (moved and breaker is State.HALF_OPEN),
+            budget=payer.budget.level - self._spent[payer.name],
+            in_flight=state.in_flight,
+            most_in_flight=candidate.target.max_in_flight,
+        )
+
+    def _pays(self, candidate: Candidate, purpose: RouteAttemptKind.ValueType) -> ProviderState:
+        """Return the provider whose retry budget a charged attempt is paid from."""
+        if purpose == HEDGE and self._payer is not None:
+            return self._payer
+        return candidate.state.provider
+
+    def _affordable(self, candidate: Candidate) -> bool:
+        hedge = candidate.model.hedge
+        if hedge is None or hedge.max_extra_cost is None:
+            return True
+        if candidate.pricing is None:
+            return False
+        worst = money.worst_case(candidate.pricing, candidate.model, self._request)
+        return worst <= money.nanos(hedge.max_extra_cost)

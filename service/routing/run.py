@@ -1,0 +1,184 @@
+"""One call on its way through its plan: ask, wait, move on, until one target has answered."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, RouteFacts
+
+from service.errors import FaultKind, InvalidRequest, ProviderFault
+from service.providers.call import Call
+from service.providers.dialects.dialect import HttpRequest
+from service.providers.provider_stream import ProviderStream
+from service.routing import ending, route_facts
+from service.routing.attempt import Attempt
+from service.routing.plan import Plan, Step
+from service.routing.race import Race
+from service.routing.router import Candidate
+
+_NEVER_IGNORED = ("n",)  # an answer with fewer choices is another answer
+_HOPELESS = frozenset({401, 402, 403, 404})  # statuses that a repeat does not change
+_SLOW_SHARE = 0.95  # of a target's answers that are faster than the one that is hedged
+
+T = TypeVar("T")
+Ask = Callable[[Candidate, HttpRequest, Call], Awaitable[T]]
+
+
+class Run(Generic[T]):
+    """One call on its way through its plan. `winner` is the attempt that answered."""
+
+    winner: Attempt
+
+    def __init__(
+        self,
+        plan: Plan,
+        request: ChatCompletionRequest,
+        call: Call,
+        ask: Ask[T],
+        drop: Callable[[T], None],
+        clock: Callable[[], float],
+        chance: random.Random,
+        *,
+        stream: bool,
+    ) -> None:
+        self._plan = plan
+        self._request = request
+        self._call = call
+        self._ask = ask
+        self._drop = drop
+        self._clock = clock
+        self._chance = chance
+        self._stream = stream
+        self._began = clock()
+        self._faults: list[ProviderFault] = []
+        self._unfit: InvalidRequest | None = None
+        self._ignored: tuple[str, ...] = ()  # by the winner
+
+    async def answer(self) -> T:
+        """Return the first answer. Raises as `Dispatcher.complete` does."""
+        while (step := self._plan.next()) is not None:
+            http = await self._encode(step, self._request)
+            if http is None:
+                continue
+            if step.pause:
+                await self._pause(step.pause)
+            answer = await self._try(step, http)
+            if answer is not None:
+                return answer
+        raise ending.no_answer(self._plan, self._faults, self._unfit)
+
+    def route(self) -> RouteFacts:
+        """Return how the answer came about."""
+        return route_facts.of(
+            self._request.model,
+            self.winner.step.candidate,
+            self._plan.models,
+            self._ignored,
+            attempts=len(self._plan.trace.attempts),
+        )
+
+    async def resume(self, request: ChatCompletionRequest) -> tuple[ProviderStream, Attempt] | None:
+        """Return a stream that goes on with a request's last turn; None when no target can.
+
+        Raises DeadlineExceeded.
+        """
+        while (step := self._plan.after_break()) is not None:
+            http = await self._encode(step, request)
+            if http is None:
+                continue
+            attempt = self._attempt(step, self._call)
+            try:
+                stream = await attempt.run(step.candidate.provider.stream(http, 1, self._call))
+            except ProviderFault:
+                continue
+            return stream, attempt
+        return None
+
+    async def _try(self, step: Step, http: HttpRequest) -> T | None:
+        """Return the answer of a target, or of the one beside it; None when they failed."""
+        hedge = step.candidate.model.hedge
+        usual = step.candidate.state.latency(stream=self._stream).quantile(_SLOW_SHARE)
+        if hedge is not None and hedge.enabled and usual is not None:
+            return await self._race(step, http, usual)
+        self.winner = self._attempt(step, self._call)
+        self._ignored = http.ignored
+        try:
+            return await self.winner.run(self._ask(step.candidate, http, self._call))
+        except ProviderFault as fault:
+            self._failed(step, fault)
+            return None
+
+    async def _race(self, step: Step, http: HttpRequest, usual: float) -> T | None:
+        race: Race[T] = Race(self._call, self._drop)
+        ignored = {step.index: http.ignored}
+        try:
+            self._start(race, step, http)
+            won = await race.first(usual)
+            beside = self._plan.beside(step) if won is None and race.undecided else None
+            if beside is not None:
+                other = await self._encode(beside, self._request)
+                if other is not None:
+                    ignored[beside.index] = other.ignored
+                    self._start(race, beside, other)
+            if won is None and race.undecided:
+                won = await race.first(None)
+        finally:
+            race.end()
+        for attempt, fault in race.faults:
+            self._failed(attempt.step, fault)
+        if won is None:
+            return None
+        self.winner, answer = won
+        self._ignored = ignored[self.winner.step.index]
+        return answer
+
+    def _start(self, race: Race[T], step: Step, http: HttpRequest) -> None:
+        fork = self._call.fork()
+        attempt = self._attempt(step, fork)
+        race.start(attempt, fork, attempt.run(self._ask(step.candidate, http, fork)))
+
+    def _attempt(self, step: Step, call: Call) -> Attempt:
+        return Attempt(step, call, self._plan.trace, self._clock, self._began, stream=self._stream)
+
+    async def _encode(self, step: Step, request: ChatCompletionRequest) -> HttpRequest | None:
+        """Return what is to be sent; None when the target cannot be asked this."""
+        candidate = step.candidate
+        try:
+            http = await candidate.provider.encode(
+                request, candidate.provider_model, self._call, stream=self._stream
+            )
+            check_parameters(candidate, http)
+        except InvalidRequest as error:
+            self._unfit = self._unfit or error  # another target may be able to
+            self._plan.unfit(step)
+            return None
+        return http
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait before targets are asked again; somewhat at random, so that callers spread."""
+        asked = [it.retry_after for it in self._faults if it.retry_after is not None]
+        seconds = max(seconds * (0.5 + self._chance.random() / 2), min(asked, default=0.0))
+        left = self._call.seconds_left()
+        if left is not None and left <= seconds:
+            raise ending.too_late()
+        with self._call.wait:
+            await asyncio.sleep(seconds)
+
+    def _failed(self, step: Step, fault: ProviderFault) -> None:
+        if fault.kind is FaultKind.REJECTED:
+            raise ending.rejected(fault, step.candidate.provider) from None
+        self._faults.append(fault)
+        if fault.status in _HOPELESS:
+            self._plan.give_up(step)
+
+
+def check_parameters(candidate: Candidate, http: HttpRequest) -> None:
+    """Raise InvalidRequest if what the target would leave out may not be left out."""
+    for name in http.ignored:
+        if candidate.parameters == "strict" or name in _NEVER_IGNORED:
+            raise InvalidRequest(
+                name, f"the provider {candidate.provider.name} cannot honour it for this model"
+            )

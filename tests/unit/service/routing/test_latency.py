@@ -1,0 +1,55 @@
+"""A target's speed: peaks count at once, fade with time; quantiles when there is enough."""
+
+from service.routing.latency import Latency
+
+
+def test_nothing_is_known_before_something_was_seen():
+    latency = Latency()
+    assert latency.average(1.0) is None
+    assert latency.quantile(0.5) is None
+
+
+def test_a_slow_answer_counts_at_once_and_is_forgotten_slowly():
+    latency = Latency()
+    latency.observe(0.1, 0.0)
+    latency.observe(5.0, 1.0)
+    assert latency.average(1.0) == 5.0
+    latency.observe(0.1, 2.0)
+    assert 4.0 < latency.average(2.0) < 5.0
+    assert latency.average(60.0) < 0.05
+
+
+def test_waiting_in_vain_counts_as_at_least_so_slow_and_never_makes_faster():
+    latency = Latency()
+    latency.observe(2.0, 0.0)
+    latency.endure(0.5, 0.0)
+    assert latency.average(0.0) == 2.0
+    latency.endure(9.0, 0.0)
+    assert latency.average(0.0) == 9.0
+    assert latency.quantile(0.5) is None, "what never came is no answer"
+
+
+def test_what_was_not_waited_for_counts_among_the_slow_and_only_there():
+    latency = Latency()
+    for _ in range(128):
+        latency.observe(1.0, 0.0)
+    for _ in range(20):
+        latency.endure(0.5, 0.0)
+    assert latency.quantile(0.05) == 1.0
+    for _ in range(20):
+        latency.endure(3.0, 0.0)
+    assert latency.quantile(0.95) == 3.0
+
+
+def test_quantiles_are_of_the_recent_answers():
+    latency = Latency()
+    for i in range(7):
+        latency.observe(float(i), 0.0)
+    assert latency.quantile(0.5) is None
+    for i in range(7, 101):
+        latency.observe(float(i), 0.0)
+    assert 45 <= latency.quantile(0.5) <= 51
+    assert 90 <= latency.quantile(0.95) <= 97
+    for _ in range(128):
+        latency.observe(1.0, 0.0)
+    assert latency.quantile(0.95) == 1.0

@@ -1,0 +1,180 @@
+"""What a trace says is what was decided: it can be decided again from the configuration and it."""
+
+import random
+
+import pytest
+from llmbase.v1 import chat_completion_pb2 as pb
+from llmbase.v1.routing_pb2 import RouteAttemptKind, RouteTrace, RouteVerdict
+
+from service.config import ModelConfig
+from service.errors import AllProvidersFailed, FaultKind
+from service.providers.call import Call
+from service.routing import gate, policy
+from service.routing.explain import explain
+from service.routing.policy import Standing
+from tests.unit import virtual_time
+from tests.unit.service.routing.fake_providers import REQUEST, always, dispatcher, fault, whole
+
+GATED = {
+    RouteVerdict.ROUTE_VERDICT_TAKEN,
+    RouteVerdict.ROUTE_VERDICT_BREAKER_OPEN,
+    RouteVerdict.ROUTE_VERDICT_DEADLINE,
+    RouteVerdict.ROUTE_VERDICT_FULL,
+    RouteVerdict.ROUTE_VERDICT_RETRY_BUDGET,
+}
+POLICIES = sorted(policy.POLICIES)
+
+
+def _models(policy_name, **fields):
+    targets = [
+        {
+            "provider": name,
+            "weight": weight,
+            "pricing": {"prompt": price, "completion": price},
+        }
+        for name, weight, price in (("a", 3, "0.003"), ("b", 1, "0.001"), ("c", 2, "0.002"))
+    ]
+    return {"m": {"targets": targets, "policy": policy_name, **fields}}
+
+
+def _standing(listed, found):
+    target, it = listed, found.standing
+    return Standing(
+        name=f"{target.provider}/{target.model or ''}",
+        weight=it.weight,
+        current_weight=it.current_weight,
+        price=it.price_nanos if it.HasField("price_nanos") else None,
+        in_flight=it.in_flight,
+        first_content=it.first_content if it.HasField("first_content") else None,
+    )
+
+
+def replay(model, trace):
+    """Decide again, from a model's configuration and a trace alone: order and verdicts."""
+    found = [it for it in trace.candidates if it.model == trace.requested_model]
+    able = sorted((it for it in found if it.standing.available), key=lambda it: it.listed)
+    unable = sorted((it for it in found if not it.standing.available), key=lambda it: it.listed)
+    order = []
+    if able:
+        standings = [_standing(model.targets[it.listed], it) for it in able]
+        session = trace.session if trace.HasField("session") else None
+        order = [able[i] for i in policy.order(model.policy, standings, trace.draw, session)]
+    listed = [it.listed for it in order + unable]
+    verdicts = [
+        gate.from_proto(it.gate, model.targets[it.listed].max_in_flight).verdict()
+        if it.verdict in GATED
+        else it.verdict
+        for it in found
+    ]
+    return listed, verdicts
+
+
+def _requests(count):
+    chance = random.Random(5)
+    for i in range(count):
+        request = pb.ChatCompletionRequest()
+        request.CopyFrom(REQUEST)
+        if chance.random() < 0.5:
+            request.user = f"user {i % 7}"
+        yield request
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_every_decision_can_be_made_again_from_the_configuration_and_the_trace(name):
+    async def main():
+        chance, seen = random.Random(3), set()
+
+        def behave(n):
+            bad = chance.choice([None, None, fault(FaultKind.CONNECT), fault(status=429)])
+            return chance.random() / 10, bad or whole()
+
+        models = _models(name)
+        made, _, _ = dispatcher(models, {"failures": 2}, a=behave, b=behave, c=behave)
+        model = ModelConfig.model_validate(models["m"])
+        for request in _requests(300):
+            # All are looked at in a dry run; a real call ends with the first answer.
+            plan = made.plan(request, Call("id"), stream=False, dry=True)
+            await explain(plan, request, Call("id"), stream=False)
+            listed, verdicts = replay(model, plan.trace)
+            assert listed == [it.listed for it in plan.trace.candidates]
+            assert verdicts == [it.verdict for it in plan.trace.candidates]
+            trace = RouteTrace()
+            try:
+                await made.complete(request, Call("id"), trace)
+            except AllProvidersFailed:
+                listed, _ = replay(model, trace)
+                assert listed == [it.listed for it in trace.candidates]
+            _, verdicts = replay(model, trace)
+            assert verdicts == [it.verdict for it in trace.candidates]
+            seen.update(it.verdict for it in trace.candidates)
+        assert RouteVerdict.ROUTE_VERDICT_BREAKER_OPEN in seen
+
+    virtual_time.run(main())
+
+
+def test_explaining_changes_nothing_and_says_what_would_be():
+    async def main():
+        made, providers, board = dispatcher(
+            _models("weighted"), a=always(0, whole), b=always(0, whole), c=always(0, whole)
+        )
+        before = (dict(board.weights), board.provider("a").budget.level)
+        for _ in range(5):
+            plan = made.plan(REQUEST, Call("id"), stream=False, dry=True)
+            await explain(plan, REQUEST, Call("id"), stream=False)
+            assert [it.provider for it in plan.trace.candidates] == ["a", "c", "b"]
+        assert [it.asked for it in providers.values()] == [0, 0, 0]
+        assert board.weights == {"m": [0, 0, 0]} | before[0]
+        assert board.provider("a").budget.level == before[1]
+
+    virtual_time.run(main())
+
+
+def test_fallback_models_that_may_not_serve_are_named_with_the_reason():
+    async def main():
+        models = _models("priority", fallbacks=["n", "o"]) | {
+            "n": {"targets": [{"provider": "b"}]},
+            "o": {"targets": [{"provider": "c"}], "supported_features": ["tools"]},
+        }
+        models["m"]["supported_features"] = ["tools"]
+        down = always(0, fault())
+        made, _, _ = dispatcher(models, {"enabled": False}, a=down, b=down, c=down)
+        request = pb.ChatCompletionRequest(tools=[pb.Tool(name="f")])
+        request.MergeFrom(REQUEST)
+        trace = RouteTrace()
+        with pytest.raises(AllProvidersFailed):
+            call = Call("id", may_serve=lambda model: model != "o")
+            await made.complete(request, call, trace)
+        verdicts = {
+            it.model: RouteVerdict.Name(it.verdict).removeprefix("ROUTE_VERDICT_")
+            for it in trace.candidates[3:]
+        }
+        assert verdicts == {"n": "CAPABILITY", "o": "FORBIDDEN"}
+
+    virtual_time.run(main())
+
+
+def test_a_trace_has_each_attempt_with_its_outcome_time_and_money():
+    async def main():
+        answer = whole()
+        answer.usage.CopyFrom(pb.Usage(prompt_tokens=10, completion_tokens=20, total_tokens=30))
+        made, _, _ = dispatcher(
+            _models("priority"),
+            a=always(0.25, fault(status=503)),
+            b=always(0.5, answer),
+            c=always(0, whole),
+        )
+        trace = RouteTrace()
+        await made.complete(REQUEST, Call("id"), trace)
+        first, second = trace.attempts
+        assert (first.outcome, first.status, first.start_ms, first.first_content_ms) == (
+            "status",
+            503,
+            0,
+            250,
+        )
+        assert not first.HasField("cost_nanos")
+        assert (second.outcome, second.start_ms, second.first_content_ms) == ("answered", 250, 500)
+        assert second.cost_nanos == 30 * 1_000_000  # 30 tokens at 0.001 dollars
+        assert second.kind == RouteAttemptKind.ROUTE_ATTEMPT_KIND_ORIGINAL
+
+    virtual_time.run(main())
