@@ -15,9 +15,9 @@ from service.providers.credentials import build as credentials
 from service.providers.credentials.credentials import Credentials
 from service.providers.dialects import DIALECTS
 from service.providers.embedded import DEFAULT_CONTEXT_LENGTH, EmbeddedEngine
+from service.providers.http_provider import HttpProvider
 from service.providers.images import ImageFetcher
 from service.providers.model_store import DEFAULT_MODEL
-from service.providers.provider import Provider
 
 _KEEP_ALIVE = 30.0  # seconds an idle connection is kept: shorter than most providers keep theirs
 _DNS_CACHE = 60  # seconds
@@ -69,7 +69,7 @@ def build(
     engine: EmbeddedEngine | None,
     images: ImageFetcher,
     version: str,
-) -> Provider:
+) -> HttpProvider:
     """Return a provider that owns its connections. Needs a running loop."""
     spec = DIALECTS[config.dialect]
     own_headers = {key: value.get_secret_value() for key, value in config.headers.items()}
@@ -80,7 +80,7 @@ def build(
         headers={"Accept-Encoding": "identity"},
         proxy=config.proxy,
     )
-    return Provider(
+    return HttpProvider(
         name,
         spec.build(config),
         session,

@@ -18,7 +18,7 @@ from service.errors import (
     UpstreamTruncated,
 )
 from service.providers import estimate
-from service.providers.provider_stream import ProviderStream
+from service.providers.provider import AnswerStream
 
 
 class Answer:
@@ -30,7 +30,7 @@ class Answer:
     def __init__(
         self,
         request: ChatCompletionRequest,
-        stream: ProviderStream,
+        stream: AnswerStream,
         route: RouteFacts,
         answer_id: str,
         created: int,

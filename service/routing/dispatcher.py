@@ -22,7 +22,7 @@ from service.errors import (
 )
 from service.providers import estimate
 from service.providers.call import Call
-from service.providers.dialects.dialect import HttpRequest
+from service.providers.provider import Encoded
 from service.routing.answer import Answer
 from service.routing.router import Candidate, Router
 
@@ -72,7 +72,7 @@ class Dispatcher:
         request: ChatCompletionRequest,
         call: Call,
         stream: bool,
-        ask: Callable[[Candidate, HttpRequest], Awaitable[T]],
+        ask: Callable[[Candidate, Encoded], Awaitable[T]],
     ) -> tuple[T, RouteFacts]:
         faults: list[ProviderFault] = []
         unfit: InvalidRequest | None = None
@@ -112,7 +112,7 @@ class Dispatcher:
         return f"chatcmpl-{self._chance.getrandbits(96):024x}"
 
 
-def _check_parameters(candidate: Candidate, http: HttpRequest) -> None:
+def _check_parameters(candidate: Candidate, http: Encoded) -> None:
     """Raise InvalidRequest if what the target would leave out may not be left out."""
     for name in http.ignored:
         if candidate.parameters == "strict" or name in _NEVER_IGNORED:

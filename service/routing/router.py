@@ -12,7 +12,7 @@ from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest
 
 from service.config import ModelConfig
 from service.errors import ModelNotFound
-from service.providers.provider import Provider
+from service.providers.provider import AnyProvider
 from service.routing import capability
 from service.routing.policy import POLICIES
 
@@ -27,7 +27,7 @@ class Candidate:
     """
 
     model_id: str
-    provider: Provider
+    provider: AnyProvider
     provider_model: str
     parameters: Literal["strict", "warn", "drop"] = "warn"
 
@@ -38,7 +38,7 @@ class Router:
     def __init__(
         self,
         models: Mapping[str, ModelConfig],
-        providers: Mapping[str, Provider],
+        providers: Mapping[str, AnyProvider],
         chance: random.Random,
     ) -> None:
         self._models = models
