@@ -115,10 +115,11 @@ class Call:
     """What one RPC brings along. `seconds` is what is left of the caller's deadline, if any.
 
     `may_serve` says whether another model than the requested one may answer: not when the caller
-    forbids it, nor when the caller's key may not use that model.
+    forbids it, nor when the caller's key may not use that model. `fallback` says the caller's part
+    of that alone, for another llmbase to keep to; `traceparent` is for it, too.
     """
 
-    __slots__ = ("_timer", "may_serve", "request_id", "wait")
+    __slots__ = ("_timer", "fallback", "may_serve", "request_id", "traceparent", "wait")
 
     def __init__(
         self,
@@ -126,15 +127,25 @@ class Call:
         *,
         seconds: float | None = None,
         may_serve: Callable[[str], bool] = lambda model_id: True,
+        fallback: bool = True,
+        traceparent: str | None = None,
     ) -> None:
         self.request_id = request_id
         self.may_serve = may_serve
+        self.fallback = fallback
+        self.traceparent = traceparent
         self.wait = Wait()
         self._timer: asyncio.TimerHandle | None = None
         if seconds is not None:
             self._timer = asyncio.get_running_loop().call_later(
                 max(seconds, 0), self.wait.end, DeadlineExceeded("The caller's deadline ran out.")
             )
+
+    def seconds_left(self) -> float | None:
+        """Return what is left of the caller's deadline now; None if it set none."""
+        if self._timer is None:
+            return None
+        return max(0.0, self._timer.when() - asyncio.get_running_loop().time())
 
     def close(self) -> None:
         """Stop the deadline's clock."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from llmbase.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionRequest, RouteFacts
 
 from service.errors import (
     AllProvidersFailed,
     FaultKind,
+    FieldViolation,
     InvalidRequest,
     ProviderFault,
     RejectedByProvider,
@@ -23,6 +24,7 @@ from service.errors import (
 from service.providers import estimate
 from service.providers.call import Call
 from service.providers.provider import Encoded
+from service.routing import route_facts
 from service.routing.answer import Answer
 from service.routing.router import Candidate, Router
 
@@ -30,7 +32,13 @@ _LOG = logging.getLogger("llmbase.routing")
 _NEVER_IGNORED = ("n",)  # an answer with fewer choices is another answer
 _RETRY_AFTER = 1.0  # seconds, where no provider said how long
 
-T = TypeVar("T")
+
+class _Answered(Protocol):
+    @property
+    def route(self) -> RouteFacts | None: ...
+
+
+T = TypeVar("T", bound=_Answered)
 
 
 class Dispatcher:
@@ -93,17 +101,14 @@ class Dispatcher:
             except ProviderFault as fault:
                 _log_failure(call, candidate, fault)
                 if fault.kind is FaultKind.REJECTED:
-                    raise RejectedByProvider(
-                        candidate.provider.redact(fault.told)
-                        or "The provider refused the request.",
-                        facts={"provider": candidate.provider.name},
-                    ) from None
+                    raise _rejected(candidate, fault) from None
                 faults.append(fault)
                 continue
             route = _route(request.model, candidate, tried, attempts=len(faults) + 1)
             if candidate.parameters == "warn":
                 route.ignored_parameters.extend(http.ignored)
-            return answer, route
+            silent = candidate.parameters == "drop"
+            return answer, route_facts.joined(route, answer.route, silent=silent)
         if unfit is not None and not faults:
             raise unfit
         raise _all_failed(faults)
@@ -119,6 +124,17 @@ def _check_parameters(candidate: Candidate, http: Encoded) -> None:
             raise InvalidRequest(
                 name, f"the provider {candidate.provider.name} cannot honour it for this model"
             )
+
+
+def _rejected(by: Candidate, fault: ProviderFault) -> RejectedByProvider:
+    redact = by.provider.redact
+    return RejectedByProvider(
+        redact(fault.told) or "The provider refused the request.",
+        facts={"provider": by.provider.name},
+        violations=tuple(
+            FieldViolation(redact(it.field), redact(it.description)) for it in fault.violations
+        ),
+    )
 
 
 def _route(requested: str, to: Candidate, tried: list[str], *, attempts: int) -> RouteFacts:
