@@ -23,6 +23,9 @@ from pydantic import (
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_HTTP_URL = r"https?://[^\s/]+.*"
+_GRPC_URL = r"grpcs?://[^\s/@]+:\d{1,5}|unix:/.+"
+_METADATA_KEY = re.compile(r"(?!grpc-)[a-z0-9_.-]+(?<!-bin)")  # keys that hold text
 
 Feature = Literal["tools", "json_mode", "structured_outputs", "reasoning", "logprobs"]
 
@@ -159,8 +162,9 @@ class ProviderConfig(_Frozen):
     dialect: Name = Field(description="The provider's wire format, such as openai or embedded.")
     base_url: str | None = Field(
         default=None,
-        pattern=r"^https?://[^\s/]+.*$",
-        description="What the provider's own SDK calls its base URL. Default: the provider's own.",
+        pattern=f"^({_HTTP_URL}|{_GRPC_URL})$",
+        description="What the provider's own SDK calls its base URL. Default: the provider's own. "
+        "Another llmbase is at grpc://HOST:PORT, grpcs://HOST:PORT (TLS) or unix:/PATH.",
     )
     api_key: SecretStr | None = Field(default=None, description="Sent as the dialect wants it.")
     credentials: CredentialsConfig = CredentialsConfig()
@@ -193,6 +197,27 @@ class ProviderConfig(_Frozen):
         description="Embedded and Ollama only: tokens of each conversation. Default: 2048, "
         "and Ollama's own.",
     )
+
+    @model_validator(mode="after")
+    def _keys_of_another_llmbase_fit(self) -> ProviderConfig:
+        url = self.base_url or ""
+        over_grpc = url.startswith(("grpc", "unix:"))
+        if self.dialect != "llmbase":
+            if over_grpc:
+                raise ValueError("`base_url` must be an http(s) URL, but for `dialect: llmbase`")
+            return self
+        if url and not over_grpc:
+            raise ValueError("`base_url` must be grpc://HOST:PORT, grpcs://HOST:PORT or unix:/PATH")
+        for key in ("credentials", "extra_body", "proxy"):
+            if key in self.model_fields_set:
+                raise ValueError(f"`{key}` is not for `dialect: llmbase`")
+        if self.ca_file is not None and not url.startswith("grpcs:"):
+            raise ValueError("`ca_file` needs a `base_url` with grpcs://")
+        for key, secret in (*self.headers.items(), ("api_key", self.api_key)):
+            value = secret.get_secret_value() if secret is not None else ""
+            if not (_METADATA_KEY.fullmatch(key.lower()) and re.fullmatch("[ -~]*", value)):
+                raise ValueError(f"`{key}` cannot be sent: gRPC takes visible ASCII only")
+        return self
 
     @model_validator(mode="after")
     def _embedded_keys_fit(self) -> ProviderConfig:

@@ -22,12 +22,21 @@ class FaultKind(enum.Enum):
     REPORTED = "reported"  # the provider reported an error inside its answer
 
 
+@dataclass(frozen=True, slots=True)
+class FieldViolation:
+    """A field by its path (`messages[0].content[1].image_url.url`) and what is allowed there."""
+
+    field: str
+    description: str
+
+
 class ProviderFault(Exception):
     """One attempt at one target failed.
 
     `detail` is for logs and holds no prompt, answer or secret; `told` is the provider's own
-    message: it goes to nobody but the caller who sent the request, and is redacted for it.
-    `retry_after` is in seconds, as the provider asked.
+    message: it goes to nobody but the caller who sent the request, and is redacted for it; so are
+    `violations`, where the provider names fields as we do. `retry_after` is in seconds, as the
+    provider asked.
     """
 
     def __init__(
@@ -38,6 +47,7 @@ class ProviderFault(Exception):
         status: int | None = None,
         told: str = "",
         retry_after: float | None = None,
+        violations: tuple[FieldViolation, ...] = (),
     ) -> None:
         super().__init__(detail)
         self.kind = kind
@@ -45,14 +55,7 @@ class ProviderFault(Exception):
         self.status = status
         self.told = told
         self.retry_after = retry_after
-
-
-@dataclass(frozen=True, slots=True)
-class FieldViolation:
-    """A field by its path (`messages[0].content[1].image_url.url`) and what is allowed there."""
-
-    field: str
-    description: str
+        self.violations = violations
 
 
 class Error(Exception):
@@ -64,20 +67,21 @@ class Error(Exception):
         *,
         retry_after: float | None = None,
         facts: dict[str, str] | None = None,
+        violations: tuple[FieldViolation, ...] = (),
     ) -> None:
         super().__init__(message)
         self.message = message
         self.retry_after = retry_after
         self.facts = facts or {}
-        self.violations: tuple[FieldViolation, ...] = ()
+        self.violations = violations
 
 
 class InvalidRequest(Error):
     """A field is missing, of the wrong type or out of range."""
 
     def __init__(self, field: str, description: str) -> None:
-        super().__init__(f"{field}: {description}")
-        self.violations = (FieldViolation(field, description),)
+        violation = FieldViolation(field, description)
+        super().__init__(f"{field}: {description}", violations=(violation,))
 
 
 class UnsupportedCapability(InvalidRequest):

@@ -53,7 +53,7 @@ def one_process(
     """Both doors in one process; at the end it must have stopped in order and without a fault."""
     with deployments.one_process(_upstream, tmp_path_factory.mktemp("up")) as deployment:
         yield deployment
-        _check_end(deployment)
+        check_end(deployment)
 
 
 @pytest.fixture(scope="session")
@@ -63,10 +63,11 @@ def sidecar(
     """The service and the gateway as two processes; they end as `one_process` does."""
     with deployments.sidecar(_upstream, tmp_path_factory.mktemp("sidecar")) as deployment:
         yield deployment
-        _check_end(deployment)
+        check_end(deployment)
 
 
-def _check_end(deployment: Deployment) -> None:
+def check_end(deployment: Deployment) -> None:
+    """Stop the processes; each must end in order, and have logged no fault of its own."""
     for process in deployment.processes:
         assert process.stop() == 0, process.log
         for word in ("Traceback", "never retrieved", "Unclosed", "was destroyed"):

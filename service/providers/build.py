@@ -1,4 +1,4 @@
-"""From a provider's configuration to the provider: session, key, dialect put together."""
+"""From a provider's configuration to the provider: connections, key, dialect put together."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from service.providers.credentials import build as credentials
 from service.providers.credentials.credentials import Credentials
 from service.providers.dialects import DIALECTS
 from service.providers.embedded import DEFAULT_CONTEXT_LENGTH, EmbeddedEngine
+from service.providers.http_provider import HttpProvider
 from service.providers.images import ImageFetcher
+from service.providers.llmbase_provider import LlmbaseProvider, open_channel
 from service.providers.model_store import DEFAULT_MODEL
-from service.providers.provider import Provider
+from service.providers.provider import AnyProvider
 
 _KEEP_ALIVE = 30.0  # seconds an idle connection is kept: shorter than most providers keep theirs
 _DNS_CACHE = 60  # seconds
@@ -38,6 +40,7 @@ class Trust(NamedTuple):
 
     credentials: Credentials
     tls: ssl.SSLContext | bool
+    roots: bytes | None = None  # the certificates of `tls` once more (PEM), for gRPC
 
 
 def trust(name: str, config: ProviderConfig) -> Trust:
@@ -57,7 +60,8 @@ def trust(name: str, config: ProviderConfig) -> Trust:
     if config.ca_file is None:
         return Trust(known_by, True)
     try:
-        return Trust(known_by, ssl.create_default_context(cafile=config.ca_file))
+        tls = ssl.create_default_context(cafile=config.ca_file)
+        return Trust(known_by, tls, Path(config.ca_file).read_bytes())
     except OSError as error:
         raise ConfigError(f"providers.{name}.ca_file: cannot be read: {error}") from None
 
@@ -69,10 +73,12 @@ def build(
     engine: EmbeddedEngine | None,
     images: ImageFetcher,
     version: str,
-) -> Provider:
+) -> AnyProvider:
     """Return a provider that owns its connections. Needs a running loop."""
-    spec = DIALECTS[config.dialect]
+    dialect = DIALECTS[config.dialect].build
     own_headers = {key: value.get_secret_value() for key, value in config.headers.items()}
+    if dialect is None:
+        return _llmbase(name, config, trusted, own_headers, version)
     session = aiohttp.ClientSession(
         connector=engine.connector() if engine else _connector(trusted.tls),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -80,9 +86,9 @@ def build(
         headers={"Accept-Encoding": "identity"},
         proxy=config.proxy,
     )
-    return Provider(
+    return HttpProvider(
         name,
-        spec.build(config),
+        dialect(config),
         session,
         (engine.base_url if engine else _base_url(config)) or "",
         timeouts=config.timeouts,
@@ -93,6 +99,27 @@ def build(
         },
         credentials=trusted.credentials,
         images=images,
+        secrets=_secrets(config),
+    )
+
+
+def _llmbase(
+    name: str, config: ProviderConfig, trusted: Trust, headers: Mapping[str, str], version: str
+) -> LlmbaseProvider:
+    metadata = {key.lower(): value for key, value in headers.items()}
+    if config.api_key is not None:
+        metadata.setdefault("authorization", f"Bearer {config.api_key.get_secret_value()}")
+    channel = open_channel(
+        config.base_url or "",
+        connect=config.timeouts.connect,
+        roots=trusted.roots,
+        user_agent=f"llmbase/{version}",
+    )
+    return LlmbaseProvider(
+        name,
+        channel,
+        timeouts=config.timeouts,
+        metadata=tuple(metadata.items()),
         secrets=_secrets(config),
     )
 

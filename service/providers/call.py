@@ -128,10 +128,19 @@ class Call:
     """What one RPC brings along. `seconds` is what is left of the caller's deadline, if any.
 
     `may_serve` says whether another model than the requested one may answer: not when the caller
-    forbids it, nor when the caller's key may not use that model.
+    forbids it, nor when the caller's key may not use that model. `fallback` says the caller's part
+    of that alone, for another llmbase to keep to; `traceparent` is for it, too.
     """
 
-    __slots__ = ("_timer", "_until", "may_serve", "request_id", "wait")
+    __slots__ = (
+        "_timer",
+        "_until",
+        "fallback",
+        "may_serve",
+        "request_id",
+        "traceparent",
+        "wait",
+    )
 
     def __init__(
         self,
@@ -139,9 +148,13 @@ class Call:
         *,
         seconds: float | None = None,
         may_serve: Callable[[str], bool] = lambda model_id: True,
+        fallback: bool = True,
+        traceparent: str | None = None,
     ) -> None:
         self.request_id = request_id
         self.may_serve = may_serve
+        self.fallback = fallback
+        self.traceparent = traceparent
         self.wait = Wait()
         self._until: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -166,7 +179,12 @@ class Call:
         No clock of the fork's is running: whoever races the attempts watches the deadline, which is
         this call's unless another is given.
         """
-        fork = Call(self.request_id, may_serve=self.may_serve)
+        fork = Call(
+            self.request_id,
+            may_serve=self.may_serve,
+            fallback=self.fallback,
+            traceparent=self.traceparent,
+        )
         fork._until = self._until
         if seconds is not None:
             fork._until = asyncio.get_running_loop().time() + seconds

@@ -1,209 +1,88 @@
-"""An endpoint, its key, its limits and its dialect: the only upstream I/O of the service."""
+"""What routing knows of a provider: that it can be asked, whole or streamed, over whatever wire."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, TypeVar
 
-import aiohttp
-from llmbase.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionRequest
-from yarl import URL
+from llmbase.v1.chat_completion_pb2 import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatCompletionRequest,
+    RouteFacts,
+)
 
-from service.config import TimeoutsConfig
-from service.errors import DeadlineExceeded, FaultKind, ProviderFault
-from service.providers import http_faults
 from service.providers.call import Call
-from service.providers.credentials.credentials import Credentials
-from service.providers.dialects.dialect import Dialect, HttpRequest
-from service.providers.http_body import Body
-from service.providers.images import ImageFetcher
-from service.providers.provider_stream import ProviderStream
-
-_STREAM_FIRST_CONTENT = 30.0  # seconds, where the configuration is silent
-_LARGEST_ANSWER = 64 * 2**20  # bytes of a whole answer
-_LARGEST_ERROR = 64 * 2**10  # bytes of an error body that are looked at
-_ERROR_PATIENCE = 2.0  # seconds for the body of an error, whose status is known already
 
 
-class Provider:
-    """Asks one endpoint. Safe for concurrent use; `session` is owned by whoever made it."""
+class Encoded(Protocol):
+    """A request as a provider would send it; what else it holds is the provider's own affair."""
 
-    def __init__(
-        self,
-        name: str,
-        dialect: Dialect,
-        session: aiohttp.ClientSession,
-        base_url: str,
-        *,
-        timeouts: TimeoutsConfig,
-        headers: Mapping[str, str],
-        credentials: Credentials,
-        images: ImageFetcher,
-        secrets: tuple[str, ...] = (),
-    ) -> None:
-        self.name = name
-        self._dialect = dialect
-        self._session = session
-        self._base_url = base_url.rstrip("/")
-        self._timeouts = timeouts
-        self._headers = headers
-        self._credentials = credentials
-        self._images = images
-        self._secrets = secrets
-        self._http_timeout = aiohttp.ClientTimeout(
-            total=None, connect=timeouts.connect, sock_read=None
-        )
-        self._lingering: set[asyncio.Task[None]] = set()
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """The request's fields (as REST calls them) that would be left out."""
+        ...
+
+
+class AnswerStream(Protocol):
+    """A streamed answer whose first content has arrived. Whoever holds it closes it.
+
+    `characters` counts the answer's text so far. `route` is what the other side says of its own
+    route to the answer; None where there is no such thing.
+    """
+
+    characters: int
+
+    @property
+    def route(self) -> RouteFacts | None: ...  # noqa: D102
+
+    async def read(self) -> ChatCompletionChunk | None:
+        """Return the next chunk, None after the last. Raises ProviderFault, DeadlineExceeded."""
+        ...
+
+    def close(self) -> None:
+        """Give the answer up; at once, if it is not over."""
+        ...
+
+
+E = TypeVar("E", bound=Encoded)
+
+
+class Provider(Protocol[E]):
+    """An endpoint that answers. Safe for concurrent use."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
 
     async def encode(
         self, request: ChatCompletionRequest, model: str, call: Call, *, stream: bool
-    ) -> HttpRequest:
-        """Return what would be sent; `ignored` names what of the request would be left out.
+    ) -> E:
+        """Return what would be sent to ask `model`, the provider's own name for it.
 
-        Images are fetched where the provider takes bytes only. Raises InvalidRequest for what this
-        provider cannot be asked at all, and DeadlineExceeded.
+        Raises InvalidRequest for what this provider cannot be asked at all, and DeadlineExceeded.
         """
-        if not self._dialect.takes_image_urls:
-            with call.wait:
-                request = await self._images.inline(request)
-        return self._dialect.encode(request, model, stream=stream)
+        ...
 
-    async def complete(self, http: HttpRequest, call: Call) -> ChatCompletion:
-        """Return the whole answer. Raises ProviderFault, DeadlineExceeded."""
-        with self._limits(call, self._timeouts.first_content), call.wait:
-            response = await self._post(http)
-            try:
-                body = await _read(response, _LARGEST_ANSWER)
-            except BaseException:
-                response.close()
-                raise
-        return self._dialect.decode(body)
-
-    async def stream(self, http: HttpRequest, choices: int, call: Call) -> ProviderStream:
-        """Return a stream of so many choices whose first content has arrived; the caller closes it.
+    async def complete(self, encoded: E, call: Call) -> ChatCompletion:
+        """Return the whole answer; its `route`, if any, is the other side's.
 
         Raises ProviderFault, DeadlineExceeded.
         """
-        first_content = self._timeouts.first_content or _STREAM_FIRST_CONTENT
-        loop = asyncio.get_running_loop()
-        total = loop.call_later(self._timeouts.total, call.wait.end, self._too_long())
-        try:
-            with self._first_content(call, first_content), call.wait:
-                response = await self._post(http)
-                stream = ProviderStream(
-                    response,
-                    self._dialect.framer(),
-                    self._dialect.decode_stream(choices),
-                    call.wait,
-                    self._timeouts.idle,
-                    total,
-                    self,
-                )
-                try:
-                    await stream.open()
-                except BaseException:
-                    stream.close()
-                    raise
-        except BaseException:
-            total.cancel()
-            raise
-        return stream
+        ...
+
+    async def stream(self, encoded: E, choices: int, call: Call) -> AnswerStream:
+        """Return a stream of so many choices whose first content has arrived.
+
+        Raises ProviderFault, DeadlineExceeded.
+        """
+        ...
 
     def redact(self, told: str) -> str:
         """Return a message of the provider as it may be passed on to the caller."""
-        return http_faults.redact(told, self._secrets)
-
-    def linger(self, response: aiohttp.ClientResponse) -> None:
-        """Read a finished stream to its end in the background, so that its connection is reused."""
-        task = asyncio.get_running_loop().create_task(_linger(response))
-        self._lingering.add(task)
-        task.add_done_callback(self._lingering.discard)
+        ...
 
     async def close(self) -> None:
-        """Wait for what lingers (about a second at most), then close the connections."""
-        if self._lingering:
-            await asyncio.wait(self._lingering)
-        await self._credentials.close()
-        await self._session.close()
-
-    async def _post(self, http: HttpRequest) -> aiohttp.ClientResponse:
-        """Send, and return a 2xx answer whose body is still to be read."""
-        url, headers = await self._credentials.authorize(
-            self._base_url + http.path, {**http.headers, **self._headers}, http.body
-        )
-        try:
-            response = await self._session.post(
-                URL(url, encoded=True),  # as it was signed
-                data=http.body,
-                headers=headers,
-                timeout=self._http_timeout,
-                allow_redirects=False,
-            )
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            # The text of an exception can hold the URL and its key: its type is enough.
-            raise ProviderFault(FaultKind.CONNECT, type(error).__name__) from None
-        if 200 <= response.status < 300:
-            return response
-        try:
-            async with asyncio.timeout(_ERROR_PATIENCE):
-                body = await _read(response, _LARGEST_ERROR)
-        except (ProviderFault, TimeoutError):
-            body = b""  # the status says enough
-        finally:
-            response.close()
-        message = self._dialect.decode_error(response.status, body)
-        raise http_faults.from_status(response.status, response.headers, message)
-
-    @contextlib.contextmanager
-    def _limits(self, call: Call, first_content: float | None) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        total = loop.call_later(self._timeouts.total, call.wait.end, self._too_long())
-        try:
-            with self._first_content(call, first_content):
-                yield
-        finally:
-            total.cancel()
-
-    @contextlib.contextmanager
-    def _first_content(self, call: Call, seconds: float | None) -> Iterator[None]:
-        if seconds is None:
-            yield
-            return
-        slow = ProviderFault(FaultKind.SLOW, f"no content within {seconds:g} s")
-        timer = asyncio.get_running_loop().call_later(seconds, call.wait.end, slow)
-        try:
-            yield
-        finally:
-            timer.cancel()
-
-    def _too_long(self) -> DeadlineExceeded:
-        return DeadlineExceeded(
-            f"The provider's total time limit of {self._timeouts.total:g} s ran out."
-        )
+        """Close the connections."""
+        ...
 
 
-async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
-    """Read a body of at most so many bytes. Raises ProviderFault."""
-    body = Body(response)
-    pieces, size = [], 0
-    while piece := await body.read():
-        size += len(piece)
-        if size > most:
-            response.close()
-            raise ProviderFault(FaultKind.MALFORMED, f"a body of more than {most} bytes")
-        pieces.append(piece)
-    if not body.clean:
-        raise ProviderFault(FaultKind.TRUNCATED, "the connection broke inside the body")
-    return b"".join(pieces)
-
-
-async def _linger(response: aiohttp.ClientResponse) -> None:
-    try:
-        async with asyncio.timeout(1):
-            while await response.content.readany():
-                pass
-    except (aiohttp.ClientError, OSError, TimeoutError):
-        pass
-    finally:
-        response.close()  # a connection that was read to its end is already back in the pool
+AnyProvider = Provider[Any]  # for those who only hand back what they were given

@@ -28,8 +28,11 @@ class ProviderStream:
     """Reads one streamed answer. `total` is its running total-limit timer, which it owns; `idle` is
     the longest silence, in seconds.
 
-    `characters` counts the answer's text so far, for when the provider gives no usage.
+    `characters` counts the answer's text so far, for when the provider gives no usage. `route` is
+    there for streams of other kinds: over HTTP nobody says how an answer came about.
     """
+
+    route = None
 
     def __init__(
         self,

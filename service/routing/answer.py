@@ -14,12 +14,12 @@ from llmbase.v1.chat_completion_pb2 import (
 
 from service.errors import ProviderFault
 from service.providers import estimate
-from service.providers.provider_stream import ProviderStream
+from service.providers.provider import AnswerStream
 from service.routing import ending
 from service.routing.attempt import Attempt
 from service.routing.seam import Seam
 
-Resume = Callable[[ChatCompletionRequest], Awaitable[tuple[ProviderStream, Attempt] | None]]
+Resume = Callable[[ChatCompletionRequest], Awaitable[tuple[AnswerStream, Attempt] | None]]
 
 
 class Answer:
@@ -32,7 +32,7 @@ class Answer:
     def __init__(
         self,
         request: ChatCompletionRequest,
-        stream: ProviderStream,
+        stream: AnswerStream,
         attempt: Attempt,
         route: RouteFacts,
         answer_id: str,

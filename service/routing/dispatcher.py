@@ -16,8 +16,7 @@ from llmbase.v1.routing_pb2 import RouteTrace
 
 from service.providers import estimate
 from service.providers.call import Call
-from service.providers.dialects.dialect import HttpRequest
-from service.providers.provider_stream import ProviderStream
+from service.providers.provider import AnswerStream, Encoded
 from service.routing.answer import Answer
 from service.routing.plan import Plan
 from service.routing.router import Candidate, Router
@@ -51,7 +50,7 @@ class Dispatcher:
         """
         run = self._run(request, call, trace, stream=False, ask=_complete, drop=_forget)
         completion = await run.answer()
-        route = run.route()
+        route = run.route(completion.route)
         completion.id = self._new_id()
         completion.created = int(self._now())
         completion.model = route.served_model
@@ -69,13 +68,19 @@ class Dispatcher:
         """Return an answer whose first content has arrived. Raises as `complete` does."""
         choices = request.n or 1
 
-        async def ask(to: Candidate, http: HttpRequest, call: Call) -> ProviderStream:
+        async def ask(to: Candidate, http: Encoded, call: Call) -> AnswerStream:
             return await to.provider.stream(http, choices, call)
 
-        run = self._run(request, call, trace, stream=True, ask=ask, drop=ProviderStream.close)
+        run = self._run(request, call, trace, stream=True, ask=ask, drop=_close)
         stream = await run.answer()
         return Answer(
-            request, stream, run.winner, run.route(), self._new_id(), int(self._now()), run.resume
+            request,
+            stream,
+            run.winner,
+            run.route(stream.route),
+            self._new_id(),
+            int(self._now()),
+            run.resume,
         )
 
     def plan(
@@ -108,8 +113,12 @@ class Dispatcher:
         return f"chatcmpl-{self._chance.getrandbits(96):024x}"
 
 
-async def _complete(to: Candidate, http: HttpRequest, call: Call) -> ChatCompletion:
+async def _complete(to: Candidate, http: Encoded, call: Call) -> ChatCompletion:
     return await to.provider.complete(http, call)
+
+
+def _close(stream: AnswerStream) -> None:
+    stream.close()
 
 
 def _forget(completion: ChatCompletion) -> None:

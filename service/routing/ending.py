@@ -9,6 +9,7 @@ from service.errors import (
     DeadlineExceeded,
     Error,
     FaultKind,
+    FieldViolation,
     InvalidRequest,
     ProviderFault,
     RejectedByProvider,
@@ -16,7 +17,7 @@ from service.errors import (
     UpstreamStalled,
     UpstreamTruncated,
 )
-from service.providers.provider import Provider
+from service.providers.provider import AnyProvider
 from service.routing.plan import DEADLINE, Plan
 
 REASONS: dict[type[Error], str] = {
@@ -27,11 +28,15 @@ REASONS: dict[type[Error], str] = {
 _RETRY_AFTER = 1.0  # seconds, where nobody says how long
 
 
-def rejected(fault: ProviderFault, provider: Provider) -> RejectedByProvider:
+def rejected(fault: ProviderFault, provider: AnyProvider) -> RejectedByProvider:
     """Return the error of a request that a provider refused."""
     return RejectedByProvider(
         provider.redact(fault.told) or "The provider refused the request.",
         facts={"provider": provider.name},
+        violations=tuple(
+            FieldViolation(provider.redact(it.field), provider.redact(it.description))
+            for it in fault.violations
+        ),
     )
 
 

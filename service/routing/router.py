@@ -11,7 +11,7 @@ from llmbase.v1.routing_pb2 import RouteStanding
 
 from service.config import ModelConfig, PricingConfig, TargetConfig
 from service.errors import ModelNotFound
-from service.providers.provider import Provider
+from service.providers.provider import AnyProvider
 from service.routing import money, policy
 from service.routing.board import Board, TargetState
 from service.routing.breaker import State
@@ -31,7 +31,7 @@ class Candidate:
     model_id: str
     model: ModelConfig
     target: TargetConfig
-    provider: Provider
+    provider: AnyProvider
     provider_model: str
     state: TargetState
     listed: int
@@ -66,7 +66,7 @@ class Router:
     def __init__(
         self,
         models: Mapping[str, ModelConfig],
-        providers: Mapping[str, Provider],
+        providers: Mapping[str, AnyProvider],
         board: Board,
     ) -> None:
         self._models = models

@@ -11,8 +11,7 @@ from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, RouteFacts
 
 from service.errors import FaultKind, InvalidRequest, ProviderFault
 from service.providers.call import Call
-from service.providers.dialects.dialect import HttpRequest
-from service.providers.provider_stream import ProviderStream
+from service.providers.provider import AnswerStream, Encoded
 from service.routing import ending, route_facts
 from service.routing.attempt import Attempt
 from service.routing.plan import Plan, Step
@@ -24,7 +23,7 @@ _HOPELESS = frozenset({401, 402, 403, 404})  # statuses that a repeat does not c
 _SLOW_SHARE = 0.95  # of a target's answers that are faster than the one that is hedged
 
 T = TypeVar("T")
-Ask = Callable[[Candidate, HttpRequest, Call], Awaitable[T]]
+Ask = Callable[[Candidate, Encoded, Call], Awaitable[T]]
 
 
 class Run(Generic[T]):
@@ -70,17 +69,19 @@ class Run(Generic[T]):
                 return answer
         raise ending.no_answer(self._plan, self._faults, self._unfit)
 
-    def route(self) -> RouteFacts:
-        """Return how the answer came about."""
-        return route_facts.of(
+    def route(self, theirs: RouteFacts | None) -> RouteFacts:
+        """Return how the answer came about; `theirs` is what another llmbase says of its part."""
+        ours = route_facts.of(
             self._request.model,
             self.winner.step.candidate,
             self._plan.models,
             self._ignored,
             attempts=len(self._plan.trace.attempts),
         )
+        silent = self.winner.step.candidate.parameters == "drop"
+        return route_facts.joined(ours, theirs, silent=silent)
 
-    async def resume(self, request: ChatCompletionRequest) -> tuple[ProviderStream, Attempt] | None:
+    async def resume(self, request: ChatCompletionRequest) -> tuple[AnswerStream, Attempt] | None:
         """Return a stream that goes on with a request's last turn; None when no target can.
 
         Raises DeadlineExceeded.
@@ -97,7 +98,7 @@ class Run(Generic[T]):
             return stream, attempt
         return None
 
-    async def _try(self, step: Step, http: HttpRequest) -> T | None:
+    async def _try(self, step: Step, http: Encoded) -> T | None:
         """Return the answer of a target, or of the one beside it; None when they failed."""
         hedge = step.candidate.model.hedge
         usual = step.candidate.state.latency(stream=self._stream).quantile(_SLOW_SHARE)
@@ -111,7 +112,7 @@ class Run(Generic[T]):
             self._failed(step, fault)
             return None
 
-    async def _race(self, step: Step, http: HttpRequest, usual: float) -> T | None:
+    async def _race(self, step: Step, http: Encoded, usual: float) -> T | None:
         race: Race[T] = Race(self._call, self._drop)
         ignored = {step.index: http.ignored}
         try:
@@ -135,7 +136,7 @@ class Run(Generic[T]):
         self._ignored = ignored[self.winner.step.index]
         return answer
 
-    def _start(self, race: Race[T], step: Step, http: HttpRequest) -> None:
+    def _start(self, race: Race[T], step: Step, http: Encoded) -> None:
         fork = self._call.fork()
         attempt = self._attempt(step, fork)
         race.start(attempt, fork, attempt.run(self._ask(step.candidate, http, fork)))
@@ -143,11 +144,11 @@ class Run(Generic[T]):
     def _attempt(self, step: Step, call: Call) -> Attempt:
         return Attempt(step, call, self._plan.trace, self._clock, self._began, stream=self._stream)
 
-    async def _encode(self, step: Step, request: ChatCompletionRequest) -> HttpRequest | None:
+    async def _encode(self, step: Step, request: ChatCompletionRequest) -> Encoded | None:
         """Return what is to be sent; None when the target cannot be asked this."""
         candidate = step.candidate
         try:
-            http = await candidate.provider.encode(
+            http: Encoded = await candidate.provider.encode(
                 request, candidate.provider_model, self._call, stream=self._stream
             )
             check_parameters(candidate, http)
@@ -175,7 +176,7 @@ class Run(Generic[T]):
             self._plan.give_up(step)
 
 
-def check_parameters(candidate: Candidate, http: HttpRequest) -> None:
+def check_parameters(candidate: Candidate, http: Encoded) -> None:
     """Raise InvalidRequest if what the target would leave out may not be left out."""
     for name in http.ignored:
         if candidate.parameters == "strict" or name in _NEVER_IGNORED:

@@ -22,6 +22,7 @@ from service.rpc.authentication import Authenticator, Caller
 
 _LOG = logging.getLogger("llmbase.rpc")
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_SANE_TRACE = re.compile(r"[0-9a-f-]{55,128}")
 _TRACE_KEY = "llmbase-route-trace-bin"
 _DRAIN_RETRY_AFTER = 1.0  # seconds: another replica is ready by then
 
@@ -87,10 +88,13 @@ class Calls:
         if not _SANE_ID.fullmatch(request_id):
             request_id = uuid.uuid4().hex
         forbidden = metadata.get("x-llmbase-fallback", "").lower() == "off"
+        trace = metadata.get("traceparent", "")
         call = Call(
             request_id,
             seconds=context.time_remaining(),
             may_serve=_never if forbidden else caller.may_use,
+            fallback=not forbidden,
+            traceparent=trace if _SANE_TRACE.fullmatch(trace) else None,
         )
         opened = OpenCall(method, call, caller, self._clock())
         self._open.add(opened)

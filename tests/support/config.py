@@ -101,6 +101,48 @@ def standard(upstream: ScriptedUpstream, **server: Any) -> dict[str, Any]:
     }
 
 
+def chained(inner: str, upstream: ScriptedUpstream, **timeouts: str) -> dict[str, Any]:
+    """The configuration of an outer product: its models are those of one at the gRPC URL `inner`.
+
+    `near` is a provider of its own; `chain/...` are models that only the outer one has.
+    """
+
+    def far(key: str) -> dict[str, Any]:
+        limits = {"connect": "5s", "idle": "30s", "total": "60s"} | timeouts
+        return {
+            "dialect": "llmbase",
+            "base_url": inner,
+            "api_key": key,
+            "timeouts": limits,
+            "breaker": {"enabled": False},
+        }
+
+    providers = {
+        "far": far(KEY),
+        "stranger": far("llmbase_a-key-that-nobody-knows-0123456789"),
+        "narrow": far(NARROW_KEY),
+        "near": provider(upstream.url("/near")),
+    }
+    models = {name: model(("far", name)) for name in TARGETS if not name.endswith("*")}
+    models["test/plain"] = model(("far", "test/plain"))
+    for name, target in {
+        "one": ("far", "test/one"),
+        "dead": ("far", "test/dead"),
+        "hasty": ("far", "test/hasty"),
+        "unknown": ("far", "no/such"),
+        "stranger": ("stranger", "test/one"),
+        "narrow": ("narrow", "test/one"),
+    }.items():
+        models[f"chain/{name}"] = model(target)
+        models[f"chain/{name}-first"] = model(target, ("near", "near"))
+    return {
+        "server": {"grpc": "127.0.0.1:0", "drain": "5s"},
+        "providers": providers,
+        "models": models,
+        "keys": [key_entry("all", KEY, ["*"])],
+    }
+
+
 def write(config: dict[str, Any], directory: Path) -> Path:
     """Write the configuration to a file (JSON is YAML) and return its path."""
     path = directory / "llmbase.yaml"

@@ -1,4 +1,4 @@
-"""The shapes in which the product runs: both doors in one process, or service and sidecar."""
+"""The shapes in which the product runs: one process, service and sidecar, one before another."""
 
 from __future__ import annotations
 
@@ -64,3 +64,22 @@ def sidecar(
         with running("gateway", *flags, directory=directory, environment=environment) as gateway:
             (http,) = gateway.wait_until_ready()
             yield Deployment(http, grpc, upstream, (gateway, service))
+
+
+@contextlib.contextmanager
+def chained(
+    upstream: ScriptedUpstream, directory: Path, *, unix: bool = False, **timeouts: str
+) -> Iterator[Deployment]:
+    """`llmbase up` before an `llmbase service`: its provider `far`, at a port or a Unix socket."""
+    outer_directory, inner_directory = directory / "outer", directory / "inner"
+    for made in (outer_directory, inner_directory):
+        made.mkdir(parents=True)
+    path = configuration.write(configuration.standard(upstream), inner_directory)
+    at = f"unix:{inner_directory}/service.sock" if unix else "127.0.0.1:0"
+    flags = ("--config", str(path), "--grpc", at)
+    with running("service", *flags, directory=inner_directory) as inner:
+        bound = inner.wait_until_ready()[-1]
+        url = bound if unix else f"grpc://{bound}"
+        config = configuration.chained(url, upstream, **timeouts)
+        with one_process(upstream, outer_directory, config) as outer:
+            yield Deployment(outer.http, outer.grpc, upstream, (*outer.processes, inner))

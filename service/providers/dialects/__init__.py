@@ -27,11 +27,12 @@ class DialectSpec:
 
     `base_url` is what the provider's own SDK calls so, with `{region}` or `{vertex_host}` in it
     where the configuration says which; None where there is none. `key_header` is the header the
-    API key goes in and what stands before it. `tokens` names the credentials where no API key is
+    API key goes in and what stands before it. `build` is None where nothing is translated: another
+    llmbase speaks our own proto, over gRPC. `tokens` names the credentials where no API key is
     given. `key_variable` is the environment variable the provider's own documentation uses.
     """
 
-    build: Callable[[ProviderConfig], Dialect]
+    build: Callable[[ProviderConfig], Dialect] | None
     base_url: str | None = None
     key_header: tuple[str, str] = ("Authorization", "Bearer ")
     tokens: Literal["aws", "google", "azure"] | None = None
@@ -64,6 +65,7 @@ def _compatible(spelling: Spelling) -> Callable[[ProviderConfig], Dialect]:
 DIALECTS: Mapping[str, DialectSpec] = {
     "openai": DialectSpec(_openai, "https://api.openai.com/v1", key_variable="OPENAI_API_KEY"),
     "embedded": DialectSpec(_embedded),
+    "llmbase": DialectSpec(None, key_variable="LLMBASE_API_KEY"),
     "anthropic": DialectSpec(
         lambda config: AnthropicDialect(extra_body=config.extra_body),
         "https://api.anthropic.com",

@@ -95,6 +95,56 @@ def test_an_error_names_the_key_and_what_is_allowed(old, new, says):
     assert "s3cret" not in str(raised.value)
 
 
+FAR = "dialect: llmbase, base_url: grpc://far.example:50051"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["grpc://far.example:1", "grpc://[::1]:65535", "grpcs://10.0.0.1:443", "unix:/run/l.sock"],
+)
+def test_another_llmbase_is_found_over_grpc(url):
+    far = GOOD.replace("dialect: openai, base_url: http://127.0.0.1:9100/v1", FAR, 1)
+    config = parse(far.replace("grpc://far.example:50051", f'"{url}"'), {"ACME_API_KEY": "k"})
+    assert config.providers["acme"].base_url == url
+
+
+@pytest.mark.parametrize(
+    ("new", "says"),
+    [
+        ("dialect: openai, base_url: grpc://far.example:1", "`base_url` must be an http(s) URL"),
+        ("dialect: openai, base_url: unix:/run/l.sock", "`base_url` must be an http(s) URL"),
+        ("dialect: llmbase, base_url: http://far.example", "`base_url` must be grpc://HOST:PORT"),
+        ("dialect: llmbase, base_url: grpc://far.example", "providers.acme.base_url: "),
+        ("dialect: llmbase, base_url: grpc://a:b@far.example:1", "providers.acme.base_url: "),
+        ("dialect: llmbase, base_url: grpc://far.example:1/v1", "providers.acme.base_url: "),
+        (FAR + ", proxy: http://proxy.example", "`proxy` is not for `dialect: llmbase`"),
+        (FAR + ", extra_body: {a: 1}", "`extra_body` is not for `dialect: llmbase`"),
+        (FAR + ", credentials: {scheme: bearer}", "`credentials` is not for `dialect: llmbase`"),
+        (FAR + ", ca_file: /ca.pem", "`ca_file` needs a `base_url` with grpcs://"),
+        (FAR + ", headers: {Grpc-Timeout: 1S}", "`Grpc-Timeout` cannot be sent"),
+        (FAR + ", headers: {x-key-bin: a}", "`x-key-bin` cannot be sent"),
+        (FAR + ", headers: {a key: a}", "`a key` cannot be sent"),
+        (FAR + ', headers: {a: "\u20ac"}', "`a` cannot be sent"),
+    ],
+)
+def test_keys_that_do_not_fit_another_llmbase_are_named(new, says):
+    with pytest.raises(ConfigError) as raised:
+        parse(
+            GOOD.replace("dialect: openai, base_url: http://127.0.0.1:9100/v1", new, 1),
+            {"ACME_API_KEY": "s3cret"},
+        )
+    assert "providers.acme" in str(raised.value)
+    assert says in str(raised.value)
+
+
+def test_a_key_that_grpc_cannot_send_is_said_without_the_key():
+    far = GOOD.replace("dialect: openai, base_url: http://127.0.0.1:9100/v1", FAR, 1)
+    with pytest.raises(ConfigError) as raised:
+        parse(far, {"ACME_API_KEY": "s3crét"})
+    assert "`api_key` cannot be sent" in str(raised.value)
+    assert "s3cr" not in str(raised.value)
+
+
 def test_a_variable_that_is_not_set_is_named_with_its_key():
     with pytest.raises(ConfigError, match=r"providers\.acme\.api_key: .* ACME_API_KEY is not set"):
         parse(GOOD, {})

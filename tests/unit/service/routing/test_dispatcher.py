@@ -11,6 +11,7 @@ from service.errors import (
     AllProvidersFailed,
     DeadlineExceeded,
     FaultKind,
+    FieldViolation,
     InvalidRequest,
     ProviderFault,
     RejectedByProvider,
@@ -27,6 +28,8 @@ from service.routing.router import Router
 
 class _Stream:
     """Gives its items, raising those that are errors."""
+
+    route = None
 
     def __init__(self, *items):
         self._items = list(items)
@@ -125,6 +128,30 @@ async def test_a_request_that_a_provider_refuses_is_not_tried_elsewhere():
     with pytest.raises(RejectedByProvider, match=r"max_tokens is too large, \[redacted\]"):
         await dispatcher.complete(REQUEST, Call("id"))
     assert providers["b"].asked == []
+
+
+async def test_the_fields_that_a_provider_names_are_passed_on():
+    named = (FieldViolation("seed", "must not be secret"),)
+    dispatcher, _ = _dispatcher(_fault(FaultKind.REJECTED, told="no", violations=named))
+    with pytest.raises(RejectedByProvider) as raised:
+        await dispatcher.complete(REQUEST, Call("id"))
+    assert raised.value.violations == (FieldViolation("seed", "must not be [redacted]"),)
+
+
+async def test_an_answer_that_has_a_route_already_has_both_routes():
+    theirs = pb.RouteFacts(requested_model="x", served_model="x", provider="acme", attempts=2)
+    both = pb.RouteFacts(requested_model="m", served_model="m", provider="b/acme", attempts=3)
+    whole = _whole()
+    whole.route.CopyFrom(theirs)
+    dispatcher, _ = _dispatcher(_fault(), whole)
+    assert (await dispatcher.complete(REQUEST, Call("id"))).route == both
+
+    stream = _Stream(_text("a"), _last())
+    stream.route = theirs
+    dispatcher, _ = _dispatcher(_fault(), stream)
+    answer = await dispatcher.stream(REQUEST, Call("id"))
+    assert (await answer.read()).route == both
+    assert (await answer.read()).model == "m"
 
 
 async def test_the_deadline_ends_the_loop():

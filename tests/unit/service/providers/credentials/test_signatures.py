@@ -18,8 +18,8 @@ from service.config import ImagesConfig, TimeoutsConfig
 from service.providers.call import Call
 from service.providers.credentials.aws import SigV4
 from service.providers.dialects.bedrock import BedrockDialect
+from service.providers.http_provider import HttpProvider
 from service.providers.images import ImageFetcher
-from service.providers.provider import Provider
 
 KEY, SECRET, TOKEN = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "session+token/=="
 MODELS = [
@@ -191,7 +191,7 @@ async def wire():
 async def send(base_url, model, credentials, headers=None):
     """Ask through a provider as the service builds it."""
     images = ImageFetcher(ImagesConfig())
-    provider = Provider(
+    provider = HttpProvider(
         "aws",
         BedrockDialect(),
         aiohttp.ClientSession(headers={"Accept-Encoding": "identity"}),

@@ -1,0 +1,180 @@
+"""An HTTP endpoint, its key, its limits and its dialect."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import aiohttp
+from llmbase.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionRequest
+from yarl import URL
+
+from service.config import TimeoutsConfig
+from service.errors import FaultKind, ProviderFault
+from service.providers import http_faults
+from service.providers.call import Call
+from service.providers.credentials.credentials import Credentials
+from service.providers.dialects.dialect import Dialect, HttpRequest
+from service.providers.http_body import Body
+from service.providers.images import ImageFetcher
+from service.providers.limits import Limits
+from service.providers.provider_stream import ProviderStream
+
+_LARGEST_ANSWER = 64 * 2**20  # bytes of a whole answer
+_LARGEST_ERROR = 64 * 2**10  # bytes of an error body that are looked at
+_ERROR_PATIENCE = 2.0  # seconds for the body of an error, whose status is known already
+
+
+class HttpProvider:
+    """Asks one endpoint. Safe for concurrent use; `session` is owned by whoever made it."""
+
+    def __init__(
+        self,
+        name: str,
+        dialect: Dialect,
+        session: aiohttp.ClientSession,
+        base_url: str,
+        *,
+        timeouts: TimeoutsConfig,
+        headers: Mapping[str, str],
+        credentials: Credentials,
+        images: ImageFetcher,
+        secrets: tuple[str, ...] = (),
+    ) -> None:
+        self.name = name
+        self._dialect = dialect
+        self._session = session
+        self._base_url = base_url.rstrip("/")
+        self._limits = Limits(timeouts)
+        self._idle = timeouts.idle
+        self._headers = headers
+        self._credentials = credentials
+        self._images = images
+        self._secrets = secrets
+        self._http_timeout = aiohttp.ClientTimeout(
+            total=None, connect=timeouts.connect, sock_read=None
+        )
+        self._lingering: set[asyncio.Task[None]] = set()
+
+    async def encode(
+        self, request: ChatCompletionRequest, model: str, call: Call, *, stream: bool
+    ) -> HttpRequest:
+        """Return what would be sent; `ignored` names what of the request would be left out.
+
+        Images are fetched where the provider takes bytes only. Raises InvalidRequest for what this
+        provider cannot be asked at all, and DeadlineExceeded.
+        """
+        if not self._dialect.takes_image_urls:
+            with call.wait:
+                request = await self._images.inline(request)
+        return self._dialect.encode(request, model, stream=stream)
+
+    async def complete(self, http: HttpRequest, call: Call) -> ChatCompletion:
+        """Return the whole answer. Raises ProviderFault, DeadlineExceeded."""
+        with self._limits.whole(call), call.wait:
+            response = await self._post(http)
+            try:
+                body = await _read(response, _LARGEST_ANSWER)
+            except BaseException:
+                response.close()
+                raise
+        return self._dialect.decode(body)
+
+    async def stream(self, http: HttpRequest, choices: int, call: Call) -> ProviderStream:
+        """Return a stream of so many choices whose first content has arrived; the caller closes it.
+
+        Raises ProviderFault, DeadlineExceeded.
+        """
+        total = self._limits.total(call)
+        try:
+            with self._limits.first_content(call), call.wait:
+                response = await self._post(http)
+                stream = ProviderStream(
+                    response,
+                    self._dialect.framer(),
+                    self._dialect.decode_stream(choices),
+                    call.wait,
+                    self._idle,
+                    total,
+                    self,
+                )
+                try:
+                    await stream.open()
+                except BaseException:
+                    stream.close()
+                    raise
+        except BaseException:
+            total.cancel()
+            raise
+        return stream
+
+    def redact(self, told: str) -> str:
+        """Return a message of the provider as it may be passed on to the caller."""
+        return http_faults.redact(told, self._secrets)
+
+    def linger(self, response: aiohttp.ClientResponse) -> None:
+        """Read a finished stream to its end in the background, so that its connection is reused."""
+        task = asyncio.get_running_loop().create_task(_linger(response))
+        self._lingering.add(task)
+        task.add_done_callback(self._lingering.discard)
+
+    async def close(self) -> None:
+        """Wait for what lingers (about a second at most), then close the connections."""
+        if self._lingering:
+            await asyncio.wait(self._lingering)
+        await self._credentials.close()
+        await self._session.close()
+
+    async def _post(self, http: HttpRequest) -> aiohttp.ClientResponse:
+        """Send, and return a 2xx answer whose body is still to be read."""
+        url, headers = await self._credentials.authorize(
+            self._base_url + http.path, {**http.headers, **self._headers}, http.body
+        )
+        try:
+            response = await self._session.post(
+                URL(url, encoded=True),  # as it was signed
+                data=http.body,
+                headers=headers,
+                timeout=self._http_timeout,
+                allow_redirects=False,
+            )
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            # The text of an exception can hold the URL and its key: its type is enough.
+            raise ProviderFault(FaultKind.CONNECT, type(error).__name__) from None
+        if 200 <= response.status < 300:
+            return response
+        try:
+            async with asyncio.timeout(_ERROR_PATIENCE):
+                body = await _read(response, _LARGEST_ERROR)
+        except (ProviderFault, TimeoutError):
+            body = b""  # the status says enough
+        finally:
+            response.close()
+        message = self._dialect.decode_error(response.status, body)
+        raise http_faults.from_status(response.status, response.headers, message)
+
+
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """Read a body of at most so many bytes. Raises ProviderFault."""
+    body = Body(response)
+    pieces, size = [], 0
+    while piece := await body.read():
+        size += len(piece)
+        if size > most:
+            response.close()
+            raise ProviderFault(FaultKind.MALFORMED, f"a body of more than {most} bytes")
+        pieces.append(piece)
+    if not body.clean:
+        raise ProviderFault(FaultKind.TRUNCATED, "the connection broke inside the body")
+    return b"".join(pieces)
+
+
+async def _linger(response: aiohttp.ClientResponse) -> None:
+    try:
+        async with asyncio.timeout(1):
+            while await response.content.readany():
+                pass
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        pass
+    finally:
+        response.close()  # a connection that was read to its end is already back in the pool
