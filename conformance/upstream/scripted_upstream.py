@@ -46,8 +46,8 @@ class Exchange:
 class ScriptedUpstream:
     """The server: plans by model name, the record of what was asked, and where it listens."""
 
-    def __init__(self) -> None:
-        self.port = 0
+    def __init__(self, port: int = 0) -> None:
+        self.port = port  # 0: a free one
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connections: set[_Connection] = set()
         self.reset()
@@ -100,7 +100,7 @@ class ScriptedUpstream:
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         self._server = await self._loop.create_server(
-            lambda: _Connection(self, self._connections), "127.0.0.1", 0
+            lambda: _Connection(self, self._connections), "127.0.0.1", self.port
         )
         self.port = self._server.sockets[0].getsockname()[1]
         return self
