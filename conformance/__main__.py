@@ -8,7 +8,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from conformance import ours, report
@@ -19,6 +19,7 @@ from conformance.running import VARIANTS, Result, run
 from conformance.schema import SCHEMA, Schema
 from conformance.upstream.scripted_upstream import ScriptedUpstream
 
+_PORT = 8765  # fixed, as it stands in the configuration of the gateway
 _PROJECT = Path(__file__).resolve().parents[1]
 
 
@@ -30,29 +31,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    results = asyncio.run(_run(options, chosen))
+    port = options.port if options.port is not None else _PORT
+    if options.print_setup and not options.target:
+        options.print_setup.write_text(_setup(chosen, _root(port)), encoding="utf-8")
+        return 0
+    results = asyncio.run(_run(options, chosen, port if options.target else options.port or 0))
     if options.json:
         options.json.write_text(report.as_json(results), encoding="utf-8")
     print(report.text(results))
     return 0 if all(result.passed for result in results) else 1
 
 
-async def _run(options: argparse.Namespace, chosen: list[Lane]) -> list[Result]:
-    async with ScriptedUpstream(options.port) as upstream:
-        stage, root = Stage(upstream), f"http://127.0.0.1:{upstream.port}"
-        with contextlib.ExitStack() as stack:
-            url, key = options.target, options.key
-            if options.print_setup is not None:
-                options.print_setup.write_text(_setup(chosen, root), encoding="utf-8")
-            if url:
-                print(_setup(chosen, root), flush=True)
-                if options.wait:
-                    await asyncio.to_thread(input, "Press Enter when the gateway is ready. ")
-            else:
-                directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-                url, key = stack.enter_context(ours.llmbase(chosen, root, directory)), ours.KEY
+async def _run(options: argparse.Namespace, chosen: list[Lane], port: int) -> list[Result]:
+    async with ScriptedUpstream(port) as upstream:
+        stage, root = Stage(upstream), _root(upstream.port)
+        if options.print_setup:
+            options.print_setup.write_text(_setup(chosen, root), encoding="utf-8")
+        with _gateway(options, chosen, root) as (url, key):
+            print(f"asking {url}; the providers are at {root}", file=sys.stderr, flush=True)
             async with Caller(url, key, options.patience) as caller:
-                return await run(chosen, options.variants, stage, caller, Schema(options.shared))
+                schema = Schema(options.shared)
+                results = await run(chosen, options.variants, stage, caller, schema)
+        if upstream.mistakes:
+            raise ExceptionGroup("the scripted side failed", upstream.mistakes)
+        return results
+
+
+@contextlib.contextmanager
+def _gateway(
+    options: argparse.Namespace, chosen: list[Lane], root: str
+) -> Iterator[tuple[str, str | None]]:
+    """The URL of the gateway and a key for it: of one that runs already, or of llmbase."""
+    if options.target:
+        print(_setup(chosen, root), flush=True)
+        yield options.target, options.key
+        return
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        ours.llmbase(chosen, root, Path(directory)) as url,
+    ):
+        yield url, ours.KEY
+
+
+def _root(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
 
 
 def _setup(chosen: Sequence[Lane], root: str) -> str:
@@ -98,13 +120,18 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m conformance", description=__doc__)
     add = parser.add_argument
     add("--target", metavar="URL", help="the gateway; without it llmbase is started")
-    add("--key", help="an API key of the gateway")
+    key = os.environ.get("CONFORMANCE_KEY")
+    add("--key", default=key, help="an API key of the gateway (default: CONFORMANCE_KEY)")
     add("--providers", type=_names, default=[], metavar="A,B", help="only these")
     add("--variants", type=_variants, default=list(VARIANTS), metavar="A,B", help="only these")
     add("--json", type=Path, metavar="FILE", help="write every result")
-    add("--print-setup", type=Path, metavar="FILE", help="write what the gateway needs to know")
-    add("--wait", action="store_true", help="wait for Enter before the first question")
-    add("--port", type=int, default=0, help="of the scripted providers (default: a free one)")
+    add(
+        "--print-setup",
+        type=Path,
+        metavar="FILE",
+        help="write what to configure; no run without --target",
+    )
+    add("--port", type=int, help=f"of the scripted providers (default: {_PORT} with --target)")
     add("--patience", type=float, default=20.0, metavar="SECONDS", help="for one answer")
     add(
         "--shared",

@@ -7,8 +7,9 @@ import zlib
 from collections.abc import Callable
 
 from conformance.recordings import Recording
-from conformance.upstream.scripts import Framing, Script, drip
+from conformance.upstream.scripts import Framing, Piece, Script, drip, pause
 
+_TURN = 64  # bytes
 Form = Callable[[Recording], Script | None]  # None: the wire format has no such form
 
 
@@ -18,8 +19,11 @@ def as_recorded(recording: Recording) -> Script:
 
 
 def one_byte_at_a_time(recording: Recording) -> Script:
-    """Each byte in an HTTP chunk of its own."""
-    return recording.script(*drip(recording.body))
+    """Each byte in an HTTP chunk of its own, and now and then a turn for the others."""
+    pieces: list[Piece] = []
+    for at in range(0, len(recording.body), _TURN):
+        pieces += [*drip(recording.body[at : at + _TURN]), pause(0)]
+    return recording.script(*pieces)
 
 
 def crlf(recording: Recording) -> Script | None:

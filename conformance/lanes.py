@@ -59,12 +59,19 @@ class Stage:
 
     def __init__(self, upstream: ScriptedUpstream) -> None:
         self._scripts: dict[str, Script] = {}
+        self._asked: set[str] = set()
         upstream.otherwise(self._script)
 
     def put_on(self, lane: Lane, script: Script) -> None:
         """Answer every request in the lane so, until something else is put on."""
         self._scripts[lane.name] = script
+        self._asked.discard(lane.name)
+
+    def was_asked(self, lane: Lane) -> bool:
+        """Whether a request came since then."""
+        return lane.name in self._asked
 
     def _script(self, request: Request) -> Script:
         name = request.path.lstrip("/").partition("/")[0]
+        self._asked.add(name)
         return self._scripts.get(name, _MISSING)
