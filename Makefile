@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-all check format clean
+.PHONY: help install run test test-all conformance check format clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## make .venv with everything a checkout needs
 
@@ -26,6 +26,10 @@ test: install ## unit, contract and end-to-end tests: a few minutes
 
 test-all: install ## the same and the long matrices
 	$(BIN)/python -m pytest
+
+conformance: export CONFORMANCE_KEY = $(KEY)
+conformance: install ## hold llmbase, or TARGET=URL with KEY=, against recorded answers of providers
+	@$(BIN)/python -m conformance $(if $(TARGET),--target $(TARGET)) $(ARGS)
 
 check: install ## formatting, lint, types, import floors, proto lint and breaking changes
 	$(BIN)/ruff format --check .

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from llmbase.v1 import chat_completion_pb2 as pb
 
+from conformance.ours import SETTINGS
 from service.config import ProviderConfig
 from service.errors import ProviderFault
 from service.providers.dialects import DIALECTS
@@ -30,19 +31,7 @@ from tests.support.rest_form import read_reply
 from tests.support.scripted_upstream import ScriptedUpstream
 from tests.support.scripts import drip
 
-# Where a recording's provider is set up in another way than its dialect's name alone.
-SETTINGS = {
-    "bedrock": {
-        "credentials": {"region": "us-east-1", "access_key_id": "A", "secret_access_key": "S"},
-        "api_key": None,
-    },
-    "vertex": {"project": "p", "location": "us-central1"},
-}
 NATIVES = ("anthropic", "bedrock", "cohere", "gemini", "ollama", "vertex")
-
-
-def _dialect_of(found: Recording) -> str:
-    return "vertex" if found.meta["provider"] == "vertex" else str(found.meta["dialect"])
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +63,7 @@ async def grpc(natives: Deployment, upstream: ScriptedUpstream) -> AsyncIterator
 
 def _read(found: Recording) -> pb.ChatCompletion | ProviderFault:
     """Return what the dialect itself reads, put together."""
-    name = _dialect_of(found)
+    name = found.dialect
     config = {"dialect": name, "base_url": "http://x", **SETTINGS.get(name, {})}
     dialect = DIALECTS[name].build(ProviderConfig.model_validate(config))
     try:
@@ -136,7 +125,7 @@ async def test_a_recorded_answer_comes_out_of_the_rest_door(
 ) -> None:
     found = recording(name)
     upstream.otherwise(found.script())
-    asked = hello(f"native/{_dialect_of(found)}", stream=found.streamed)
+    asked = hello(f"native/{found.dialect}", stream=found.streamed)
     reply = await rest.send(json.dumps(asked).encode())
     check_answer(reply)
     _check(found, read_reply(reply))
@@ -150,5 +139,5 @@ async def test_a_recorded_answer_comes_out_of_the_grpc_door_one_byte_at_a_time(
     found = recording(name)
     short = len(found.body) <= 4000
     upstream.otherwise(found.script(*drip(found.body)) if short else found.script())
-    answer = await grpc.ask(hello(f"native/{_dialect_of(found)}", stream=found.streamed))
+    answer = await grpc.ask(hello(f"native/{found.dialect}", stream=found.streamed))
     _check(found, answer)

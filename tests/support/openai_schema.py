@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 from typing import Any
 
-import jsonschema
-
+from conformance.schema import SCHEMA, validator
 from tests.support.rest_form import DONE, Reply
-from tests.support.shared import shared_json
+from tests.support.shared import require_shared, shared_path
 
 
 def check_answer(reply: Reply) -> None:
@@ -30,10 +28,5 @@ def check(root: str, document: Any) -> None:
 
     Skips the test (or fails it) where the description is missing.
     """
-    _validator(root).validate(document)
-
-
-@cache
-def _validator(root: str) -> jsonschema.Draft202012Validator:
-    schema = shared_json("openapi", "chat-completions.wire.schema.json")
-    return jsonschema.Draft202012Validator(schema | {"$ref": schema["x-roots"][root]})
+    require_shared(*SCHEMA)
+    validator(shared_path(), root).validate(document)

@@ -1,55 +1,9 @@
-"""Recorded answers of providers, and what an independent reader saw in them."""
+"""Recorded answers of providers, by name, for tests to walk through."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import Any
-
-from tests.support.scripts import Framing, Piece, Script
+from conformance.recordings import Recording
 from tests.support.shared import require_shared, shared_names, shared_path
-
-_NOT_THE_BODYS = ("content-length", "content-encoding", "transfer-encoding", "connection")
-
-
-@dataclass(frozen=True)
-class Recording:
-    """One recorded answer."""
-
-    path: Path
-
-    @cached_property
-    def meta(self) -> dict[str, Any]:
-        meta: dict[str, Any] = json.loads((self.path / "meta.json").read_text(encoding="utf-8"))
-        return meta
-
-    @cached_property
-    def body(self) -> bytes:
-        file: str = self.meta["response_file"]
-        return (self.path / file).read_bytes()
-
-    @property
-    def streamed(self) -> bool:
-        return bool(self.meta["stream"])
-
-    @property
-    def status(self) -> int:
-        return int(self.meta["status"])
-
-    @property
-    def expect(self) -> dict[str, Any]:
-        """What is in the bytes: text, reasoning, tool calls, finish, usage, errors."""
-        expect: dict[str, Any] = self.meta["expect"]
-        return expect
-
-    def script(self, *pieces: Piece) -> Script:
-        """The answer as it was recorded, or with these pieces as its body."""
-        recorded = self.meta["response_headers"].items()
-        headers = {name: value for name, value in recorded if name.lower() not in _NOT_THE_BODYS}
-        framing = Framing.CHUNKED if self.streamed or pieces else Framing.LENGTH
-        return Script(pieces or [self.body], self.status, headers, framing)
 
 
 def recording(name: str) -> Recording:

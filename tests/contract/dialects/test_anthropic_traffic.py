@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from llmbase.v1 import chat_completion_pb2 as pb
 
+from conformance.reviewed import REVIEWED
 from service.errors import FaultKind, ProviderFault
 from service.providers.dialects.anthropic import AnthropicDialect
 from tests.support.shared import require_shared, shared_json, shared_names
@@ -26,19 +27,15 @@ STREAMS = shared_names(*WHERE, pattern="*/response.sse")
 WHOLE = shared_names(*WHERE, pattern="unary_*/response.json")
 THINKING = [path for path in STREAMS + WHOLE if "tool-call_reasoning" in path] or [""]
 
-# Where the recording's reader and we differ, and why we do.
-DIFFERENCES: dict[str, dict[str, Any]] = {
-    # It reads `data: [DONE]`, which a gateway in between adds after `message_stop`, as an error.
-    "stream_error-midstream_length_f95fa1": {"errors": []},
-    # It puts nothing where the provider says in words why the model refused.
-    "unary_content-filter_ed8b9a": {"refused": True},
-}
-
 
 def expected(path: str) -> dict[str, Any]:
     case = path.split("/")[0]
     expect: dict[str, Any] = shared_json(*WHERE, case, "meta.json")["expect"]
-    return {**expect, **DIFFERENCES.get(case, {})}
+    if (other := REVIEWED.get(f"anthropic/{case}")) is not None:
+        expect["refused"] = other.refused
+        if other.error is False:
+            expect["errors"] = []
+    return expect
 
 
 def body(path: str) -> bytes:

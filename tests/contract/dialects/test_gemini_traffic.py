@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from llmbase.v1 import chat_completion_pb2 as pb
 
+from conformance.reviewed import REVIEWED
 from service.errors import FaultKind, ProviderFault
 from service.providers.dialects.dialect import Event
 from service.providers.dialects.gemini import GeminiDialect
@@ -25,12 +26,8 @@ from tests.unit.service.providers.dialects.reading import (
 
 ALL = recorded.names("gemini")
 
-# What the noter left without OpenAI's word, each with its reason.
-CONVENTIONS = {
-    "vertex/stream_text_f49e97": "stop",  # the number 1, which is STOP
-    "vertex/unary_text_67ae5e": "stop",
-    "gemini/unary_text_1f9a8e": "stop",  # OTHER, which OpenAI has no word for
-}
+# What the noter left without OpenAI's word; the reasons stand there.
+CONVENTIONS = {name: other.finish for name, other in REVIEWED.items() if other.finish}
 
 
 def recording(name: str) -> Recording:

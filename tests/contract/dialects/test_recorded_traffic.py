@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from llmbase.v1 import chat_completion_pb2 as pb
 
+from conformance.reviewed import REVIEWED
 from service.errors import FaultKind, ProviderFault
 from service.providers.dialects.dialect import Event
 from service.providers.dialects.openai import OpenAiDialect
@@ -30,32 +31,12 @@ STREAMS = recorded.names("openai", streamed=True)
 # What the contract calls a finish word that the recordings leave as it came, or do not have.
 CONVENTIONS = {"eos": "stop", "function_call": "tool_calls"}
 
-# Where we differ from what is noted beside a recording, each with its reason.
-DIFFERENT_USAGE = {
-    # The count is there, under a name that the noter did not look for.
-    "moonshot/unary_reasoning_8738b8": {"cached": 10},  # `usage.cached_tokens`
-    "groq/stream_text_0c51aa": {  # `x_groq.usage` of the last chunk
-        "prompt": 12,
-        "completion": 26,
-        "cached": 0,
-        "reasoning": 0,
-    },
-    # xAI counts reasoning beside the completion: prompt + completion + reasoning is its own total.
-    "xai/stream_parallel-tools_reasoning_cache-read_225343": {"completion": 68 + 266},
-    "xai/stream_reasoning_cache-read_non-ascii_1490b2": {"completion": 2 + 198},
-    "xai/stream_tool-call_cache-read_5da7b6": {"completion": 44 + 257},
-    "xai/stream_tool-call_reasoning_cache-read_a34465": {"completion": 44 + 373},
-    "xai/stream_tool-result_reasoning_cache-read_2d81dd": {"completion": 12 + 38},
-    "xai/unary_parallel-tools_cache-read_b303bc": {"completion": 68 + 148},
-    "xai/unary_parallel-tools_reasoning_cache-read_473381": {"completion": 68 + 185},
-    "xai/unary_reasoning_cache-read_non-ascii_ae92af": {"completion": 2 + 256},
-    "xai/unary_tool-call_cache-read_d68ca5": {"completion": 82 + 320},
-    "xai/unary_tool-call_reasoning_cache-read_cd802c": {"completion": 44 + 502},
-    "xai/unary_tool-result_cache-read_non-ascii_ad6987": {"completion": 35 + 54},
-}
+# Where we differ from what is noted beside a recording; the reasons stand there.
+DIFFERENT_USAGE = {name: other.usage for name, other in REVIEWED.items() if other.usage}
 DIFFERENT_CALLS = {
-    # The one `function_call` of the old form is a tool call to us; its id is our own.
-    "openai/unary_text_c1da15": [("get_current_weather", '{\n  "location": "Boston"\n}')],
+    name: other.calls
+    for name, other in REVIEWED.items()
+    if name.startswith("openai/") and other.calls is not None
 }
 
 

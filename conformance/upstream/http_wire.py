@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.scripts import Framing, Request, Script
+from conformance.upstream.scripts import Framing, Request, Script
 
 
 def head(script: Script) -> bytes:
