@@ -46,7 +46,10 @@ def configuration(lanes: Iterable[Lane], root: str) -> dict[str, Any]:
             (lane.name, lane.model, _LIMITS),
             (f"{lane.name}-brisk", lane.brisk_model, _BRISK),
         ):
-            providers[name] = _provider(lane, root) | {"timeouts": limits}
+            providers[name] = _provider(lane, root) | {
+                "timeouts": limits,
+                "breaker": {"enabled": False},  # every failure is wanted, however many there are
+            }
             models[model] = {
                 "targets": [{"provider": name, "model": "recorded"}],
                 "supported_features": _FEATURES,
