@@ -132,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
         help="write what to configure; no run without --target",
     )
     add("--port", type=int, help=f"of the scripted providers (default: {_PORT} with --target)")
-    add("--patience", type=float, default=20.0, metavar="SECONDS", help="for one answer")
+    add("--patience", type=float, default=60.0, metavar="SECONDS", help="for one answer")
     add(
         "--shared",
         type=Path,

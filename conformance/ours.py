@@ -22,7 +22,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "vertex": {"project": "p", "location": "us-central1"},
 }
-_LIMITS = {"connect": "5s", "first_content": "15s", "idle": "15s", "total": "30s"}
+_LIMITS = {"connect": "5s", "first_content": "60s", "idle": "60s", "total": "120s"}
 _BRISK = _LIMITS | {"first_content": "1s", "idle": "1s"}
 _FEATURES = ["tools", "json_mode", "structured_outputs", "reasoning", "logprobs"]
 
