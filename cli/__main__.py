@@ -20,6 +20,7 @@ _COMMANDS = {
     "providers": "List the dialects, and the providers that each needs no more than a key for.",
     "models": "List the models of a running service.",
     "chat": "Chat with a model in the terminal.",
+    "explain": "Say how a request would be routed, and why.",
     "model": "Get local models.",
 }
 

@@ -88,7 +88,8 @@ class Router:
     def candidates(
         self, model_id: str, *, stream: bool, draw: int, session: int | None, dry: bool = False
     ) -> list[Candidate]:
-        """Return the model's targets in order; those whose breaker is open come last, as listed.
+        """Return the model's targets in order; those whose breaker is open come first, as listed:
+        they are passed over, and the trace says so.
 
         `draw` and `session` as in `policy.order`. Unless it is a `dry` run, the first is counted
         as chosen. Raises ModelNotFound.
@@ -121,7 +122,7 @@ class Router:
             scores = policy.next_weights(standings, ordered[0])
             for candidate, score in zip(able, scores, strict=True):
                 weights[candidate.listed] = score
-        return [able[i] for i in ordered] + unable
+        return unable + [able[i] for i in ordered]
 
     def _standing(
         self, model: ModelConfig, target: TargetConfig, state: TargetState, score: int, stream: bool

@@ -59,7 +59,7 @@ def replay(model, trace):
         standings = [_standing(model.targets[it.listed], it) for it in able]
         session = trace.session if trace.HasField("session") else None
         order = [able[i] for i in policy.order(model.policy, standings, trace.draw, session)]
-    listed = [it.listed for it in order + unable]
+    listed = [it.listed for it in unable + order]
     verdicts = [
         gate.from_proto(it.gate, model.targets[it.listed].max_in_flight).verdict()
         if it.verdict in GATED
