@@ -28,6 +28,9 @@ from service.rpc.authentication import Authenticator
 from service.rpc.calls import Calls
 from service.rpc.chat_completion import ChatCompletionServicer
 from service.rpc.model import ModelServicer
+from telemetry import metrics_listener
+from telemetry.metrics import Metrics
+from telemetry.metrics_listener import MetricsListener
 
 _LARGEST_MESSAGE = (
     64 * 2**20
@@ -60,8 +63,10 @@ class Stoppable(Protocol):
 class Service:
     """Routing and provider calls behind gRPC. Built inside the running loop; raises ConfigError."""
 
-    def __init__(self, config: Config, models_directory: Path) -> None:
+    def __init__(self, config: Config, models_directory: Path, metrics: Metrics) -> None:
         self._config = config
+        self._metrics = metrics
+        self._listener: MetricsListener | None = None
         build.check(config.providers)
         trusted = {name: build.trust(name, it) for name, it in config.providers.items()}
         self._engines = build.engines(config.providers, models_directory)
@@ -75,9 +80,9 @@ class Service:
         }
         chance = random.SystemRandom()
         router = Router(config.models, self._providers, chance)
-        self._calls = Calls(Authenticator(config.keys), time.monotonic)
+        self._calls = Calls(Authenticator(config.keys), time.monotonic, metrics)
         self._chat = ChatCompletionServicer(
-            self._calls, router, Dispatcher(router, time.time, chance)
+            self._calls, router, Dispatcher(router, time.time, chance, metrics)
         )
         self._models = ModelServicer(self._calls, router, public=config.server.public_models)
         self._health = health.aio.HealthServicer()
@@ -103,10 +108,16 @@ class Service:
         )
         channelz.add_channelz_servicer(server)
         bound = tuple(_bind(server, address) for address in addresses)
+        await self._listen()
         await server.start()
         await asyncio.gather(*(engine.start() for engine in self._engines.values()))
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
         return bound
+
+    @property
+    def metrics_address(self) -> str | None:
+        """Where metrics are read, HOST:PORT; None if nowhere."""
+        return self._listener.address if self._listener is not None else None
 
     async def drain(self) -> None:
         """Refuse new calls and let the open ones finish; after `drain` seconds end the rest."""
@@ -126,6 +137,17 @@ class Service:
         await asyncio.gather(*(provider.close() for provider in self._providers.values()))
         await self._images.close()
         await asyncio.gather(*(engine.stop() for engine in self._engines.values()))
+        if self._listener is not None:
+            await self._listener.close()
+
+    async def _listen(self) -> None:
+        address = self._config.server.metrics
+        if address is not None:
+            try:
+                self._listener = await metrics_listener.listen(self._metrics, address)
+            except OSError as error:
+                reason = f"cannot listen on {address}: {error.strerror}"
+                raise ConfigError(f"server.metrics: {reason}") from None
 
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for name in ("", *SERVICES):

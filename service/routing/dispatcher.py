@@ -25,9 +25,11 @@ from service.providers.call import Call
 from service.providers.dialects.dialect import HttpRequest
 from service.routing.answer import Answer
 from service.routing.router import Candidate, Router
+from telemetry.metrics import PROVIDER_ALERTS, Metrics, count_ignored
 
 _LOG = logging.getLogger("llmbase.routing")
 _NEVER_IGNORED = ("n",)  # an answer with fewer choices is another answer
+_OUR_FAULT = (401, 403)  # statuses that say our credentials are no good: an alert
 _RETRY_AFTER = 1.0  # seconds, where no provider said how long
 
 T = TypeVar("T")
@@ -36,10 +38,13 @@ T = TypeVar("T")
 class Dispatcher:
     """Gets answers. `now` gives Unix seconds; `chance` makes ids."""
 
-    def __init__(self, router: Router, now: Callable[[], float], chance: random.Random) -> None:
+    def __init__(
+        self, router: Router, now: Callable[[], float], chance: random.Random, metrics: Metrics
+    ) -> None:
         self._router = router
         self._now = now
         self._chance = chance
+        self._metrics = metrics
 
     async def complete(self, request: ChatCompletionRequest, call: Call) -> ChatCompletion:
         """Return a whole answer.
@@ -92,6 +97,7 @@ class Dispatcher:
                 answer = await ask(candidate, http)
             except ProviderFault as fault:
                 _log_failure(call, candidate, fault)
+                self._count_alert(candidate, fault)
                 if fault.kind is FaultKind.REJECTED:
                     raise RejectedByProvider(
                         candidate.provider.redact(fault.told)
@@ -100,6 +106,7 @@ class Dispatcher:
                     ) from None
                 faults.append(fault)
                 continue
+            count_ignored(self._metrics, http.ignored)
             route = _route(request.model, candidate, tried, attempts=len(faults) + 1)
             if candidate.parameters == "warn":
                 route.ignored_parameters.extend(http.ignored)
@@ -107,6 +114,12 @@ class Dispatcher:
         if unfit is not None and not faults:
             raise unfit
         raise _all_failed(faults)
+
+    def _count_alert(self, candidate: Candidate, fault: ProviderFault) -> None:
+        if fault.status in _OUR_FAULT:
+            self._metrics.count(
+                PROVIDER_ALERTS, provider=candidate.provider.name, status=str(fault.status)
+            )
 
     def _new_id(self) -> str:
         return f"chatcmpl-{self._chance.getrandbits(96):024x}"

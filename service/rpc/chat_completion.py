@@ -40,7 +40,7 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
             opened.outcome = "OK"
             return completion
         except Exception as error:
-            await self._calls.abort(context, error, opened)
+            await self._calls.abort(context, error, "CreateChatCompletion", opened)
         finally:
             if opened is not None:
                 self._calls.close(opened)
@@ -61,7 +61,7 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
                 await context.write(chunk)
             opened.outcome = "OK"
         except Exception as error:
-            await self._calls.abort(context, error, opened)
+            await self._calls.abort(context, error, "StreamChatCompletion", opened)
         finally:
             if answer is not None:
                 answer.close()
