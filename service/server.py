@@ -74,7 +74,7 @@ class Service:
         release = version("llmbase")
         self._providers = {
             name: build.build(
-                name, it, trusted[name], self._engines.get(name), self._images, release
+                name, it, trusted[name], self._engines.get(name), self._images, metrics, release
             )
             for name, it in config.providers.items()
         }

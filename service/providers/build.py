@@ -18,6 +18,8 @@ from service.providers.embedded import DEFAULT_CONTEXT_LENGTH, EmbeddedEngine
 from service.providers.images import ImageFetcher
 from service.providers.model_store import DEFAULT_MODEL
 from service.providers.provider import Provider
+from service.providers.unknown_words import UnknownWords
+from telemetry.metrics import Metrics
 
 _KEEP_ALIVE = 30.0  # seconds an idle connection is kept: shorter than most providers keep theirs
 _DNS_CACHE = 60  # seconds
@@ -68,6 +70,7 @@ def build(
     trusted: Trust,
     engine: EmbeddedEngine | None,
     images: ImageFetcher,
+    metrics: Metrics,
     version: str,
 ) -> Provider:
     """Return a provider that owns its connections. Needs a running loop."""
@@ -82,7 +85,7 @@ def build(
     )
     return Provider(
         name,
-        spec.build(config),
+        spec.build(config, UnknownWords(name, metrics)),
         session,
         (engine.base_url if engine else _base_url(config)) or "",
         timeouts=config.timeouts,
