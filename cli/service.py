@@ -37,8 +37,9 @@ from telemetry import log
 def command(config_file: Path, grpc_addresses: tuple[str, ...], log_level: str) -> None:
     """Serve the gRPC door alone: routing and provider calls.
 
-    Prints `ready grpc ADDRESS...` once calls are answered. SIGINT and SIGTERM let open calls
-    finish for the configuration's `server.drain`.
+    Prints `ready grpc ADDRESS...` once calls are answered, and after it `metrics HOST:PORT`
+    where the configuration has `server.metrics`. SIGINT and SIGTERM let open calls finish for
+    the configuration's `server.drain`.
     """
     with one_line():
         config = load(config_file, os.environ)

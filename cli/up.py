@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,16 @@ from cli.logging_option import log_level_option
 from cli.model import pull_with_progress
 from gateway.app import Settings, build_app
 from gateway.door import start_http
+from gateway.transcoding.request import REQUEST
 from service.config import Config
 from service.config_file import load
-from service.process import models_directory, run, stop_signals
+from service.labels import known_labels
+from service.process import models_directory, places, run, stop_signals
 from service.providers.embedded import require_engine
 from service.providers.model_store import DEFAULT_MODEL
 from service.server import Service
 from telemetry import log
+from telemetry.metrics import Metrics, count_ignored
 
 _HELLO = {"role": "user", "content": "Say hello."}
 
@@ -64,8 +68,9 @@ def command(
     fetches the first time (about 90 MB). The API key is then $LLMBASE_API_KEY, or a fresh one
     that is printed. With --config the keys are the configuration's.
 
-    Prints `ready http://HOST:PORT grpc HOST:PORT` once both doors answer. SIGINT and SIGTERM
-    let open calls finish.
+    Prints `ready http://HOST:PORT grpc HOST:PORT` once both doors answer, and after it
+    `metrics HOST:PORT` where the configuration has `server.metrics`. SIGINT and SIGTERM let open
+    calls finish.
     """
     with one_line():
         key, model_id = "", MODEL_ID
@@ -94,14 +99,17 @@ async def _serve(
     model_id: str,
 ) -> None:
     stop = stop_signals()
-    service = Service(config, models_directory())
+    metrics = Metrics(known_labels(config, REQUEST.rows))
+    service = Service(config, models_directory(), metrics)
     inside = InProcessServer()
     service.register(inside)
     try:
         bound = await service.start(grpc_addresses or config.server.grpc)
-        door = await start_http(build_app(inside.channel(), settings), http)
+        count = partial(count_ignored, metrics)
+        app = build_app(inside.channel(), settings, on_ignored=count)
+        door = await start_http(app, http)
         try:
-            _announce(door.url, bound, key, model_id)
+            _announce(door.url, places(bound, service.metrics_address), key, model_id)
             await stop.wait()
             await asyncio.gather(door.stop(config.server.drain), service.drain())
         finally:
@@ -110,12 +118,12 @@ async def _serve(
         await service.close()
 
 
-def _announce(url: str, bound: tuple[str, ...], key: str, model_id: str) -> None:
+def _announce(url: str, others: str, key: str, model_id: str) -> None:
     """Say where the doors are, and how to try one: in a line that works when it is pasted."""
     fresh = key and not os.environ.get("LLMBASE_API_KEY")
     shown = key if fresh else "$LLMBASE_API_KEY"
     body = {"model": model_id, "stream": True, "messages": [_HELLO]}
-    click.echo(f"ready {url} grpc {' '.join(bound)}")
+    click.echo(f"ready {url} {others}")
     click.echo(
         f'curl -N {url}/v1/chat/completions -H "Authorization: Bearer {shown}" '
         f"-H 'Content-Type: application/json' -d '{json.dumps(body, separators=(',', ':'))}'"

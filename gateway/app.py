@@ -45,18 +45,27 @@ def new_request_id() -> str:
     return f"req_{secrets.token_hex(12)}"
 
 
+def _not_counted(ignored: tuple[str, ...]) -> None:
+    pass
+
+
 def build_app(
     channel: grpc.aio.Channel,
     settings: Settings,
     *,
     new_id: Callable[[], str] = new_request_id,
+    on_ignored: Callable[[tuple[str, ...]], None] = _not_counted,
 ) -> web.Application:
-    """Return the application. The channel stays the caller's to close."""
+    """Return the application. The channel stays the caller's to close.
+
+    `on_ignored` is told the paths of the fields that the door left out of a request.
+    """
     drain = Drain()
     cors = Cors(settings.cors)
     front = Front(drain, cors, logging.getLogger("llmbase.gateway"), new_id)
     bodies = BodyReader(settings.max_body, settings.body_timeout)
-    chats = ChatCompletions(ChatCompletionServiceStub(channel), bodies, drain, settings.keepalive)
+    stub = ChatCompletionServiceStub(channel)
+    chats = ChatCompletions(stub, bodies, drain, settings.keepalive, on_ignored)
     models = Models(ModelServiceStub(channel))
     health = Health(HealthStub(channel), drain)
 

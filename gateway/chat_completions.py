@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import grpc
@@ -32,11 +33,13 @@ class ChatCompletions:
         bodies: BodyReader,
         drain: Drain,
         keepalive: float,
+        on_ignored: Callable[[tuple[str, ...]], None],
     ) -> None:
         self._stub = stub
         self._bodies = bodies
         self._drain = drain
         self._keepalive = keepalive
+        self._on_ignored = on_ignored
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         """Answer one chat. Raises HttpError until the first byte is out."""
@@ -46,6 +49,8 @@ class ChatCompletions:
             asked, options, ignored = request_from_json(body)
         except BadField as bad:
             raise bad_field(bad) from None
+        if ignored:
+            self._on_ignored(ignored)
         if asked.model:
             headers = request[EXCHANGE].headers
             headers["x-llmbase-requested-model"] = header_value(asked.model)

@@ -72,6 +72,9 @@ Duration = Annotated[
 ]
 Price = Annotated[str, BeforeValidator(_decimal_text)]
 Address = Annotated[str, StringConstraints(pattern=r"^(unix:.+|.*:\d{1,5})$")]
+TcpAddress = Annotated[
+    str, StringConstraints(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):\d{1,5}$")
+]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
 # Printable ASCII without comma, as ids travel in headers; `*` may only stand at the end.
 ModelId = Annotated[str, StringConstraints(max_length=256, pattern=r"^[!-)+\--~]+\*?$")]
@@ -88,6 +91,10 @@ class ServerConfig(_Frozen):
     grpc: Annotated[tuple[Address, ...], BeforeValidator(_listed), Field(min_length=1)] = Field(
         default=("127.0.0.1:50051",),
         description="Addresses to listen on: HOST:PORT or unix:PATH; port 0 takes a free one.",
+    )
+    metrics: TcpAddress | None = Field(
+        default=None,
+        description="HOST:PORT where metrics are read (GET /metrics); default: nowhere.",
     )
     drain: Duration = Field(
         default=30.0, description="How long open calls may go on after SIGTERM."

@@ -12,7 +12,9 @@ import uvloop
 from platformdirs import user_cache_path
 
 from service.config import Config
+from service.labels import known_labels
 from service.server import Service
+from telemetry.metrics import Metrics
 
 T = TypeVar("T")
 
@@ -37,13 +39,20 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         return runner.run(main)
 
 
+def places(grpc: tuple[str, ...], metrics: str | None) -> str:
+    """Return what a ready line says of a service: where gRPC and, if anywhere, metrics are."""
+    told = f"grpc {' '.join(grpc)}"
+    return told if metrics is None else f"{told} metrics {metrics}"
+
+
 async def serve(config: Config, addresses: tuple[str, ...]) -> None:
     """Serve until SIGINT or SIGTERM, then drain. Raises ConfigError, EngineError."""
     stop = stop_signals()
-    service = Service(config, models_directory())
+    service = Service(config, models_directory(), Metrics(known_labels(config)))
     try:
         bound = await service.start(addresses or config.server.grpc)
-        print(f"ready grpc {' '.join(bound)}", flush=True)  # noqa: T201 - the promise to a supervisor
+        ready = f"ready {places(bound, service.metrics_address)}"
+        print(ready, flush=True)  # noqa: T201 - the promise to a supervisor
         await stop.wait()
         await service.drain()
     finally:

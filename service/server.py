@@ -31,6 +31,9 @@ from service.rpc.calls import Calls
 from service.rpc.chat_completion import ChatCompletionServicer
 from service.rpc.model import ModelServicer
 from service.rpc.routing import RoutingServicer
+from telemetry import metrics_listener
+from telemetry.metrics import Metrics
+from telemetry.metrics_listener import MetricsListener
 
 _LARGEST_MESSAGE = (
     64 * 2**20
@@ -64,8 +67,10 @@ class Stoppable(Protocol):
 class Service:
     """Routing and provider calls behind gRPC. Built inside the running loop; raises ConfigError."""
 
-    def __init__(self, config: Config, models_directory: Path) -> None:
+    def __init__(self, config: Config, models_directory: Path, metrics: Metrics) -> None:
         self._config = config
+        self._metrics = metrics
+        self._listener: MetricsListener | None = None
         build.check(config.providers)
         trusted = {name: build.trust(name, it) for name, it in config.providers.items()}
         self._engines = build.engines(config.providers, models_directory)
@@ -73,15 +78,15 @@ class Service:
         release = version("llmbase")
         self._providers = {
             name: build.build(
-                name, it, trusted[name], self._engines.get(name), self._images, release
+                name, it, trusted[name], self._engines.get(name), self._images, metrics, release
             )
             for name, it in config.providers.items()
         }
         chance = random.SystemRandom()
         board = Board(config.providers, time.monotonic, chance)
         router = Router(config.models, self._providers, board)
-        dispatcher = Dispatcher(router, time.time, time.monotonic, chance)
-        self._calls = Calls(Authenticator(config.keys), time.monotonic)
+        dispatcher = Dispatcher(router, time.time, time.monotonic, chance, metrics)
+        self._calls = Calls(Authenticator(config.keys), time.monotonic, metrics)
         self._chat = ChatCompletionServicer(self._calls, router, dispatcher)
         self._routing = RoutingServicer(self._calls, router, dispatcher)
         self._models = ModelServicer(self._calls, router, public=config.server.public_models)
@@ -109,10 +114,16 @@ class Service:
         )
         channelz.add_channelz_servicer(server)
         bound = tuple(_bind(server, address) for address in addresses)
+        await self._listen()
         await server.start()
         await asyncio.gather(*(engine.start() for engine in self._engines.values()))
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
         return bound
+
+    @property
+    def metrics_address(self) -> str | None:
+        """Where metrics are read, HOST:PORT; None if nowhere."""
+        return self._listener.address if self._listener is not None else None
 
     async def drain(self) -> None:
         """Refuse new calls and let the open ones finish; after `drain` seconds end the rest."""
@@ -132,6 +143,17 @@ class Service:
         await asyncio.gather(*(provider.close() for provider in self._providers.values()))
         await self._images.close()
         await asyncio.gather(*(engine.stop() for engine in self._engines.values()))
+        if self._listener is not None:
+            await self._listener.close()
+
+    async def _listen(self) -> None:
+        address = self._config.server.metrics
+        if address is not None:
+            try:
+                self._listener = await metrics_listener.listen(self._metrics, address)
+            except OSError as error:
+                reason = f"cannot listen on {address}: {error.strerror}"
+                raise ConfigError(f"server.metrics: {reason}") from None
 
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for name in ("", *SERVICES):

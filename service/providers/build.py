@@ -20,6 +20,8 @@ from service.providers.images import ImageFetcher
 from service.providers.llmbase_provider import LlmbaseProvider, open_channel
 from service.providers.model_store import DEFAULT_MODEL
 from service.providers.provider import AnyProvider
+from service.providers.unknown_words import UnknownWords
+from telemetry.metrics import Metrics
 
 _KEEP_ALIVE = 30.0  # seconds an idle connection is kept: shorter than most providers keep theirs
 _DNS_CACHE = 60  # seconds
@@ -72,12 +74,13 @@ def build(
     trusted: Trust,
     engine: EmbeddedEngine | None,
     images: ImageFetcher,
+    metrics: Metrics,
     version: str,
 ) -> AnyProvider:
     """Return a provider that owns its connections. Needs a running loop."""
-    dialect = DIALECTS[config.dialect].build
+    spec = DIALECTS[config.dialect]
     own_headers = {key: value.get_secret_value() for key, value in config.headers.items()}
-    if dialect is None:
+    if spec.make is None:
         return _llmbase(name, config, trusted, own_headers, version)
     session = aiohttp.ClientSession(
         connector=engine.connector() if engine else _connector(trusted.tls),
@@ -88,7 +91,7 @@ def build(
     )
     return HttpProvider(
         name,
-        dialect(config),
+        spec.build(config, UnknownWords(name, metrics)),
         session,
         (engine.base_url if engine else _base_url(config)) or "",
         timeouts=config.timeouts,

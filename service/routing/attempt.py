@@ -14,8 +14,11 @@ from service.providers.call import Call
 from service.routing import money
 from service.routing.board import Visit
 from service.routing.plan import Step
+from telemetry.metrics import PROVIDER_ALERTS, Metrics
 
 _LOG = logging.getLogger("llmbase.routing")
+
+_OUR_FAULT = (401, 403)  # statuses that say our credentials are no good: an alert
 
 T = TypeVar("T")
 
@@ -33,11 +36,13 @@ class Attempt:
         trace: RouteTrace,
         clock: Callable[[], float],
         began: float,
+        metrics: Metrics,
         *,
         stream: bool,
     ) -> None:
         self.step = step
         self.call = call
+        self._metrics = metrics
         self.traced: RouteAttempt = trace.attempts.add(
             candidate=step.index, kind=step.kind, start_ms=_milliseconds(clock() - began)
         )
@@ -65,6 +70,9 @@ class Attempt:
         self.traced.status = fault.status or 0
         self._end(fault.kind.value)
         candidate = self.step.candidate
+        if fault.status in _OUR_FAULT:
+            name = candidate.provider.name
+            self._metrics.count(PROVIDER_ALERTS, provider=name, status=str(fault.status))
         _LOG.warning(
             "attempt failed",
             extra={

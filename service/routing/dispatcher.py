@@ -21,6 +21,7 @@ from service.routing.answer import Answer
 from service.routing.plan import Plan
 from service.routing.router import Candidate, Router
 from service.routing.run import Ask, Run
+from telemetry.metrics import Metrics
 
 T = TypeVar("T")
 
@@ -34,11 +35,13 @@ class Dispatcher:
         now: Callable[[], float],
         clock: Callable[[], float],
         chance: random.Random,
+        metrics: Metrics,
     ) -> None:
         self._router = router
         self._now = now
         self._clock = clock
         self._chance = chance
+        self._metrics = metrics
 
     async def complete(
         self, request: ChatCompletionRequest, call: Call, trace: RouteTrace | None = None
@@ -107,7 +110,17 @@ class Dispatcher:
         drop: Callable[[T], None],
     ) -> Run[T]:
         plan = self.plan(request, call, trace, stream=stream)
-        return Run(plan, request, call, ask, drop, self._clock, self._chance, stream=stream)
+        return Run(
+            plan,
+            request,
+            call,
+            ask,
+            drop,
+            self._clock,
+            self._chance,
+            self._metrics,
+            stream=stream,
+        )
 
     def _new_id(self) -> str:
         return f"chatcmpl-{self._chance.getrandbits(96):024x}"

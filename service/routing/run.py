@@ -17,6 +17,7 @@ from service.routing.attempt import Attempt
 from service.routing.plan import Plan, Step
 from service.routing.race import Race
 from service.routing.router import Candidate
+from telemetry.metrics import Metrics, count_ignored
 
 _NEVER_IGNORED = ("n",)  # an answer with fewer choices is another answer
 _HOPELESS = frozenset({401, 402, 403, 404})  # statuses that a repeat does not change
@@ -40,6 +41,7 @@ class Run(Generic[T]):
         drop: Callable[[T], None],
         clock: Callable[[], float],
         chance: random.Random,
+        metrics: Metrics,
         *,
         stream: bool,
     ) -> None:
@@ -50,6 +52,7 @@ class Run(Generic[T]):
         self._drop = drop
         self._clock = clock
         self._chance = chance
+        self._metrics = metrics
         self._stream = stream
         self._began = clock()
         self._faults: list[ProviderFault] = []
@@ -71,6 +74,7 @@ class Run(Generic[T]):
 
     def route(self, theirs: RouteFacts | None) -> RouteFacts:
         """Return how the answer came about; `theirs` is what another llmbase says of its part."""
+        count_ignored(self._metrics, self._ignored)
         ours = route_facts.of(
             self._request.model,
             self.winner.step.candidate,
@@ -142,7 +146,15 @@ class Run(Generic[T]):
         race.start(attempt, fork, attempt.run(self._ask(step.candidate, http, fork)))
 
     def _attempt(self, step: Step, call: Call) -> Attempt:
-        return Attempt(step, call, self._plan.trace, self._clock, self._began, stream=self._stream)
+        return Attempt(
+            step,
+            call,
+            self._plan.trace,
+            self._clock,
+            self._began,
+            self._metrics,
+            stream=self._stream,
+        )
 
     async def _encode(self, step: Step, request: ChatCompletionRequest) -> Encoded | None:
         """Return what is to be sent; None when the target cannot be asked this."""

@@ -19,6 +19,7 @@ from service.routing import capability
 from service.routing.router import Router
 from service.rpc import status, validation
 from service.rpc.authentication import Authenticator, Caller
+from telemetry.metrics import CALLS, Metrics
 
 _LOG = logging.getLogger("llmbase.rpc")
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -67,9 +68,12 @@ class OpenCall:
 class Calls:
     """Opens, ends and counts RPCs. `clock` gives monotonic seconds."""
 
-    def __init__(self, authenticator: Authenticator, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, authenticator: Authenticator, clock: Callable[[], float], metrics: Metrics
+    ) -> None:
         self._authenticator = authenticator
         self._clock = clock
+        self._metrics = metrics
         self._open: set[OpenCall] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -106,15 +110,25 @@ class Calls:
         return self._authenticator.caller(_texts(context).get("authorization"))
 
     def close(self, opened: OpenCall) -> None:
-        """Forget the RPC and log how it went."""
+        """Forget the RPC, count it and log how it went."""
         self._open.discard(opened)
         if not self._open:
             self._idle.set()
         opened.call.close()
+        self.count(opened.method, opened.outcome)
         _LOG.info("call", extra=_line(opened, self._clock() - opened.started))
 
-    async def abort(self, context: Context, error: Exception, opened: OpenCall | None) -> NoReturn:
-        """End the RPC with the status of `error`; what is not one of ours is a fault of ours."""
+    def count(self, method: str, reason: str) -> None:
+        """Count an RPC that has ended: OK, CANCELLED or the reason of its error."""
+        self._metrics.count(CALLS, method=method, reason=reason)
+
+    async def abort(
+        self, context: Context, error: Exception, method: str, opened: OpenCall | None
+    ) -> NoReturn:
+        """End the RPC with the status of `error`; what is not one of ours is a fault of ours.
+
+        An RPC that was never opened is counted here, one that was when it is closed.
+        """
         if isinstance(error, grpc.aio.BaseError):
             # The caller left while something was being written: a cancellation by another name.
             raise asyncio.CancelledError from None
@@ -125,7 +139,8 @@ class Calls:
         if opened is not None:
             opened.outcome = said.reason
         else:
-            _LOG.info("refused", extra={"reason": said.reason})
+            self.count(method, said.reason)
+            _LOG.info("refused", extra={"method": method, "reason": said.reason})
         trace = () if opened is None else opened.trailing_metadata()
         await context.abort(said.code, said.message, (*said.trailing_metadata, *trace))
 

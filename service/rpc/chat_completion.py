@@ -38,7 +38,7 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
             opened.outcome = "OK"
             return completion
         except Exception as error:
-            await self._calls.abort(context, error, opened)
+            await self._calls.abort(context, error, "CreateChatCompletion", opened)
         finally:
             if opened is not None:
                 self._calls.close(opened)
@@ -60,7 +60,7 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
             context.set_trailing_metadata(opened.trailing_metadata())
             opened.outcome = "OK"
         except Exception as error:
-            await self._calls.abort(context, error, opened)
+            await self._calls.abort(context, error, "StreamChatCompletion", opened)
         finally:
             if answer is not None:
                 answer.close()

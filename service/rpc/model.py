@@ -54,7 +54,7 @@ class ModelServicer(ModelServiceServicer):
         try:
             caller = self._caller(context)
             models = sorted(self._router.models().items())
-            return ListModelsResponse(
+            response = ListModelsResponse(
                 models=[
                     _to_proto(model_id, model)
                     for model_id, model in models
@@ -62,8 +62,10 @@ class ModelServicer(ModelServiceServicer):
                     and (caller is None or caller.may_use(model_id))
                 ]
             )
+            self._calls.count("ListModels", "OK")
+            return response
         except Exception as error:
-            await self._calls.abort(context, error, None)
+            await self._calls.abort(context, error, "ListModels", None)
 
     async def GetModel(  # noqa: N802 - gRPC's name
         self, request: GetModelRequest, context: Context
@@ -74,9 +76,11 @@ class ModelServicer(ModelServiceServicer):
             model = self._router.model(request.id)
             if caller is not None and not caller.may_use(request.id):
                 raise ModelNotFound(f"Model not found: {request.id}")
-            return GetModelResponse(model=_to_proto(request.id, model))
+            response = GetModelResponse(model=_to_proto(request.id, model))
+            self._calls.count("GetModel", "OK")
+            return response
         except Exception as error:
-            await self._calls.abort(context, error, None)
+            await self._calls.abort(context, error, "GetModel", None)
 
     def _caller(self, context: Context) -> Caller | None:
         return None if self._public else self._calls.authenticate(context)

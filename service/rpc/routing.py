@@ -42,7 +42,7 @@ class RoutingServicer(RoutingServiceServicer):
             opened.outcome = "OK"
             return ExplainRouteResponse(trace=plan.trace)
         except Exception as error:
-            await self._calls.abort(context, error, opened)
+            await self._calls.abort(context, error, "ExplainRoute", opened)
         finally:
             if opened is not None:
                 self._calls.close(opened)

@@ -21,6 +21,7 @@ class Deployment:
     grpc: str  # gRPC target
     upstream: ScriptedUpstream
     processes: tuple[Process, ...]
+    metrics: str = ""  # HOST:PORT, where the configuration has it
 
     @property
     def log(self) -> str:
@@ -41,8 +42,8 @@ def one_process(
     ports = ("--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0")
     flags = ("--config", str(path), *ports)
     with running("up", *flags, directory=directory, environment=environment) as up:
-        http, _, grpc = up.wait_until_ready()
-        yield Deployment(http, grpc, upstream, (up,))
+        http, _, grpc, *more = up.wait_until_ready()
+        yield Deployment(http, grpc, upstream, (up,), metrics="".join(more[1:]))
 
 
 @contextlib.contextmanager

@@ -19,6 +19,9 @@ from service.providers.dialects.gemini import GeminiDialect
 from service.providers.dialects.ollama import OllamaDialect
 from service.providers.dialects.openai import OpenAiDialect
 from service.providers.dialects.openai_request import Spelling
+from service.providers.dialects.unknown import OnUnknown, unheard
+
+Make = Callable[[ProviderConfig, OnUnknown], Dialect]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,39 +30,50 @@ class DialectSpec:
 
     `base_url` is what the provider's own SDK calls so, with `{region}` or `{vertex_host}` in it
     where the configuration says which; None where there is none. `key_header` is the header the
-    API key goes in and what stands before it. `build` is None where nothing is translated: another
+    API key goes in and what stands before it. `make` is None where nothing is translated: another
     llmbase speaks our own proto, over gRPC. `tokens` names the credentials where no API key is
     given. `key_variable` is the environment variable the provider's own documentation uses.
     """
 
-    build: Callable[[ProviderConfig], Dialect] | None
+    make: Make | None
     base_url: str | None = None
     key_header: tuple[str, str] = ("Authorization", "Bearer ")
     tokens: Literal["aws", "google", "azure"] | None = None
     key_variable: str | None = None
 
+    def build(self, config: ProviderConfig, on_unknown: OnUnknown = unheard) -> Dialect:
+        """Return the dialect as it is configured; it reports what it does not know.
 
-def _openai(config: ProviderConfig) -> Dialect:
+        Not to be called where nothing is translated.
+        """
+        assert self.make is not None  # noqa: S101 - the caller knows
+        return self.make(config, on_unknown)
+
+
+def _openai(config: ProviderConfig, on_unknown: OnUnknown) -> Dialect:
     at_home = config.base_url is None
     spelling = OPENAI if at_home else Spelling()
-    return OpenAiDialect(replace(spelling, extra_body=config.extra_body))
+    spelling = replace(spelling, extra_body=config.extra_body)
+    return OpenAiDialect(spelling, on_unknown=on_unknown)
 
 
-def _embedded(config: ProviderConfig) -> Dialect:
-    return EmbeddedDialect(OpenAiDialect(Spelling(extra_body=config.extra_body)))
+def _embedded(config: ProviderConfig, on_unknown: OnUnknown) -> Dialect:
+    spelling = Spelling(extra_body=config.extra_body)
+    return EmbeddedDialect(OpenAiDialect(spelling, on_unknown=on_unknown))
 
 
-def _azure(config: ProviderConfig) -> Dialect:
+def _azure(config: ProviderConfig, on_unknown: OnUnknown) -> Dialect:
     path = urlsplit(config.base_url or "").path
-    return AzureDialect(config.api_version, Spelling(extra_body=config.extra_body), path)
+    spelling = Spelling(extra_body=config.extra_body)
+    return AzureDialect(config.api_version, spelling, path, on_unknown=on_unknown)
 
 
-def _compatible(spelling: Spelling) -> Callable[[ProviderConfig], Dialect]:
-    def build(config: ProviderConfig) -> Dialect:
+def _compatible(spelling: Spelling) -> Make:
+    def make(config: ProviderConfig, on_unknown: OnUnknown) -> Dialect:
         extra_body = {**spelling.extra_body, **config.extra_body}
-        return OpenAiDialect(replace(spelling, extra_body=extra_body))
+        return OpenAiDialect(replace(spelling, extra_body=extra_body), on_unknown=on_unknown)
 
-    return build
+    return make
 
 
 DIALECTS: Mapping[str, DialectSpec] = {
@@ -67,7 +81,9 @@ DIALECTS: Mapping[str, DialectSpec] = {
     "embedded": DialectSpec(_embedded),
     "llmbase": DialectSpec(None, key_variable="LLMBASE_API_KEY"),
     "anthropic": DialectSpec(
-        lambda config: AnthropicDialect(extra_body=config.extra_body),
+        lambda config, on_unknown: AnthropicDialect(
+            extra_body=config.extra_body, on_unknown=on_unknown
+        ),
         "https://api.anthropic.com",
         key_header=("x-api-key", ""),
         key_variable="ANTHROPIC_API_KEY",
@@ -79,33 +95,42 @@ DIALECTS: Mapping[str, DialectSpec] = {
         key_variable="AZURE_OPENAI_API_KEY",
     ),
     "bedrock": DialectSpec(
-        lambda config: BedrockDialect(extra_body=config.extra_body),
+        lambda config, on_unknown: BedrockDialect(
+            extra_body=config.extra_body, on_unknown=on_unknown
+        ),
         "https://bedrock-runtime.{region}.amazonaws.com",
         tokens="aws",
         key_variable="AWS_BEARER_TOKEN_BEDROCK",
     ),
     "cohere": DialectSpec(
-        lambda config: CohereDialect(extra_body=config.extra_body),
+        lambda config, on_unknown: CohereDialect(
+            extra_body=config.extra_body, on_unknown=on_unknown
+        ),
         "https://api.cohere.com",
         key_variable="CO_API_KEY",
     ),
     "ollama": DialectSpec(
-        lambda config: OllamaDialect(num_ctx=config.context_length, extra_body=config.extra_body),
+        lambda config, on_unknown: OllamaDialect(
+            num_ctx=config.context_length, extra_body=config.extra_body, on_unknown=on_unknown
+        ),
         "http://localhost:11434",
         key_variable="OLLAMA_API_KEY",
     ),
     "gemini": DialectSpec(
-        lambda config: GeminiDialect(extra_body=config.extra_body),
+        lambda config, on_unknown: GeminiDialect(
+            extra_body=config.extra_body, on_unknown=on_unknown
+        ),
         "https://generativelanguage.googleapis.com",
         key_header=("x-goog-api-key", ""),
         key_variable="GEMINI_API_KEY",
     ),
     "vertex": DialectSpec(
-        lambda config: GeminiDialect(
+        lambda config, on_unknown: GeminiDialect(
             vertex=True,
             project=config.project or "",
             location=config.location,
             extra_body=config.extra_body,
+            on_unknown=on_unknown,
         ),
         "https://{vertex_host}",
         key_header=("x-goog-api-key", ""),

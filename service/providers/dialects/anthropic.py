@@ -13,9 +13,11 @@ from llmbase.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionRequest
 from msgspec import json
 
 from service.providers.dialects import anthropic_answer, anthropic_request, openai_error
+from service.providers.dialects import anthropic_facts as facts
 from service.providers.dialects import anthropic_wire as wire
 from service.providers.dialects.anthropic_stream import AnthropicStreamDecoder
 from service.providers.dialects.dialect import Framer, HttpRequest, StreamDecoder
+from service.providers.dialects.unknown import OnUnknown, checked, unheard
 from service.providers.framing import sse
 
 _VERSION = "2023-06-01"  # of the API; all that has come since is additions to it
@@ -36,9 +38,11 @@ class AnthropicDialect:
         *,
         default_max_tokens: int = 4096,
         extra_body: Mapping[str, Any] = MappingProxyType({}),
+        on_unknown: OnUnknown = unheard,
     ) -> None:
         self._default_max_tokens = default_max_tokens
         self._extra_body = extra_body
+        self._on_unknown = on_unknown
         self._answers = json.Decoder(wire.Answer)
         self._events = json.Decoder(wire.StreamEvent)
 
@@ -58,7 +62,8 @@ class AnthropicDialect:
 
     def decode(self, body: bytes) -> ChatCompletion:
         """Translate a whole answer. Raises ProviderFault for anything that is not one."""
-        return anthropic_answer.decode(self._answers, body)
+        answer = anthropic_answer.decode(self._answers, body)
+        return checked(answer, facts.knows, self._on_unknown)
 
     def decode_error(self, status: int, body: bytes) -> str:
         """Return the provider's own message in an HTTP error body; "" where there is none."""
@@ -70,4 +75,4 @@ class AnthropicDialect:
 
     def decode_stream(self, choices: int = 1) -> StreamDecoder:
         """Return a decoder for one stream; the API knows one choice only."""
-        return AnthropicStreamDecoder(self._events)
+        return AnthropicStreamDecoder(self._events, self._on_unknown)

@@ -25,6 +25,11 @@ def finish_reason(native: str) -> pb.FinishReason.ValueType:
     return _REASONS.get(native, pb.FINISH_REASON_STOP)
 
 
+def knows(native: str) -> bool:
+    """Whether a stop reason is one that is documented."""
+    return native in _REASONS
+
+
 def refusal(details: wire.StopDetails | None) -> str:
     """Return what is said about a refusal."""
     return (details.explanation if details else None) or ""

@@ -22,6 +22,7 @@ from service.providers.dialects import anthropic_wire as wire
 from service.providers.dialects.dialect import Event
 from service.providers.dialects.openai_wire import RawObject, read
 from service.providers.dialects.stream_state import ChoiceState, last_chunk
+from service.providers.dialects.unknown import OnUnknown, checked
 
 # The kinds of events and deltas that are looked at; others may look like anything.
 _EVENTS = frozenset(
@@ -32,6 +33,8 @@ _EVENTS = frozenset(
     ]
 )
 _DELTAS = frozenset(["text_delta", "thinking_delta", "signature_delta", "input_json_delta"])
+# Documented, and nothing to us.
+_PASSED_OVER = frozenset(["ping", "citations_delta", "compaction_delta"])
 
 
 class _Call:
@@ -70,8 +73,9 @@ class _Thought:
 class AnthropicStreamDecoder:
     """Decodes one stream."""
 
-    def __init__(self, decoder: json.Decoder[wire.StreamEvent]) -> None:
+    def __init__(self, decoder: json.Decoder[wire.StreamEvent], on_unknown: OnUnknown) -> None:
         self._decoder = decoder
+        self._on_unknown = on_unknown
         self._choice = ChoiceState()
         self._open: dict[int | None, _Call | _Thought] = {}  # by the provider's number
         self._tokens = facts.Tokens()
@@ -108,7 +112,8 @@ class AnthropicStreamDecoder:
 
     def finish(self) -> pb.ChatCompletionChunk:
         """Return the last chunk. Raises ProviderFault TRUNCATED when the answer is not complete."""
-        return last_chunk([self._choice], self._tokens.usage())
+        last = last_chunk([self._choice], self._tokens.usage())
+        return checked(last, facts.knows, self._on_unknown)
 
     def _read(self, data: bytes, chunk: pb.ChatCompletionChunk) -> wire.StreamEvent | None:
         """Return the event; None for one that is nothing to us. Raises ProviderFault MALFORMED."""
@@ -118,8 +123,11 @@ class AnthropicStreamDecoder:
             word = data.strip()
             if word == b"[DONE]":  # some that speak this API end like OpenAI
                 self._end(chunk)
-            elif word and not _is_unknown(word):
-                raise
+            elif word:
+                new = _new_word(word)
+                if new is None:
+                    raise
+                self._report(new)
             return None
 
     def _take(self, given: wire.StreamEvent, name: str, chunk: pb.ChatCompletionChunk) -> None:
@@ -144,6 +152,12 @@ class AnthropicStreamDecoder:
                 self._end(chunk)
             case "error":
                 raise error.fault(given.error, "event")
+            case other:
+                self._report(other)
+
+    def _report(self, word: str) -> None:
+        if word not in _PASSED_OVER:
+            self._on_unknown("event", word)
 
     def _take_delta(
         self, delta: wire.Delta, number: int | None, chunk: pb.ChatCompletionChunk
@@ -151,6 +165,8 @@ class AnthropicStreamDecoder:
         if delta.type == "text_delta":
             self._text(delta.text or "", chunk)
             return
+        if delta.type not in _DELTAS:
+            self._report(delta.type or "")
         block = self._open.get(number)
         if isinstance(block, _Call):
             if delta.type == "input_json_delta" and delta.partial_json:
@@ -214,19 +230,19 @@ class AnthropicStreamDecoder:
         self._thoughts.clear()
 
 
-def _is_unknown(data: bytes) -> bool:
-    """Whether an event that could not be read is of a kind that need not be."""
+def _new_word(data: bytes) -> str | None:
+    """Return the kind of an event that could not be read; None for one that had to be."""
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
-        return False
+        return None
     if not isinstance(value, dict):
-        return False
+        return None
     kind, delta = value.get("type"), value.get("delta")
     if kind == "content_block_delta" and isinstance(delta, dict):
-        return _is_new(delta.get("type"), _DELTAS)
-    return _is_new(kind, _EVENTS)
+        return _new(delta.get("type"), _DELTAS)
+    return _new(kind, _EVENTS)
 
 
-def _is_new(kind: Any, known: frozenset[str]) -> bool:
-    return isinstance(kind, str) and kind not in known
+def _new(kind: Any, known: frozenset[str]) -> str | None:
+    return kind if isinstance(kind, str) and kind not in known else None

@@ -15,6 +15,7 @@ from llmbase.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionRequest
 from service.providers.dialects.dialect import Framer, HttpRequest, StreamDecoder
 from service.providers.dialects.openai import OpenAiDialect
 from service.providers.dialects.openai_request import Spelling
+from service.providers.dialects.unknown import OnUnknown, unheard
 
 # The first version that knows `stream_options`; earlier ones refuse it.
 _KNOWS_STREAM_OPTIONS = "2024-09-01"
@@ -26,12 +27,20 @@ class AzureDialect:
     name = "azure"
     takes_image_urls = True
 
-    def __init__(self, api_version: str | None, spelling: Spelling, base_path: str = "") -> None:
+    def __init__(
+        self,
+        api_version: str | None,
+        spelling: Spelling,
+        base_path: str = "",
+        *,
+        on_unknown: OnUnknown = unheard,
+    ) -> None:
         if api_version is not None and api_version[:10] < _KNOWS_STREAM_OPTIONS:
             spelling = replace(spelling, asks_for_usage=False)
         self._version = api_version
         self._whole = base_path.rstrip("/").endswith(("/models", "/v1"))
-        self._openai = OpenAiDialect(replace(spelling, max_tokens="max_completion_tokens"))
+        spelling = replace(spelling, max_tokens="max_completion_tokens")
+        self._openai = OpenAiDialect(spelling, on_unknown=on_unknown)
 
     def encode(self, request: ChatCompletionRequest, model: str, *, stream: bool) -> HttpRequest:
         """Translate a checked request; `model` is the deployment's name."""

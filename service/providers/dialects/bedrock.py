@@ -14,9 +14,11 @@ from llmbase.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionRequest
 from msgspec import json
 
 from service.providers.dialects import bedrock_answer, bedrock_error, bedrock_request
+from service.providers.dialects import bedrock_facts as facts
 from service.providers.dialects import bedrock_wire as wire
 from service.providers.dialects.bedrock_stream import BedrockStreamDecoder
 from service.providers.dialects.dialect import Framer, HttpRequest, StreamDecoder
+from service.providers.dialects.unknown import OnUnknown, checked, unheard
 from service.providers.framing import eventstream
 
 
@@ -30,8 +32,14 @@ class BedrockDialect:
     name = "bedrock"
     takes_image_urls = False
 
-    def __init__(self, *, extra_body: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        extra_body: Mapping[str, Any] | None = None,
+        on_unknown: OnUnknown = unheard,
+    ) -> None:
         self._extra_body = extra_body or {}
+        self._on_unknown = on_unknown
         self._answers = json.Decoder(wire.Answer)
         self._events = json.Decoder(wire.StreamEvent)
 
@@ -49,7 +57,8 @@ class BedrockDialect:
 
     def decode(self, body: bytes) -> ChatCompletion:
         """Translate a whole answer. Raises ProviderFault for anything that is not one."""
-        return bedrock_answer.decode(self._answers, body)
+        answer = bedrock_answer.decode(self._answers, body)
+        return checked(answer, facts.knows, self._on_unknown)
 
     def decode_error(self, status: int, body: bytes) -> str:
         """Return the provider's own message in an HTTP error body; "" where there is none."""
@@ -61,4 +70,4 @@ class BedrockDialect:
 
     def decode_stream(self, choices: int = 1) -> StreamDecoder:
         """Return a decoder for one stream; there is one choice, however many were asked for."""
-        return BedrockStreamDecoder(self._events)
+        return BedrockStreamDecoder(self._events, self._on_unknown)

@@ -33,6 +33,11 @@ def finish_reason(native: str) -> pb.FinishReason.ValueType:
     return _REASONS.get(native, pb.FINISH_REASON_STOP)
 
 
+def knows(native: str) -> bool:
+    """Whether a stop reason is one that is documented."""
+    return native in _REASONS
+
+
 def usage(given: wire.Usage | None) -> pb.Usage | None:
     """Return usage in OpenAI's meaning; None unless both input and output are told.
 

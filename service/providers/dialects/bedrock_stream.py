@@ -20,6 +20,10 @@ from service.providers.dialects import bedrock_wire as wire
 from service.providers.dialects.dialect import Event
 from service.providers.dialects.openai_wire import read
 from service.providers.dialects.stream_state import ChoiceState, last_chunk
+from service.providers.dialects.unknown import OnUnknown, checked
+
+# Documented, and nothing to us: the role, and what the protocol itself begins with.
+_PASSED_OVER = frozenset(["messageStart", "initial-response"])
 
 
 class _Block(Protocol):
@@ -102,8 +106,9 @@ class _Thought:
 class BedrockStreamDecoder:
     """Decodes one stream."""
 
-    def __init__(self, decoder: json.Decoder[wire.StreamEvent]) -> None:
+    def __init__(self, decoder: json.Decoder[wire.StreamEvent], on_unknown: OnUnknown) -> None:
         self._decoder = decoder
+        self._on_unknown = on_unknown
         self._choice = ChoiceState()
         self._blocks: dict[int, _Block] = {}  # calls and reasoning that have not ended
         self._usage: pb.Usage | None = None
@@ -140,10 +145,13 @@ class BedrockStreamDecoder:
                 self._told = True
             case _ if error.is_error(event):
                 raise error.fault(event)
+            case other if other not in _PASSED_OVER:
+                self._on_unknown("event", other)
 
     def finish(self) -> pb.ChatCompletionChunk:
         """Return the last chunk. Raises ProviderFault TRUNCATED when `messageStop` is missing."""
-        return last_chunk([self._choice], self._usage)
+        last = last_chunk([self._choice], self._usage)
+        return checked(last, facts.knows, self._on_unknown)
 
     def _read(self, event: Event) -> wire.StreamEvent:
         return read(self._decoder, event.data)

@@ -13,9 +13,11 @@ from llmbase.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionRequest
 from msgspec import json
 
 from service.providers.dialects import cohere_answer, cohere_request, openai_error
+from service.providers.dialects import cohere_facts as facts
 from service.providers.dialects import cohere_wire as wire
 from service.providers.dialects.cohere_stream import CohereStreamDecoder
 from service.providers.dialects.dialect import Framer, HttpRequest, StreamDecoder
+from service.providers.dialects.unknown import OnUnknown, checked, unheard
 from service.providers.framing import sse
 
 
@@ -28,8 +30,14 @@ class CohereDialect:
     name = "cohere"
     takes_image_urls = True
 
-    def __init__(self, *, extra_body: Mapping[str, Any] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        *,
+        extra_body: Mapping[str, Any] = MappingProxyType({}),
+        on_unknown: OnUnknown = unheard,
+    ) -> None:
         self._extra_body = extra_body
+        self._on_unknown = on_unknown
         self._answers = json.Decoder(wire.Answer)
         self._events = json.Decoder(wire.StreamEvent)
 
@@ -44,7 +52,8 @@ class CohereDialect:
 
     def decode(self, body: bytes) -> ChatCompletion:
         """Translate a whole answer. Raises ProviderFault for anything that is not one."""
-        return cohere_answer.decode(self._answers, body)
+        answer = cohere_answer.decode(self._answers, body)
+        return checked(answer, facts.knows, self._on_unknown)
 
     def decode_error(self, status: int, body: bytes) -> str:
         """Return the provider's own message in an HTTP error body; "" where there is none."""
@@ -56,4 +65,4 @@ class CohereDialect:
 
     def decode_stream(self, choices: int = 1) -> StreamDecoder:
         """Return a decoder for one stream, which has one choice whatever was asked for."""
-        return CohereStreamDecoder(self._events)
+        return CohereStreamDecoder(self._events, self._on_unknown)

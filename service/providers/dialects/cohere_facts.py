@@ -37,6 +37,11 @@ def finish_reason(native: str, told: str = "") -> pb.FinishReason.ValueType:
     return _REASONS.get(native, pb.FINISH_REASON_STOP)
 
 
+def knows(native: str) -> bool:
+    """Whether a finish reason is one that is documented."""
+    return native in _REASONS
+
+
 def usage(told: wire.Usage | None) -> pb.Usage | None:
     """Return OpenAI's figures; None unless both the input and the output are told.
 

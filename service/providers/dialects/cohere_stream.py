@@ -20,17 +20,21 @@ from service.providers.dialects.dialect import Event
 from service.providers.dialects.openai_calls import CallIds
 from service.providers.dialects.openai_wire import read
 from service.providers.dialects.stream_state import ChoiceState, last_chunk
+from service.providers.dialects.unknown import OnUnknown, checked
 
 _TEXT = ("content-start", "content-delta")
 _CALL = ("tool-call-start", "tool-call-delta", "tool-call-end")
 _READ = frozenset(["message-start", *_TEXT, "tool-plan-delta", *_CALL, "message-end"])
+# Documented, and nothing to us.
+_PASSED_OVER = frozenset(["content-end", "citation-start", "citation-end", "debug"])
 
 
 class CohereStreamDecoder:
     """Decodes one stream."""
 
-    def __init__(self, decoder: json.Decoder[wire.StreamEvent]) -> None:
+    def __init__(self, decoder: json.Decoder[wire.StreamEvent], on_unknown: OnUnknown) -> None:
         self._decoder = decoder
+        self._on_unknown = on_unknown
         self._choice = ChoiceState()
         self._said = False  # whether any content has come
         self._id = ""
@@ -74,7 +78,8 @@ class CohereStreamDecoder:
 
     def finish(self) -> pb.ChatCompletionChunk:
         """Return the last chunk. Raises ProviderFault TRUNCATED when the answer is not complete."""
-        return last_chunk([self._choice], self._usage)
+        last = last_chunk([self._choice], self._usage)
+        return checked(last, facts.knows, self._on_unknown)
 
     def _take_content(self, given: wire.StreamEvent, chunk: pb.ChatCompletionChunk) -> None:
         message = given.delta.message if given.delta else None
@@ -111,6 +116,12 @@ class CohereStreamDecoder:
                 self._end(delta, chunk)
             case _ if kind == "error" or (not given.type and given.message):
                 raise openai_error.event_fault(data)
+            case _:
+                self._report(kind)
+
+    def _report(self, kind: str) -> None:
+        if kind not in _PASSED_OVER:
+            self._on_unknown("event", kind)
 
     def _begin_call(
         self, index: int | None, message: wire.Message, chunk: pb.ChatCompletionChunk
@@ -148,3 +159,4 @@ class CohereStreamDecoder:
             kind = read(json.Decoder(wire.Kind), word).type or event.name
             if kind in _READ or not kind:
                 read(self._decoder, word)  # raises, and says why
+            self._report(kind)

@@ -19,6 +19,7 @@ from service.providers.dialects import gemini_wire as wire
 from service.providers.dialects.dialect import Framer, HttpRequest, StreamDecoder
 from service.providers.dialects.gemini_framing import GeminiFramer
 from service.providers.dialects.gemini_stream import GeminiStreamDecoder
+from service.providers.dialects.unknown import OnUnknown, unheard
 
 _DEVELOPER = "/v1beta/"
 _DEVELOPER_KINDS = ("models/", "tunedModels/")
@@ -44,11 +45,13 @@ class GeminiDialect:
         project: str | None = None,
         location: str = "global",
         extra_body: Mapping[str, Any] = MappingProxyType({}),
+        on_unknown: OnUnknown = unheard,
     ) -> None:
         self._vertex = vertex
         self._project = project
         self._location = location
         self._extra_body = extra_body
+        self._on_unknown = on_unknown
         self._decoder = json.Decoder(wire.Response)
 
     def encode(self, request: ChatCompletionRequest, model: str, *, stream: bool) -> HttpRequest:
@@ -81,7 +84,9 @@ class GeminiDialect:
         return self._stream_decoder(choices)
 
     def _stream_decoder(self, choices: int = 1) -> GeminiStreamDecoder:
-        return GeminiStreamDecoder(self._decoder, vertex=self._vertex, choices=choices)
+        return GeminiStreamDecoder(
+            self._decoder, self._on_unknown, vertex=self._vertex, choices=choices
+        )
 
     def _resource(self, model: str) -> str:
         """Return the model's path; a name may be a bare one or a resource's, as far as it is told.

@@ -16,11 +16,18 @@ from service.providers.dialects import gemini_wire as wire
 from service.providers.dialects import gemini_words as words
 from service.providers.dialects.dialect import Event
 from service.providers.dialects.gemini_candidate import Candidate
-from service.providers.dialects.openai_wire import read
+from service.providers.dialects.openai_wire import RawObject, read
 from service.providers.dialects.stream_state import last_chunk
 from service.providers.dialects.token_classes import TokenClasses
+from service.providers.dialects.unknown import OnUnknown, checked
 
 _MOST_TOLD = 2000  # characters
+_FIELDS = frozenset(
+    [
+        *("candidates", "promptFeedback", "usageMetadata", "error"),
+        *("responseId", "modelVersion", "createTime", "modelStatus"),
+    ]
+)
 _FOREIGN = (b"", b"[DONE]")  # no words of Gemini's, but of some that pass its streams on
 
 
@@ -28,9 +35,15 @@ class GeminiStreamDecoder:
     """Decodes one stream, of Vertex AI or not. `choices` is how many were asked for."""
 
     def __init__(
-        self, decoder: json.Decoder[wire.Response], *, vertex: bool, choices: int = 1
+        self,
+        decoder: json.Decoder[wire.Response],
+        on_unknown: OnUnknown,
+        *,
+        vertex: bool,
+        choices: int = 1,
     ) -> None:
         self._decoder = decoder
+        self._on_unknown = on_unknown
         self._vertex = vertex
         self._asked = choices
         self._candidates: dict[int, Candidate] = {}
@@ -68,19 +81,28 @@ class GeminiStreamDecoder:
             self._take(given, chunk)
         except (ValueError, RecursionError) as fault:
             raise ProviderFault(FaultKind.MALFORMED, type(fault).__name__) from None
+        if given.candidates is None and given.usage_metadata is None:
+            self._report(data)
 
     def finish(self) -> pb.ChatCompletionChunk:
         """Return the last chunk. Raises ProviderFault TRUNCATED when the answer is not complete."""
         if self._candidates and not self.finished:
             raise ProviderFault(FaultKind.TRUNCATED, "the stream ended before its finish reason")
         states = [self._candidates[index].state for index in sorted(self._candidates)]
-        return last_chunk(states, self._told_usage())
+        last = last_chunk(states, self._told_usage())
+        return checked(last, words.knows, self._on_unknown)
 
     def excuse_finish(self) -> None:
         """Let what has no finish reason be a stop: a whole answer cannot have been cut."""
         for candidate in self._candidates.values():
             if not candidate.ended:
                 candidate.state.finish(pb.FINISH_REASON_STOP, "")
+
+    def _report(self, data: bytes) -> None:
+        """Report a response without any field that is documented: the nearest to a new event."""
+        keys = json.decode(data, type=RawObject)
+        if not _FIELDS & keys.keys():
+            self._on_unknown("event", next(iter(keys), ""))
 
     def _take(self, given: wire.Response, chunk: pb.ChatCompletionChunk) -> None:
         self._id = self._id or given.response_id or ""

@@ -82,6 +82,12 @@ _FINISH_VERTEX = _SHARED | {
 _BLOCK_SHARED = {1: "SAFETY", 2: "OTHER", 3: "BLOCKLIST", 4: "PROHIBITED_CONTENT"}
 _BLOCK_DEVELOPER = _BLOCK_SHARED | {5: "IMAGE_SAFETY"}
 _BLOCK_VERTEX = _BLOCK_SHARED | {5: "MODEL_ARMOR", 6: "JAILBREAK"}
+_KNOWN = frozenset([*REASONS, *_BLOCK_DEVELOPER.values(), *_BLOCK_VERTEX.values()])
+
+
+def knows(native: str) -> bool:
+    """Whether a word for an answer's end, or for a blocked prompt, is one that is documented."""
+    return native in _KNOWN
 
 
 def finish_word(value: str | int | None, *, vertex: bool) -> str:

@@ -13,9 +13,11 @@ from llmbase.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionRequest
 from msgspec import json
 
 from service.providers.dialects import ollama_answer, ollama_request, openai_error
+from service.providers.dialects import ollama_facts as facts
 from service.providers.dialects import ollama_wire as wire
 from service.providers.dialects.dialect import Framer, HttpRequest, StreamDecoder
 from service.providers.dialects.ollama_stream import OllamaStreamDecoder
+from service.providers.dialects.unknown import OnUnknown, checked, unheard
 from service.providers.framing import ndjson
 
 
@@ -35,9 +37,11 @@ class OllamaDialect:
         *,
         num_ctx: int | None = None,
         extra_body: Mapping[str, Any] = MappingProxyType({}),
+        on_unknown: OnUnknown = unheard,
     ) -> None:
         self._num_ctx = num_ctx
         self._extra_body = extra_body
+        self._on_unknown = on_unknown
         self._decoder = json.Decoder(wire.Answer)
 
     def encode(self, request: ChatCompletionRequest, model: str, *, stream: bool) -> HttpRequest:
@@ -54,7 +58,8 @@ class OllamaDialect:
 
     def decode(self, body: bytes) -> ChatCompletion:
         """Translate a whole answer. Raises ProviderFault for anything that is not one."""
-        return ollama_answer.decode(self._decoder, body)
+        answer = ollama_answer.decode(self._decoder, body)
+        return checked(answer, facts.knows, self._on_unknown)
 
     def decode_error(self, status: int, body: bytes) -> str:
         """Return the provider's own message in an HTTP error body; "" where there is none."""
@@ -66,4 +71,4 @@ class OllamaDialect:
 
     def decode_stream(self, choices: int = 1) -> StreamDecoder:
         """Return a decoder for one stream, which has one choice whatever was asked for."""
-        return OllamaStreamDecoder(self._decoder)
+        return OllamaStreamDecoder(self._decoder, self._on_unknown)

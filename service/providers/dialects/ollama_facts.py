@@ -24,6 +24,11 @@ def finish_reason(native: str) -> pb.FinishReason.ValueType:
     return _REASONS.get(native, pb.FINISH_REASON_STOP)
 
 
+def knows(native: str) -> bool:
+    """Whether a `done_reason` is one that is documented."""
+    return native in _REASONS
+
+
 def usage(told: wire.Answer) -> pb.Usage | None:
     """Return OpenAI's figures; None unless both counts are there.
 

@@ -19,13 +19,15 @@ from service.providers.dialects.dialect import Event
 from service.providers.dialects.openai_calls import CallIds
 from service.providers.dialects.openai_facts import add_logprobs
 from service.providers.dialects.stream_state import ChoiceState, last_chunk
+from service.providers.dialects.unknown import OnUnknown, checked, event_word
 
 
 class OllamaStreamDecoder:
     """Decodes one stream."""
 
-    def __init__(self, decoder: json.Decoder[wire.Answer]) -> None:
+    def __init__(self, decoder: json.Decoder[wire.Answer], on_unknown: OnUnknown) -> None:
         self._decoder = decoder
+        self._on_unknown = on_unknown
         self._choice = ChoiceState()
         self._ids: CallIds | None = None
         self._usage: pb.Usage | None = None
@@ -60,10 +62,13 @@ class OllamaStreamDecoder:
             native = given.done_reason or ""
             self._choice.finish(facts.finish_reason(native), native)
             self._usage = facts.usage(given)
+        elif given.message is None:
+            self._on_unknown("event", event_word(event.name, event.data))
 
     def finish(self) -> pb.ChatCompletionChunk:
         """Return the last chunk. Raises ProviderFault TRUNCATED when the answer is not complete."""
-        return last_chunk([self._choice], self._usage)
+        last = last_chunk([self._choice], self._usage)
+        return checked(last, facts.knows, self._on_unknown)
 
     def _take(
         self, message: wire.Message, given: wire.Answer, chunk: pb.ChatCompletionChunk

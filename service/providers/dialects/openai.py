@@ -9,10 +9,12 @@ from llmbase.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionRequest
 from msgspec import json
 
 from service.providers.dialects import openai_answer, openai_error, openai_request
+from service.providers.dialects import openai_facts as facts
 from service.providers.dialects import openai_wire as wire
 from service.providers.dialects.dialect import Framer, HttpRequest, StreamDecoder
 from service.providers.dialects.openai_request import Spelling
 from service.providers.dialects.openai_stream import OpenAiStreamDecoder
+from service.providers.dialects.unknown import OnUnknown, checked, unheard
 from service.providers.framing import sse
 
 _COMPATIBLE = Spelling()
@@ -24,8 +26,11 @@ class OpenAiDialect:
     name = "openai"
     takes_image_urls = True
 
-    def __init__(self, spelling: Spelling = _COMPATIBLE) -> None:
+    def __init__(
+        self, spelling: Spelling = _COMPATIBLE, *, on_unknown: OnUnknown = unheard
+    ) -> None:
         self._spelling = spelling
+        self._on_unknown = on_unknown
         self._decoder = json.Decoder(wire.Answer)
 
     def encode(self, request: ChatCompletionRequest, model: str, *, stream: bool) -> HttpRequest:
@@ -36,7 +41,8 @@ class OpenAiDialect:
 
     def decode(self, body: bytes) -> ChatCompletion:
         """Translate a whole answer. Raises ProviderFault for anything that is not one."""
-        return openai_answer.decode(self._decoder, body)
+        answer = openai_answer.decode(self._decoder, body)
+        return checked(answer, facts.knows, self._on_unknown)
 
     def decode_error(self, status: int, body: bytes) -> str:
         """Return the provider's own message in an HTTP error body; "" where there is none."""
@@ -48,4 +54,4 @@ class OpenAiDialect:
 
     def decode_stream(self, choices: int = 1) -> StreamDecoder:
         """Return a decoder for one stream, in which so many choices were asked for."""
-        return OpenAiStreamDecoder(self._decoder, choices)
+        return OpenAiStreamDecoder(self._decoder, self._on_unknown, choices)

@@ -58,6 +58,11 @@ def finish_reason(native: str, has_calls: bool) -> pb.FinishReason.ValueType:
     return _CALLS if has_calls and reason == _STOP else reason
 
 
+def knows(native: str) -> bool:
+    """Whether a finish word is OpenAI's, or one of those that others are known to say instead."""
+    return native.lower() in _REASONS
+
+
 def usage(given: wire.Usage | None) -> pb.Usage | None:
     """Return usage in OpenAI's meaning; None unless both the prompt and the completion are told."""
     if given is None or given.prompt_tokens is None or given.completion_tokens is None:

@@ -17,13 +17,19 @@ from service.providers.dialects import openai_facts as facts
 from service.providers.dialects import openai_wire as wire
 from service.providers.dialects.dialect import Event
 from service.providers.dialects.openai_choice import ChoiceInPieces
+from service.providers.dialects.unknown import OnUnknown, checked, event_word
+
+_CHUNK = "chat.completion.chunk"  # what a chunk calls itself, be it without choices
 
 
 class OpenAiStreamDecoder:
     """Decodes one stream. `choices` is how many were asked for."""
 
-    def __init__(self, decoder: json.Decoder[wire.Answer], choices: int = 1) -> None:
+    def __init__(
+        self, decoder: json.Decoder[wire.Answer], on_unknown: OnUnknown, choices: int = 1
+    ) -> None:
         self._decoder = decoder
+        self._on_unknown = on_unknown
         self._asked = choices
         self._choices: dict[int, ChoiceInPieces] = {}
         self._id = ""
@@ -59,7 +65,7 @@ class OpenAiStreamDecoder:
             except (ValueError, RecursionError):
                 self._take_other(data, chunk)
             else:
-                self._take(given, data, chunk)
+                self._take(given, event, chunk)
         except (ValueError, RecursionError) as fault:
             raise ProviderFault(FaultKind.MALFORMED, type(fault).__name__) from None
 
@@ -78,7 +84,7 @@ class OpenAiStreamDecoder:
                 finish_reason=facts.finish_reason(choice.native, choice.calls is not None),
                 native_finish_reason=choice.native,
             )
-        return last
+        return checked(last, facts.knows, self._on_unknown)
 
     def _all_ended(self) -> bool:
         return bool(self._choices) and all(choice.ended for choice in self._choices.values())
@@ -97,13 +103,13 @@ class OpenAiStreamDecoder:
         told = facts.usage(given.usage) or facts.usage(given.x_groq.usage if given.x_groq else None)
         self._usage = told or self._usage
 
-    def _take(self, given: wire.Answer, data: bytes, chunk: pb.ChatCompletionChunk) -> None:
+    def _take(self, given: wire.Answer, event: Event, chunk: pb.ChatCompletionChunk) -> None:
         if given.error:
             raise error.fault(given.error, "in a stream")
         if given.usage is not None or given.x_groq is not None:
             self._take_usage(given)
-        if given.choices is None and (bare := error.bare_fault(data, "in a stream")):
-            raise bare
+        if given.choices is None:
+            self._take_no_chunk(given, event)
         self._id = self._id or given.id or ""
         added = False
         for choice in given.choices or ():
@@ -112,6 +118,15 @@ class OpenAiStreamDecoder:
             self._fingerprint = given.system_fingerprint
         if added and self._fingerprint:
             chunk.system_fingerprint = self._fingerprint
+
+    def _take_no_chunk(self, given: wire.Answer, event: Event) -> None:
+        """Take an object without choices: usage, an error, or what nobody knows."""
+        if bare := error.bare_fault(event.data, "in a stream"):
+            raise bare
+        if given.usage is None and given.x_groq is None:
+            word = event_word(event.name, event.data)
+            if word != _CHUNK:
+                self._on_unknown("event", word)
 
     def _take_choice(self, given: wire.Choice, chunk: pb.ChatCompletionChunk) -> bool:
         """Append one choice's delta, if it brings anything, and say whether it does."""

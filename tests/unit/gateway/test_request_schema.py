@@ -74,6 +74,8 @@ def test_every_row_is_a_field_of_the_schema_or_one_of_ours() -> None:
         "chat_template_kwargs.enable_thinking",
         "chat_template_kwargs.thinking",
         "chat_template_kwargs.preserve_thinking",
+        "llmbase",
+        "llmbase.continuation",
         "messages[].annotations",  # of answers, which come back as history
         "messages[].provider_state",
         "messages[].reasoning_content",

@@ -17,6 +17,7 @@ from llmbase.v1.chat_completion_pb2_grpc import (
 
 from service.config import ProviderConfig
 from service.providers import build
+from telemetry.metrics import Metrics
 
 
 class ScriptedLlmbase(ChatCompletionServiceServicer):
@@ -73,7 +74,9 @@ async def asking(url, **config):
     """The provider, as the service builds it from its configuration."""
     given = ProviderConfig.model_validate({"dialect": "llmbase", "base_url": url, **config})
     build.check({"far": given})
-    provider = build.build("far", given, build.trust("far", given), None, None, "1.2.3")
+    provider = build.build(
+        "far", given, build.trust("far", given), None, None, Metrics({}), "1.2.3"
+    )
     try:
         yield provider
     finally:

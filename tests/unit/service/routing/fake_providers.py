@@ -14,6 +14,7 @@ from service.providers.dialects.dialect import HttpRequest
 from service.routing.board import Board
 from service.routing.dispatcher import Dispatcher
 from service.routing.router import Router
+from telemetry.metrics import Metrics
 
 REQUEST = pb.ChatCompletionRequest(
     model="m", messages=[pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text="hi there")])]
@@ -103,5 +104,5 @@ def dispatcher(models, breaker=None, **behaviours):
     board = Board(configs, clock, random.Random(1))
     known = {key: ModelConfig.model_validate(model) for key, model in models.items()}
     router = Router(known, providers, board)
-    made = Dispatcher(router, itertools.count(1000).__next__, clock, random.Random(2))
+    made = Dispatcher(router, itertools.count(1000).__next__, clock, random.Random(2), Metrics({}))
     return made, providers, board

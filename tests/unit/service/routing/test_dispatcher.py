@@ -24,6 +24,8 @@ from service.providers.dialects.dialect import HttpRequest
 from service.routing.board import Board
 from service.routing.dispatcher import Dispatcher
 from service.routing.router import Router
+from telemetry.metrics import PROVIDER_ALERTS, Metrics
+from tests.support.metrics_page import counted
 
 
 class _Stream:
@@ -95,17 +97,17 @@ def _whole(text="hello you"):
     )
 
 
-def _dispatcher(a, b=None, c=None):
+def _dispatcher(a, b=None, c=None, metrics=None):
     answers = {"a": a, "b": b or _fault(), "c": c or _fault()}
     providers = {name: _Provider(name, answer) for name, answer in answers.items()}
     models = {key: ModelConfig.model_validate(model) for key, model in MODELS.items()}
-    return _over(models, providers), providers
+    return _over(models, providers, metrics), providers
 
 
-def _over(models, providers):
+def _over(models, providers, metrics=None):
     chance = random.Random(1)
     router = Router(models, providers, Board({}, time.monotonic, chance))
-    return Dispatcher(router, lambda: 1741000000.9, time.monotonic, chance)
+    return Dispatcher(router, lambda: 1741000000.9, time.monotonic, chance, metrics or Metrics({}))
 
 
 @pytest.mark.parametrize("kind", FAULTS)
@@ -298,3 +300,12 @@ async def test_strict_refuses_before_anything_is_sent_when_no_target_honours_it(
 async def test_fewer_choices_than_asked_for_are_no_answer_under_any_policy(policy):
     dispatcher, _ = _with_policy(policy, a_ignores=("n",))
     assert (await dispatcher.complete(REQUEST, Call("id"))).route.provider == "b"
+
+
+async def test_an_attempt_that_fails_for_our_credentials_is_an_alert():
+    metrics = Metrics({"provider": "abc", "status": ["401", "403"]})
+    answers = (_fault(FaultKind.STATUS, status=status) for status in (401, 403, 500))
+    dispatcher, _ = _dispatcher(*answers, metrics=metrics)
+    with pytest.raises(AllProvidersFailed):
+        await dispatcher.complete(REQUEST, Call("id"))
+    assert counted(metrics.render(), PROVIDER_ALERTS.name) == {("a", "401"): 1, ("b", "403"): 1}

@@ -7,6 +7,7 @@ import pytest
 from service.config import KeyConfig
 from service.rpc.authentication import Authenticator
 from service.rpc.calls import Calls
+from telemetry.metrics import Metrics
 
 KEY = "a-key-set-by-hand-1"
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -26,7 +27,7 @@ class _Context:
 
 def _opened(seconds=None, **metadata):
     digest = hashlib.sha256(KEY.encode()).hexdigest()
-    calls = Calls(Authenticator([KeyConfig(name="demo", sha256=digest)]), lambda: 0.0)
+    calls = Calls(Authenticator([KeyConfig(name="demo", sha256=digest)]), lambda: 0.0, Metrics({}))
     opened = calls.open("Method", _Context(seconds, **metadata))
     calls.close(opened)
     return opened.call

@@ -15,6 +15,8 @@ from service.rpc.authentication import Authenticator
 from service.rpc.calls import Calls
 from service.rpc.chat_completion import ChatCompletionServicer
 from telemetry.log import JsonLines
+from telemetry.metrics import CALLS, Metrics
+from tests.support.metrics_page import counted
 
 KEY = "a-key-for-the-servicer"
 SECRET = "what the caller said in confidence"
@@ -100,9 +102,11 @@ def lines(caplog):
     return lambda: [json.loads(JsonLines().format(record)) for record in caplog.records]
 
 
-def _servicer(answer):
+def _servicer(answer, metrics=None):
     digest = hashlib.sha256(KEY.encode()).hexdigest()
-    calls = Calls(Authenticator([KeyConfig(name="demo", sha256=digest)]), lambda: 0.0)
+    calls = Calls(
+        Authenticator([KeyConfig(name="demo", sha256=digest)]), lambda: 0.0, metrics or Metrics({})
+    )
     return ChatCompletionServicer(calls, _Router(), _Dispatcher(answer)), calls
 
 
@@ -206,3 +210,24 @@ async def test_while_draining_new_calls_are_refused_and_open_ones_are_ended_at_l
     open_call.cancel()
     await asyncio.wait([open_call])
     await asyncio.wait_for(calls.ended(), 1)
+
+
+async def test_every_call_is_counted_by_how_it_ended_refused_ones_too():
+    methods = ["CreateChatCompletion", "StreamChatCompletion"]
+    reasons = ["OK", "CANCELLED", "UPSTREAM_TRUNCATED", "SERVICE_UNAVAILABLE"]
+    metrics = Metrics({"method": methods, "reason": reasons})
+    await _servicer(_Answer(_chunk("a")), metrics)[0].StreamChatCompletion(REQUEST, _Context())
+    cut, _ = _servicer(_Answer(UpstreamTruncated("cut")), metrics)
+    with pytest.raises(_Aborted):
+        await cut.StreamChatCompletion(REQUEST, _Context())
+    silent, calls = _servicer(asyncio.Event(), metrics)
+    await _cancelled(silent.CreateChatCompletion(REQUEST, _Context()))
+    calls.refuse()
+    with pytest.raises(_Aborted):
+        await silent.CreateChatCompletion(REQUEST, _Context())
+    assert counted(metrics.render(), CALLS.name) == {
+        ("StreamChatCompletion", "OK"): 1,
+        ("StreamChatCompletion", "UPSTREAM_TRUNCATED"): 1,
+        ("CreateChatCompletion", "CANCELLED"): 1,
+        ("CreateChatCompletion", "SERVICE_UNAVAILABLE"): 1,
+    }

@@ -1,0 +1,151 @@
+"""The metrics of every process: one list of what there is, and a registry that keeps to it.
+
+A label takes the values it was told of when the process started, and `other` for all else: what a
+caller or a provider sends never makes a series.
+"""
+
+from __future__ import annotations
+
+import enum
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+
+OTHER = "other"
+
+
+class Kind(enum.Enum):
+    """What can be done with a metric."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric. `labels` says of each label what its values are.
+
+    `buckets` are a histogram's upper bounds, in the unit that the name ends in. The series of a
+    metric that is `announced` are there from the start, at zero: an increase that makes a series
+    is none to who reads it.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    buckets: tuple[float, ...] = ()
+    announced: bool = False
+
+
+CALLS = Metric(
+    "llmbase_calls_total",
+    Kind.COUNTER,
+    "RPCs that have ended, the REST door's among them.",
+    {
+        "method": "the RPC, such as `StreamChatCompletion`",
+        "reason": "`OK`, `CANCELLED` (the caller left) or the reason of the error",
+    },
+    announced=True,
+)
+IGNORED_PARAMETERS = Metric(
+    "llmbase_ignored_parameters_total",
+    Kind.COUNTER,
+    "Parameters of requests that were left out of what was sent to a provider.",
+    {"parameter": "the request's field, by its name in REST; of a path its first step"},
+)
+PROVIDER_ALERTS = Metric(
+    "llmbase_provider_alerts_total",
+    Kind.COUNTER,
+    "Attempts that a provider refused because of our credentials: somebody has to look at them.",
+    {"provider": "as configured", "status": "`401` or `403`"},
+    announced=True,
+)
+PROVIDER_UNKNOWN = Metric(
+    "llmbase_provider_unknown_total",
+    Kind.COUNTER,
+    "What providers sent that no documentation of theirs had when llmbase was made.",
+    {"provider": "as configured", "kind": "`event`, or `enum` for a word such as a finish reason"},
+    announced=True,
+)
+
+# Everything there is; the documentation's table is checked against it.
+METRICS: tuple[Metric, ...] = (CALLS, IGNORED_PARAMETERS, PROVIDER_ALERTS, PROVIDER_UNKNOWN)
+
+
+class Metrics:
+    """The metrics of one process. `known` has the values that each label may take."""
+
+    def __init__(
+        self, known: Mapping[str, Collection[str]], metrics: Sequence[Metric] = METRICS
+    ) -> None:
+        self._known = {label: frozenset(values) for label, values in known.items()}
+        self._registry = CollectorRegistry()
+        self._made = {metric.name: _make(metric, self._registry) for metric in metrics}
+        for metric in metrics:
+            if metric.announced:
+                self._announce(metric)
+
+    def count(self, metric: Metric, amount: float = 1, **labels: str) -> None:
+        """Add to a counter. Raises KeyError for a metric that is not in the list."""
+        self._series(metric, labels).inc(amount)
+
+    def set(self, metric: Metric, value: float, **labels: str) -> None:
+        """Give a gauge its value, in the unit of its name."""
+        self._series(metric, labels).set(value)
+
+    def observe(self, metric: Metric, value: float, **labels: str) -> None:
+        """Add a value to a histogram, in the unit of its name."""
+        self._series(metric, labels).observe(value)
+
+    def render(self) -> bytes:
+        """Return all of them in Prometheus' text format."""
+        return generate_latest(_WithoutBirths(self._registry))
+
+    def _series(self, metric: Metric, labels: Mapping[str, str]) -> Any:
+        made = self._made[metric.name]
+        if not metric.labels:
+            return made
+        return made.labels(**{label: self._bounded(label, labels[label]) for label in labels})
+
+    def _bounded(self, label: str, value: str) -> str:
+        return value if value in self._known.get(label, ()) else OTHER
+
+    def _announce(self, metric: Metric) -> None:
+        values = (sorted(self._known.get(label, ())) for label in metric.labels)
+        for combination in itertools.product(*values):
+            self._series(metric, dict(zip(metric.labels, combination, strict=True)))
+
+
+def count_ignored(metrics: Metrics, paths: Iterable[str]) -> None:
+    """Count the fields of one request that were left out, each by its path's first step, once."""
+    for name in {path.partition(".")[0].partition("[")[0] for path in paths}:
+        metrics.count(IGNORED_PARAMETERS, parameter=name)
+
+
+class _WithoutBirths(Collector):
+    """A registry without the times at which series began: they double the page for nobody."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Family]:
+        for family in self._registry.collect():
+            family.samples = [s for s in family.samples if not s.name.endswith("_created")]
+            yield family
+
+
+def _make(metric: Metric, registry: CollectorRegistry) -> Any:
+    labels = tuple(metric.labels)
+    if metric.kind is Kind.HISTOGRAM:
+        return Histogram(
+            metric.name, metric.help, labels, buckets=metric.buckets, registry=registry
+        )
+    kind = Counter if metric.kind is Kind.COUNTER else Gauge
+    return kind(metric.name, metric.help, labels, registry=registry)
