@@ -150,8 +150,12 @@ class HttpProvider:
             body = b""  # the status says enough
         finally:
             response.close()
-        message = self._dialect.decode_error(response.status, body)
-        raise http_faults.from_status(response.status, response.headers, message)
+        raise http_faults.from_status(
+            response.status,
+            response.headers,
+            self._dialect.decode_error(response.status, body),
+            self._dialect.judge_error(response.status, response.headers, body),
+        )
 
 
 async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:

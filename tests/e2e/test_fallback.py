@@ -49,6 +49,7 @@ FAILING = [
         Failing(f"answers {status}", refuses(status))
         for status in (401, 402, 403, 404, 408, 409, 429, 500, 502, 503, 504, 529)
     ),
+    Failing("answers 400 for our key", unary(encode(error_body(code="invalid_api_key")), 400)),
     Failing("begins an error and never ends it", Script([b'{"error":', stall], status=503)),
     Failing("redirects", unary(b"", 307, {"Location": "https://example.com/"})),
     Failing("refuses the connection", None, model="test/dead-first"),

@@ -12,13 +12,19 @@ from typing import Any
 from llmbase.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionRequest
 from msgspec import json
 
-from service.providers.dialects import anthropic_answer, anthropic_request, openai_error
+from service.providers.dialects import (
+    anthropic_answer,
+    anthropic_error,
+    anthropic_request,
+    openai_error,
+)
 from service.providers.dialects import anthropic_facts as facts
 from service.providers.dialects import anthropic_wire as wire
 from service.providers.dialects.anthropic_stream import AnthropicStreamDecoder
 from service.providers.dialects.dialect import Framer, HttpRequest, StreamDecoder
 from service.providers.dialects.unknown import OnUnknown, checked, unheard
 from service.providers.framing import sse
+from service.providers.http_faults import Verdict
 
 _VERSION = "2023-06-01"  # of the API; all that has come since is additions to it
 
@@ -68,6 +74,10 @@ class AnthropicDialect:
     def decode_error(self, status: int, body: bytes) -> str:
         """Return the provider's own message in an HTTP error body; "" where there is none."""
         return openai_error.message(body)
+
+    def judge_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
+        """Return the status to go by; documented words can correct one that blames the request."""
+        return anthropic_error.verdict(status, body)
 
     def framer(self) -> Framer:
         """Return a framer for one stream."""

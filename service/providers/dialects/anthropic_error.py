@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from service.errors import FaultKind, ProviderFault
-from service.providers.http_faults import REJECTING, redact
+from service.providers.http_faults import REJECTING, Verdict, redact, weigh
 
 _STATUSES = {
     "invalid_request_error": 400,
@@ -38,6 +38,17 @@ def fault(error: Any, where: str) -> ProviderFault:
         return ProviderFault(FaultKind.REPORTED, f"an error {where}", told=told)
     kind = FaultKind.REJECTED if status in REJECTING else FaultKind.STATUS
     return ProviderFault(kind, f"an error {where}, {word}", status=status, told=told)
+
+
+def verdict(status: int, body: bytes) -> Verdict:
+    """Return the status to go by, of an HTTP error whose body may say better what it is about."""
+    try:
+        given = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return Verdict(status)
+    error = given.get("error") if isinstance(given, dict) else None
+    word = error.get("type") if isinstance(error, dict) else None
+    return weigh(status, _STATUSES.get(word) if isinstance(word, str) else None)
 
 
 def event_fault(data: bytes) -> ProviderFault:

@@ -7,6 +7,7 @@ it is the newer form, where it is in the body as anywhere else. A base URL that 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ from service.providers.dialects.dialect import Framer, HttpRequest, StreamDecode
 from service.providers.dialects.openai import OpenAiDialect
 from service.providers.dialects.openai_request import Spelling
 from service.providers.dialects.unknown import OnUnknown, unheard
+from service.providers.http_faults import Verdict
 
 # The first version that knows `stream_options`; earlier ones refuse it.
 _KNOWS_STREAM_OPTIONS = "2024-09-01"
@@ -59,6 +61,10 @@ class AzureDialect:
     def decode_error(self, status: int, body: bytes) -> str:
         """Return the provider's own message in an HTTP error body."""
         return self._openai.decode_error(status, body)
+
+    def judge_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
+        """Return the status to go by; documented words can correct one that blames the request."""
+        return self._openai.judge_error(status, headers, body)
 
     def framer(self) -> Framer:
         """Return a framer for one stream."""

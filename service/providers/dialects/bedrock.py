@@ -20,6 +20,7 @@ from service.providers.dialects.bedrock_stream import BedrockStreamDecoder
 from service.providers.dialects.dialect import Framer, HttpRequest, StreamDecoder
 from service.providers.dialects.unknown import OnUnknown, checked, unheard
 from service.providers.framing import eventstream
+from service.providers.http_faults import Verdict
 
 
 class BedrockDialect:
@@ -63,6 +64,10 @@ class BedrockDialect:
     def decode_error(self, status: int, body: bytes) -> str:
         """Return the provider's own message in an HTTP error body; "" where there is none."""
         return bedrock_error.message(body)
+
+    def judge_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
+        """Return the status to go by; documented words can correct one that blames the request."""
+        return bedrock_error.verdict(status, headers, body)
 
     def framer(self) -> Framer:
         """Return a framer for one stream."""

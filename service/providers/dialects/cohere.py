@@ -19,6 +19,7 @@ from service.providers.dialects.cohere_stream import CohereStreamDecoder
 from service.providers.dialects.dialect import Framer, HttpRequest, StreamDecoder
 from service.providers.dialects.unknown import OnUnknown, checked, unheard
 from service.providers.framing import sse
+from service.providers.http_faults import Verdict
 
 
 class CohereDialect:
@@ -58,6 +59,10 @@ class CohereDialect:
     def decode_error(self, status: int, body: bytes) -> str:
         """Return the provider's own message in an HTTP error body; "" where there is none."""
         return openai_error.message(body)
+
+    def judge_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
+        """Return the status to go by; documented words can correct one that blames the request."""
+        return openai_error.verdict(status, body)
 
     def framer(self) -> Framer:
         """Return a framer for one stream."""

@@ -17,6 +17,7 @@ from llmbase.v1.chat_completion_pb2 import (
 )
 
 from service.providers.framing.framer import Event, Framer
+from service.providers.http_faults import Verdict
 
 __all__ = ["Dialect", "Event", "Framer", "HttpRequest", "StreamDecoder"]
 
@@ -91,6 +92,10 @@ class Dialect(Protocol):
 
     def decode_error(self, status: int, body: bytes) -> str:
         """Return the provider's own message in an HTTP error body; "" where there is none."""
+        ...
+
+    def judge_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
+        """Return the status to go by, which documented words in an HTTP error can correct."""
         ...
 
     def framer(self) -> Framer:

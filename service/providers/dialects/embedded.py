@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import orjson
 from llmbase.v1.chat_completion_pb2 import (
     ROLE_DEVELOPER,
@@ -15,6 +17,7 @@ from llmbase.v1.chat_completion_pb2 import (
 )
 
 from service.providers.dialects.dialect import Dialect, Event, Framer, HttpRequest, StreamDecoder
+from service.providers.http_faults import Verdict
 
 # A small model's own default prompt can send it rambling, and in another language than the user's.
 _SYSTEM_PROMPT = "You are a helpful assistant."
@@ -70,6 +73,10 @@ class EmbeddedDialect:
     def decode_error(self, status: int, body: bytes) -> str:
         """Return the engine's message in an HTTP error body."""
         return self._openai.decode_error(status, body)
+
+    def judge_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
+        """Return the status to go by; documented words can correct one that blames the request."""
+        return self._openai.judge_error(status, headers, body)
 
     def framer(self) -> Framer:
         """Return a framer for one stream."""

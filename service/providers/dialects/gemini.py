@@ -14,12 +14,13 @@ from llmbase.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionRequest
 from msgspec import json
 
 from service.errors import InvalidRequest
-from service.providers.dialects import gemini_answer, gemini_request, openai_error
+from service.providers.dialects import gemini_answer, gemini_error, gemini_request, openai_error
 from service.providers.dialects import gemini_wire as wire
 from service.providers.dialects.dialect import Framer, HttpRequest, StreamDecoder
 from service.providers.dialects.gemini_framing import GeminiFramer
 from service.providers.dialects.gemini_stream import GeminiStreamDecoder
 from service.providers.dialects.unknown import OnUnknown, unheard
+from service.providers.http_faults import Verdict
 
 _DEVELOPER = "/v1beta/"
 _DEVELOPER_KINDS = ("models/", "tunedModels/")
@@ -74,6 +75,10 @@ class GeminiDialect:
     def decode_error(self, status: int, body: bytes) -> str:
         """Return the provider's own message in an HTTP error body; "" where there is none."""
         return openai_error.message(body)
+
+    def judge_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
+        """Return the status to go by; documented words can correct one that blames the request."""
+        return gemini_error.verdict(status, body)
 
     def framer(self) -> Framer:
         """Return a framer for one stream."""

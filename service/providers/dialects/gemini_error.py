@@ -10,8 +10,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
+
 from service.errors import FaultKind, ProviderFault
-from service.providers.http_faults import REJECTING
+from service.providers.http_faults import REJECTING, Verdict, weigh
 
 _MOST_TOLD = 2000  # characters; whoever passes a message on redacts and bounds it for its reader
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
@@ -26,7 +28,7 @@ _CODES = {
     "ALREADY_EXISTS": 409,
     "PERMISSION_DENIED": 403,
     "RESOURCE_EXHAUSTED": 429,
-    "FAILED_PRECONDITION": 400,
+    "FAILED_PRECONDITION": 403,
     "ABORTED": 409,
     "OUT_OF_RANGE": 400,
     "UNIMPLEMENTED": 501,
@@ -38,6 +40,10 @@ _CODES = {
 _WORDS = tuple(_CODES)
 # Reasons of google.rpc.ErrorInfo that make our key the culprit, whatever the status says.
 _KEY_AT_FAULT = frozenset({"API_KEY_INVALID", "API_KEY_SERVICE_BLOCKED", "ACCESS_TOKEN_EXPIRED"})
+
+# The account or its place is at fault (no billing, a country that is not served), though it comes
+# as a 400: another target may well answer.
+_OUR_ACCOUNT = "FAILED_PRECONDITION"
 
 
 def fault(error: Any, where: str) -> ProviderFault:
@@ -58,7 +64,23 @@ def fault(error: Any, where: str) -> ProviderFault:
     )
 
 
+def verdict(status: int, body: bytes) -> Verdict:
+    """Return the status to go by, of an HTTP error whose body may say better what it is about."""
+    try:
+        given = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return Verdict(status)
+    if isinstance(given, list) and given:  # a stream that was asked for without `alt=sse`
+        given = given[0]
+    error = given.get("error") if isinstance(given, dict) else None
+    if not isinstance(error, dict):
+        return Verdict(status)
+    return weigh(status, _status(error), _retry_after(error))
+
+
 def _status(error: dict[str, Any]) -> int | None:
+    if error.get("status") == _OUR_ACCOUNT:
+        return _CODES[_OUR_ACCOUNT]
     if any(detail.get("reason") in _KEY_AT_FAULT for detail in _details(error)):
         return 401
     code, word = error.get("code"), error.get("status")

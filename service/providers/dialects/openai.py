@@ -5,6 +5,8 @@ The face of the dialect; requests, whole answers, streams and errors have a file
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from llmbase.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionRequest
 from msgspec import json
 
@@ -16,6 +18,7 @@ from service.providers.dialects.openai_request import Spelling
 from service.providers.dialects.openai_stream import OpenAiStreamDecoder
 from service.providers.dialects.unknown import OnUnknown, checked, unheard
 from service.providers.framing import sse
+from service.providers.http_faults import Verdict
 
 _COMPATIBLE = Spelling()
 
@@ -47,6 +50,10 @@ class OpenAiDialect:
     def decode_error(self, status: int, body: bytes) -> str:
         """Return the provider's own message in an HTTP error body; "" where there is none."""
         return openai_error.message(body)
+
+    def judge_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
+        """Return the status to go by; documented words can correct one that blames the request."""
+        return openai_error.verdict(status, body)
 
     def framer(self) -> Framer:
         """Return a framer for one stream."""

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from service.errors import FaultKind, ProviderFault
-from service.providers.http_faults import REJECTING
+from service.providers.http_faults import REJECTING, Verdict, weigh
 
 _MOST_TOLD = 2000  # characters; whoever passes a message on redacts and bounds it for its reader
 _DEEPEST = 4  # levels of an envelope that are searched for the message
@@ -74,6 +74,16 @@ def message(body: bytes) -> str:
         text = body[: _MOST_TOLD + 1].decode(errors="replace").strip()
         return "" if text[:1] in ("<", "{", "[") or len(text) > _MOST_TOLD else _clean(text)
     return _clean(_message(value, _DEEPEST))
+
+
+def verdict(status: int, body: bytes) -> Verdict:
+    """Return the status to go by, of an HTTP error whose body may say better what it is about."""
+    value = _parsed(body)
+    if isinstance(value, list) and value:
+        value = value[0]
+    if isinstance(value, dict) and isinstance(value.get("error"), dict):
+        value = value["error"]
+    return weigh(status, _status(value))
 
 
 def event_fault(data: bytes) -> ProviderFault:
