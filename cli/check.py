@@ -30,9 +30,7 @@ def command(file: Path | None, schema: bool) -> None:
         raise click.UsageError("Missing argument 'FILE'.")
     with one_line():
         config = load(file, os.environ)
-        build.check(config.providers)
-        for name, provider in config.providers.items():
-            build.trust(name, provider)
+        build.trust_all(config.providers)
     click.echo(
         f"{file}: ok ({len(config.providers)} providers, {len(config.models)} models, "
         f"{len(config.keys)} keys)"

@@ -10,7 +10,7 @@ import click
 from cli.faults import one_line
 from cli.logging_option import log_level_option
 from service.config_file import load
-from service.process import run, serve
+from service.process import ConfigFile, run, serve
 from telemetry import log
 
 
@@ -38,10 +38,11 @@ def command(config_file: Path, grpc_addresses: tuple[str, ...], log_level: str) 
     """Serve the gRPC door alone: routing and provider calls.
 
     Prints `ready grpc ADDRESS...` once calls are answered, and after it `metrics HOST:PORT`
-    where the configuration has `server.metrics`. SIGINT and SIGTERM let open calls finish for
-    the configuration's `server.drain`.
+    where the configuration has `server.metrics`. A changed file is taken over as it is
+    written, or on SIGHUP. SIGINT and SIGTERM let open calls finish for the configuration's
+    `server.drain`.
     """
     with one_line():
-        config = load(config_file, os.environ)
+        file = ConfigFile(load(config_file, os.environ), config_file)
         log.to_stderr(log_level)
-        run(serve(config, grpc_addresses))
+        run(serve(file, grpc_addresses))

@@ -27,7 +27,14 @@ from gateway.transcoding.request import REQUEST
 from service.config import Config
 from service.config_file import load
 from service.labels import known_labels
-from service.process import models_directory, places, run, stop_signals
+from service.process import (
+    ConfigFile,
+    models_directory,
+    places,
+    reloading,
+    run,
+    stop_signals,
+)
 from service.providers.embedded import require_engine
 from service.providers.model_store import DEFAULT_MODEL
 from service.server import Service
@@ -69,8 +76,8 @@ def command(
     that is printed. With --config the keys are the configuration's.
 
     Prints `ready http://HOST:PORT grpc HOST:PORT` once both doors answer, and after it
-    `metrics HOST:PORT` where the configuration has `server.metrics`. SIGINT and SIGTERM let open
-    calls finish.
+    `metrics HOST:PORT` where the configuration has `server.metrics`. A changed configuration file
+    is taken over as it is written, or on SIGHUP. SIGINT and SIGTERM let open calls finish.
     """
     with one_line():
         key, model_id = "", MODEL_ID
@@ -81,7 +88,8 @@ def command(
             config = load(config_file, os.environ)
             model_id = next(iter(sorted(m for m in config.models if not m.endswith("*"))), "MODEL")
         log.to_stderr(log_level)
-        run(_serve(config, http, settings(**door), grpc_addresses, key, model_id))
+        file = ConfigFile(config, config_file, partial(known_labels, rest_fields=REQUEST.rows))
+        run(_serve(file, http, settings(**door), grpc_addresses, key, model_id))
 
 
 def _local_model(key: str) -> Config:
@@ -91,7 +99,7 @@ def _local_model(key: str) -> Config:
 
 
 async def _serve(
-    config: Config,
+    file: ConfigFile,
     http: str,
     settings: Settings,
     grpc_addresses: tuple[str, ...],
@@ -99,19 +107,20 @@ async def _serve(
     model_id: str,
 ) -> None:
     stop = stop_signals()
-    metrics = Metrics(known_labels(config, REQUEST.rows))
-    service = Service(config, models_directory(), metrics)
+    metrics = Metrics(file.labels(file.config))
+    service = Service(file.config, models_directory(), metrics)
     inside = InProcessServer()
     service.register(inside)
     try:
-        bound = await service.start(grpc_addresses or config.server.grpc)
+        bound = await service.start(grpc_addresses or file.config.server.grpc)
         count = partial(count_ignored, metrics)
         app = build_app(inside.channel(), settings, on_ignored=count)
         door = await start_http(app, http)
         try:
-            _announce(door.url, places(bound, service.metrics_address), key, model_id)
-            await stop.wait()
-            await asyncio.gather(door.stop(config.server.drain), service.drain())
+            async with reloading(service, file, metrics):
+                _announce(door.url, places(bound, service.metrics_address), key, model_id)
+                await stop.wait()
+            await asyncio.gather(door.stop(service.config.server.drain), service.drain())
         finally:
             await door.stop(0)
     finally:

@@ -104,6 +104,7 @@ def _reviewed(wanted: Wanted, other: Reading, recording: Recording) -> Wanted:
     return replace(
         wanted,
         error=wanted.error if other.error is None else other.error,
+        statuses=other.statuses or wanted.statuses,
         text=_text(wanted, other, recording),
         calls=calls,
         finish=other.finish or ("tool_calls" if other.calls else wanted.finish),

@@ -18,6 +18,10 @@ _ELSEWHERE = (
     "the provider made and answered the call by itself: there is nothing to do for a caller"
 )
 _NO_WORD = "the provider's word is a number, or one that OpenAI has no word for: a plain end"
+_GATEWAYS_FAULT = (
+    "the status blames the request, but the error's own code the gateway's key or place: "
+    "it can be told as a fault of the gateway"
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Reading:
     finish: str | None = None
     refused: bool = False  # the provider's words of refusal are there too
     error: bool | None = None  # whether it is one at all
+    statuses: range | None = None  # that tell the error
 
 
 def _completion(tokens: int) -> Reading:
@@ -39,6 +44,8 @@ def _completion(tokens: int) -> Reading:
 
 
 REVIEWED: dict[str, Reading] = {
+    "gemini/unary_error-400_d86810": Reading(_GATEWAYS_FAULT, statuses=range(500, 600)),
+    "gemini/unary_error-400_fa935b": Reading(_GATEWAYS_FAULT, statuses=range(500, 600)),
     "xai/stream_parallel-tools_reasoning_cache-read_225343": _completion(68 + 266),
     "xai/stream_reasoning_cache-read_non-ascii_1490b2": _completion(2 + 198),
     "xai/stream_tool-call_cache-read_5da7b6": _completion(44 + 257),

@@ -31,5 +31,6 @@ def known_labels(config: Config, rest_fields: Iterable[str] = ()) -> Mapping[str
         "parameter": frozenset({*request.fields_by_name, *rest_fields}),
         "provider": frozenset(config.providers),
         "reason": frozenset(reasons) | _NO_ERRORS,
+        "result": frozenset({"applied", "refused"}),
         "status": frozenset({"401", "403"}),
     }

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import signal
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,10 +16,21 @@ from platformdirs import user_cache_path
 
 from service.config import Config
 from service.labels import known_labels
+from service.reloader import Reloader
 from service.server import Service
 from telemetry.metrics import Metrics
 
 T = TypeVar("T")
+Labels = Callable[[Config], Mapping[str, frozenset[str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """A configuration, the file it was read from (None: it is our own), and its metrics' labels."""
+
+    config: Config
+    path: Path | None
+    labels: Labels = known_labels
 
 
 def models_directory() -> Path:
@@ -26,11 +40,7 @@ def models_directory() -> Path:
 
 def stop_signals() -> asyncio.Event:
     """Return an event that SIGINT and SIGTERM set. Needs a running loop."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    return stop
+    return _event_of(signal.SIGINT, signal.SIGTERM)
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
@@ -45,15 +55,41 @@ def places(grpc: tuple[str, ...], metrics: str | None) -> str:
     return told if metrics is None else f"{told} metrics {metrics}"
 
 
-async def serve(config: Config, addresses: tuple[str, ...]) -> None:
+@contextlib.asynccontextmanager
+async def reloading(service: Service, file: ConfigFile, metrics: Metrics) -> AsyncIterator[None]:
+    """Have the service follow its configuration file, and SIGHUP, inside the block."""
+    if file.path is None:
+        yield
+        return
+    told = _event_of(signal.SIGHUP)
+    reloader = Reloader(service, file.path, file.config, os.environ, metrics, file.labels)
+    watch = asyncio.create_task(reloader.run(told))
+    try:
+        yield
+    finally:
+        watch.cancel()
+        await asyncio.wait([watch])
+
+
+async def serve(file: ConfigFile, addresses: tuple[str, ...]) -> None:
     """Serve until SIGINT or SIGTERM, then drain. Raises ConfigError, EngineError."""
     stop = stop_signals()
-    service = Service(config, models_directory(), Metrics(known_labels(config)))
+    metrics = Metrics(file.labels(file.config))
+    service = Service(file.config, models_directory(), metrics)
     try:
-        bound = await service.start(addresses or config.server.grpc)
-        ready = f"ready {places(bound, service.metrics_address)}"
-        print(ready, flush=True)  # noqa: T201 - the promise to a supervisor
-        await stop.wait()
+        bound = await service.start(addresses or file.config.server.grpc)
+        async with reloading(service, file, metrics):
+            ready = f"ready {places(bound, service.metrics_address)}"
+            print(ready, flush=True)  # noqa: T201 - the promise to a supervisor
+            await stop.wait()
         await service.drain()
     finally:
         await service.close()
+
+
+def _event_of(*signals: signal.Signals) -> asyncio.Event:
+    event = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in signals:
+        loop.add_signal_handler(number, event.set)
+    return event

@@ -19,16 +19,14 @@ from llmbase.v1.chat_completion_pb2_grpc import add_ChatCompletionServiceService
 from llmbase.v1.model_pb2_grpc import add_ModelServiceServicer_to_server
 from llmbase.v1.routing_pb2_grpc import add_RoutingServiceServicer_to_server
 
-from service.config import Config
+from service.config import Config, ServerConfig
 from service.config_file import ConfigError
+from service.generation import Generation
 from service.providers import build
-from service.providers.images import ImageFetcher
-from service.routing.board import Board
-from service.routing.dispatcher import Dispatcher
-from service.routing.router import Router
-from service.rpc.authentication import Authenticator
+from service.providers.holdings import Holdings
 from service.rpc.calls import Calls
 from service.rpc.chat_completion import ChatCompletionServicer
+from service.rpc.current import Current
 from service.rpc.model import ModelServicer
 from service.rpc.routing import RoutingServicer
 from telemetry import metrics_listener
@@ -38,6 +36,7 @@ from telemetry.metrics_listener import MetricsListener
 _LARGEST_MESSAGE = (
     64 * 2**20
 )  # bytes: twice the gateway's body limit; gRPC's own 4 MiB breaks images
+_CHANGEABLE = {"drain", "public_models"}  # of `server`; the rest needs a restart
 _FLUSH = 0.5  # seconds for the last statuses to leave once every call has ended
 
 SERVICES = (
@@ -68,30 +67,30 @@ class Service:
     """Routing and provider calls behind gRPC. Built inside the running loop; raises ConfigError."""
 
     def __init__(self, config: Config, models_directory: Path, metrics: Metrics) -> None:
-        self._config = config
+        self._models_directory = models_directory
         self._metrics = metrics
         self._listener: MetricsListener | None = None
-        build.check(config.providers)
-        trusted = {name: build.trust(name, it) for name, it in config.providers.items()}
-        self._engines = build.engines(config.providers, models_directory)
-        self._images = ImageFetcher(config.images)
-        release = version("llmbase")
-        self._providers = {
-            name: build.build(
-                name, it, trusted[name], self._engines.get(name), self._images, metrics, release
-            )
-            for name, it in config.providers.items()
-        }
-        chance = random.SystemRandom()
-        board = Board(config.providers, time.monotonic, chance)
-        router = Router(config.models, self._providers, board)
-        dispatcher = Dispatcher(router, time.time, time.monotonic, chance, metrics)
-        self._calls = Calls(Authenticator(config.keys), time.monotonic, metrics)
-        self._chat = ChatCompletionServicer(self._calls, router, dispatcher)
-        self._routing = RoutingServicer(self._calls, router, dispatcher)
-        self._models = ModelServicer(self._calls, router, public=config.server.public_models)
+        self._chance = random.SystemRandom()
+        trusted = build.trust_all(config.providers)
+        self._generation = self._next(config, Holdings(config, trusted))
+        self._current = Current(self._generation)
+        self._retiring: dict[Generation, asyncio.Task[None]] = {}
+        self._calls = Calls(self._current, time.monotonic, metrics)
+        self._chat = ChatCompletionServicer(self._calls)
+        self._routing = RoutingServicer(self._calls)
+        self._models = ModelServicer(self._calls)
         self._health = health.aio.HealthServicer()
         self._servers: list[Stoppable] = []
+
+    @property
+    def config(self) -> Config:
+        """What new RPCs are answered by."""
+        return self._generation.config
+
+    @property
+    def number(self) -> int:
+        """How many configurations there have been, this one counted."""
+        return self._generation.number
 
     def register(self, server: Any) -> None:
         """Add the services and their health to a server, gRPC's own or the in-process one."""
@@ -116,7 +115,7 @@ class Service:
         bound = tuple(_bind(server, address) for address in addresses)
         await self._listen()
         await server.start()
-        await asyncio.gather(*(engine.start() for engine in self._engines.values()))
+        await self._generation.holdings.start()
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
         return bound
 
@@ -125,12 +124,31 @@ class Service:
         """Where metrics are read, HOST:PORT; None if nowhere."""
         return self._listener.address if self._listener is not None else None
 
+    async def reload(self, config: Config) -> tuple[str, ...]:
+        """Answer new RPCs as `config` says; those that are open go on as they began.
+
+        Returns the keys whose values need a restart: the old ones still hold. Raises ConfigError,
+        EngineError, and then nothing has changed. Not to be called while it is running.
+        """
+        before = self._generation
+        config, kept = _with_what_stays(config, before.config)
+        holdings = Holdings(config, await asyncio.to_thread(build.trust_all, config.providers))
+        try:
+            generation = self._next(config, holdings, before)
+            await holdings.start()
+        except BaseException:
+            await holdings.close()
+            raise
+        self._generation = self._current.generation = generation
+        self._retire(before)
+        return kept
+
     async def drain(self) -> None:
         """Refuse new calls and let the open ones finish; after `drain` seconds end the rest."""
         # The servers go on until the end: health is to say NOT_SERVING, and a refusal to say why.
         await self._health.enter_graceful_shutdown()
         self._calls.refuse()
-        for seconds in (self._config.server.drain, _FLUSH):
+        for seconds in (self.config.server.drain, _FLUSH):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._calls.ended()
@@ -140,14 +158,15 @@ class Service:
     async def close(self) -> None:
         """Close connections and engines; after `drain`, or instead of it when `start` failed."""
         await asyncio.gather(*(server.stop(None) for server in self._servers))
-        await asyncio.gather(*(provider.close() for provider in self._providers.values()))
-        await self._images.close()
-        await asyncio.gather(*(engine.stop() for engine in self._engines.values()))
+        self._retire(self._generation)
+        for generation in self._retiring:
+            generation.abandon()
+        await asyncio.gather(*self._retiring.values())
         if self._listener is not None:
             await self._listener.close()
 
     async def _listen(self) -> None:
-        address = self._config.server.metrics
+        address = self.config.server.metrics
         if address is not None:
             try:
                 self._listener = await metrics_listener.listen(self._metrics, address)
@@ -155,9 +174,31 @@ class Service:
                 reason = f"cannot listen on {address}: {error.strerror}"
                 raise ConfigError(f"server.metrics: {reason}") from None
 
+    def _next(
+        self, config: Config, holdings: Holdings, before: Generation | None = None
+    ) -> Generation:
+        number = 1 if before is None else before.number + 1
+        earlier = before.holdings if before is not None else None
+        holdings.open(self._models_directory, version("llmbase"), self._metrics, earlier)
+        return Generation(number, config, holdings, self._chance, self._metrics, before)
+
+    def _retire(self, generation: Generation) -> None:
+        task = asyncio.get_running_loop().create_task(generation.retire())
+        self._retiring[generation] = task
+        task.add_done_callback(lambda _: self._retiring.pop(generation, None))
+
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for name in ("", *SERVICES):
             await self._health.set(name, status)
+
+
+def _with_what_stays(config: Config, before: Config) -> tuple[Config, tuple[str, ...]]:
+    """Return the configuration with the old values of what needs a restart, and those keys."""
+    old, new = before.server, config.server
+    fixed = ServerConfig.model_fields.keys() - _CHANGEABLE
+    kept = {field: getattr(old, field) for field in sorted(fixed)}
+    changed = tuple(f"server.{field}" for field in kept if getattr(new, field) != kept[field])
+    return config.model_copy(update={"server": new.model_copy(update=kept)}), changed
 
 
 def _bind(server: grpc.aio.Server, address: str) -> str:

@@ -54,6 +54,18 @@ CALLS = Metric(
     },
     announced=True,
 )
+CONFIG_GENERATION = Metric(
+    "llmbase_config_generation",
+    Kind.GAUGE,
+    "Configurations that this process has answered from, the one it began with among them.",
+)
+CONFIG_RELOADS = Metric(
+    "llmbase_config_reloads_total",
+    Kind.COUNTER,
+    "Configuration files that were looked at because they had changed, or on SIGHUP.",
+    {"result": "`applied`, or `refused`: the configuration before stays"},
+    announced=True,
+)
 IGNORED_PARAMETERS = Metric(
     "llmbase_ignored_parameters_total",
     Kind.COUNTER,
@@ -76,7 +88,14 @@ PROVIDER_UNKNOWN = Metric(
 )
 
 # Everything there is; the documentation's table is checked against it.
-METRICS: tuple[Metric, ...] = (CALLS, IGNORED_PARAMETERS, PROVIDER_ALERTS, PROVIDER_UNKNOWN)
+METRICS: tuple[Metric, ...] = (
+    CALLS,
+    CONFIG_GENERATION,
+    CONFIG_RELOADS,
+    IGNORED_PARAMETERS,
+    PROVIDER_ALERTS,
+    PROVIDER_UNKNOWN,
+)
 
 
 class Metrics:
@@ -85,10 +104,17 @@ class Metrics:
     def __init__(
         self, known: Mapping[str, Collection[str]], metrics: Sequence[Metric] = METRICS
     ) -> None:
-        self._known = {label: frozenset(values) for label, values in known.items()}
+        self._known: dict[str, frozenset[str]] = {}
+        self._metrics = metrics
         self._registry = CollectorRegistry()
         self._made = {metric.name: _make(metric, self._registry) for metric in metrics}
-        for metric in metrics:
+        self.learn(known)
+
+    def learn(self, known: Mapping[str, Collection[str]]) -> None:
+        """Let labels take more values; what was known before stays, and so do its series."""
+        for label, values in known.items():
+            self._known[label] = self._known.get(label, frozenset()) | frozenset(values)
+        for metric in self._metrics:
             if metric.announced:
                 self._announce(metric)
 

@@ -85,6 +85,11 @@ class ScriptedUpstream:
         """What it was asked, in order."""
         return [exchange.request for exchange in self.exchanges]
 
+    @property
+    def connections(self) -> int:
+        """How many connections are open now, idle ones among them."""
+        return len(self._connections)
+
     def begin(self, exchange: Exchange) -> Script:
         """Record an exchange and choose its script; for the connections."""
         request = exchange.request

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,6 +44,7 @@ class Trust(NamedTuple):
     credentials: Credentials
     tls: ssl.SSLContext | bool
     roots: bytes | None = None  # the certificates of `tls` once more (PEM), for gRPC
+    files: str = ""  # a digest of the files that the configuration names: it changes as they do
 
 
 def trust(name: str, config: ProviderConfig) -> Trust:
@@ -59,13 +61,24 @@ def trust(name: str, config: ProviderConfig) -> Trust:
         key_header=spec.key_header,
         tokens=spec.tokens,
     )
+    account = _read(config.credentials.service_account_file)
     if config.ca_file is None:
-        return Trust(known_by, True)
+        return Trust(known_by, True, files=_digest(account))
     try:
         tls = ssl.create_default_context(cafile=config.ca_file)
-        return Trust(known_by, tls, Path(config.ca_file).read_bytes())
+        roots = Path(config.ca_file).read_bytes()
     except OSError as error:
         raise ConfigError(f"providers.{name}.ca_file: cannot be read: {error}") from None
+    return Trust(known_by, tls, roots, _digest(account, roots))
+
+
+def trust_all(providers: Mapping[str, ProviderConfig]) -> dict[str, Trust]:
+    """Check all providers, and return how each knows us and whom we trust to be it.
+
+    Reads files, so it may be slow; needs no loop. Raises ConfigError.
+    """
+    check(providers)
+    return {name: trust(name, config) for name, config in providers.items()}
 
 
 def build(
@@ -141,6 +154,20 @@ def engines(
         for name, config in providers.items()
         if config.dialect == "embedded"
     }
+
+
+def _read(path: str | None) -> bytes:
+    """Return a file's content; of one that is gone since it was used, none."""
+    if path is None:
+        return b""
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return b""
+
+
+def _digest(*contents: bytes) -> str:
+    return hashlib.sha256(b"".join(hashlib.sha256(it).digest() for it in contents)).hexdigest()
 
 
 def _connector(tls: ssl.SSLContext | bool) -> aiohttp.BaseConnector:

@@ -16,9 +16,9 @@ from llmbase.v1.routing_pb2 import RouteTrace
 from service.errors import Error, InternalError, ModelNotAllowed, ServiceUnavailable
 from service.providers.call import Call
 from service.routing import capability
-from service.routing.router import Router
 from service.rpc import status, validation
-from service.rpc.authentication import Authenticator, Caller
+from service.rpc.authentication import Caller
+from service.rpc.current import Current, Generation
 from telemetry.metrics import CALLS, Metrics
 
 _LOG = logging.getLogger("llmbase.rpc")
@@ -31,9 +31,12 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class OpenCall:
-    """One RPC from its metadata to its log line."""
+    """One RPC from its metadata to its log line, and the generation that answers it."""
 
-    def __init__(self, method: str, call: Call, caller: Caller, started: float) -> None:
+    def __init__(
+        self, method: str, call: Call, caller: Caller, started: float, generation: Generation
+    ) -> None:
+        self.generation = generation
         self.method = method
         self.call = call
         self.caller = caller
@@ -46,14 +49,14 @@ class OpenCall:
             "CANCELLED"  # unless something else is said: only a cancellation says nothing
         )
 
-    def check(self, request: ChatCompletionRequest, router: Router) -> None:
+    def check(self, request: ChatCompletionRequest) -> None:
         """Check a request before anything is done for it.
 
         Raises InvalidRequest, ModelNotFound, ModelNotAllowed, UnsupportedCapability.
         """
         validation.check(request)
         self.model = request.model
-        model = router.model(request.model)
+        model = self.generation.router.model(request.model)
         if not self.caller.may_use(request.model):
             raise ModelNotAllowed(f"The API key may not use the model {request.model}.")
         capability.check(request, request.model, model)
@@ -68,10 +71,8 @@ class OpenCall:
 class Calls:
     """Opens, ends and counts RPCs. `clock` gives monotonic seconds."""
 
-    def __init__(
-        self, authenticator: Authenticator, clock: Callable[[], float], metrics: Metrics
-    ) -> None:
-        self._authenticator = authenticator
+    def __init__(self, current: Current, clock: Callable[[], float], metrics: Metrics) -> None:
+        self._current = current
         self._clock = clock
         self._metrics = metrics
         self._open: set[OpenCall] = set()
@@ -86,8 +87,9 @@ class Calls:
         """
         if self._refusing:
             raise _shutting_down()
-        caller = self.authenticate(context)
+        generation = self._current.generation
         metadata = _texts(context)
+        caller = generation.authenticator.caller(metadata.get("authorization"))
         request_id = metadata.get("x-request-id", "")
         if not _SANE_ID.fullmatch(request_id):
             request_id = uuid.uuid4().hex
@@ -100,14 +102,21 @@ class Calls:
             fallback=not forbidden,
             traceparent=trace if _SANE_TRACE.fullmatch(trace) else None,
         )
-        opened = OpenCall(method, call, caller, self._clock())
+        opened = OpenCall(method, call, caller, self._clock(), generation)
+        generation.hold()
         self._open.add(opened)
         self._idle.clear()
         return opened
 
-    def authenticate(self, context: Context) -> Caller:
-        """Return who calls. Raises MissingApiKey, InvalidApiKey."""
-        return self._authenticator.caller(_texts(context).get("authorization"))
+    def visit(self, context: Context) -> tuple[Generation, Caller | None]:
+        """Return what answers an RPC that only looks, and who calls: None where all may look.
+
+        Nothing is held, so it is not to wait for anything. Raises MissingApiKey, InvalidApiKey.
+        """
+        generation = self._current.generation
+        if generation.public_models:
+            return generation, None
+        return generation, generation.authenticator.caller(_texts(context).get("authorization"))
 
     def close(self, opened: OpenCall) -> None:
         """Forget the RPC, count it and log how it went."""
@@ -115,6 +124,7 @@ class Calls:
         if not self._open:
             self._idle.set()
         opened.call.close()
+        opened.generation.let_go()
         self.count(opened.method, opened.outcome)
         _LOG.info("call", extra=_line(opened, self._clock() - opened.started))
 

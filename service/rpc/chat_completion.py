@@ -10,18 +10,14 @@ from llmbase.v1.chat_completion_pb2 import (
 from llmbase.v1.chat_completion_pb2_grpc import ChatCompletionServiceServicer
 
 from service.routing.answer import Answer
-from service.routing.dispatcher import Dispatcher
-from service.routing.router import Router
 from service.rpc.calls import Calls, Context, OpenCall
 
 
 class ChatCompletionServicer(ChatCompletionServiceServicer):
     """Answers from the dispatcher. The route goes out with the first content, as metadata too."""
 
-    def __init__(self, calls: Calls, router: Router, dispatcher: Dispatcher) -> None:
+    def __init__(self, calls: Calls) -> None:
         self._calls = calls
-        self._router = router
-        self._dispatcher = dispatcher
 
     async def CreateChatCompletion(  # noqa: N802 - gRPC's name
         self, request: ChatCompletionRequest, context: Context
@@ -30,8 +26,9 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
         opened: OpenCall | None = None
         try:
             opened = self._calls.open("CreateChatCompletion", context)
-            self._check(request, opened)
-            completion = await self._dispatcher.complete(request, opened.call, opened.trace)
+            opened.check(request)
+            dispatcher = opened.generation.dispatcher
+            completion = await dispatcher.complete(request, opened.call, opened.trace)
             opened.route, opened.usage = completion.route, completion.usage
             await context.send_initial_metadata(_route_metadata(completion.route))
             context.set_trailing_metadata(opened.trailing_metadata())
@@ -51,8 +48,9 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
         answer: Answer | None = None
         try:
             opened = self._calls.open("StreamChatCompletion", context)
-            self._check(request, opened)
-            answer = await self._dispatcher.stream(request, opened.call, opened.trace)
+            opened.check(request)
+            dispatcher = opened.generation.dispatcher
+            answer = await dispatcher.stream(request, opened.call, opened.trace)
             opened.route = answer.route
             await context.send_initial_metadata(_route_metadata(answer.route))
             while (chunk := await answer.read()) is not None:
@@ -67,9 +65,6 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
             if opened is not None:
                 opened.usage = answer.usage if answer is not None else None
                 self._calls.close(opened)
-
-    def _check(self, request: ChatCompletionRequest, opened: OpenCall) -> None:
-        opened.check(request, self._router)
 
 
 def _route_metadata(route: RouteFacts) -> tuple[tuple[str, str], ...]:

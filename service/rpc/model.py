@@ -14,8 +14,6 @@ from llmbase.v1.model_pb2_grpc import ModelServiceServicer
 
 from service.config import ModelConfig
 from service.errors import ModelNotFound
-from service.routing.router import Router
-from service.rpc.authentication import Caller
 from service.rpc.calls import Calls, Context
 
 # What every dialect passes on; the rest comes with the features and the configuration.
@@ -40,20 +38,18 @@ _FEATURE_PARAMETERS = {
 
 
 class ModelServicer(ModelServiceServicer):
-    """Lists the configured models; with `public`, to anyone."""
+    """Lists the configured models; to anyone, where they are public."""
 
-    def __init__(self, calls: Calls, router: Router, *, public: bool) -> None:
+    def __init__(self, calls: Calls) -> None:
         self._calls = calls
-        self._router = router
-        self._public = public
 
     async def ListModels(  # noqa: N802 - gRPC's name
         self, request: ListModelsRequest, context: Context
     ) -> ListModelsResponse:
         """Return the models the caller may use, ordered by id."""
         try:
-            caller = self._caller(context)
-            models = sorted(self._router.models().items())
+            generation, caller = self._calls.visit(context)
+            models = sorted(generation.router.models().items())
             response = ListModelsResponse(
                 models=[
                     _to_proto(model_id, model)
@@ -72,8 +68,8 @@ class ModelServicer(ModelServiceServicer):
     ) -> GetModelResponse:
         """Return one model; a model the key may not use is not found."""
         try:
-            caller = self._caller(context)
-            model = self._router.model(request.id)
+            generation, caller = self._calls.visit(context)
+            model = generation.router.model(request.id)
             if caller is not None and not caller.may_use(request.id):
                 raise ModelNotFound(f"Model not found: {request.id}")
             response = GetModelResponse(model=_to_proto(request.id, model))
@@ -81,9 +77,6 @@ class ModelServicer(ModelServiceServicer):
             return response
         except Exception as error:
             await self._calls.abort(context, error, "GetModel", None)
-
-    def _caller(self, context: Context) -> Caller | None:
-        return None if self._public else self._calls.authenticate(context)
 
 
 def _to_proto(model_id: str, model: ModelConfig) -> Model:

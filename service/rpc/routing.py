@@ -6,9 +6,7 @@ from llmbase.v1.routing_pb2 import ExplainRouteRequest, ExplainRouteResponse
 from llmbase.v1.routing_pb2_grpc import RoutingServiceServicer
 
 from service.errors import InvalidRequest
-from service.routing.dispatcher import Dispatcher
 from service.routing.explain import explain
-from service.routing.router import Router
 from service.rpc.calls import Calls, Context, OpenCall
 
 _MILLISECOND = 0.001  # seconds
@@ -17,10 +15,8 @@ _MILLISECOND = 0.001  # seconds
 class RoutingServicer(RoutingServiceServicer):
     """Explains with the dispatcher's own plan, run dry."""
 
-    def __init__(self, calls: Calls, router: Router, dispatcher: Dispatcher) -> None:
+    def __init__(self, calls: Calls) -> None:
         self._calls = calls
-        self._router = router
-        self._dispatcher = dispatcher
 
     async def ExplainRoute(  # noqa: N802 - gRPC's name
         self, request: ExplainRouteRequest, context: Context
@@ -31,13 +27,14 @@ class RoutingServicer(RoutingServiceServicer):
             opened = self._calls.open("ExplainRoute", context)
             if not request.HasField("request"):
                 raise InvalidRequest("request", "is required")
-            opened.check(request.request, self._router)
+            opened.check(request.request)
             call = opened.call
             if request.HasField("timeout_ms"):
                 if request.timeout_ms < 1:
                     raise InvalidRequest("timeout_ms", "must be at least 1")
                 call = call.fork(seconds=request.timeout_ms * _MILLISECOND)
-            plan = self._dispatcher.plan(request.request, call, stream=request.stream, dry=True)
+            dispatcher = opened.generation.dispatcher
+            plan = dispatcher.plan(request.request, call, stream=request.stream, dry=True)
             await explain(plan, request.request, call, stream=request.stream)
             opened.outcome = "OK"
             return ExplainRouteResponse(trace=plan.trace)

@@ -175,8 +175,9 @@ def test_a_recorded_error_inside_an_answer_is_a_fault_of_its_status(name: str) -
         return
     with pytest.raises(ProviderFault) as caught:
         dialect(found).decode(found.body)
-    # One has a code that blames the request and a reason that blames our key.
+    # Two have a code that blames the request, and words that blame our key or our place.
     status = 401 if b"API_KEY_INVALID" in found.body else found.status
+    status = 403 if b'"FAILED_PRECONDITION"' in found.body else status
     rejected = FaultKind.REJECTED if status == 400 else FaultKind.STATUS
     assert (caught.value.kind, caught.value.status) == (rejected, status)
     assert (caught.value.retry_after is not None) == (b"retryDelay" in found.body)

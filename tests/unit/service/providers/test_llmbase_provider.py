@@ -2,21 +2,17 @@
 
 import asyncio
 import contextlib
-import datetime
-import ipaddress
 import socket
 import time
 
 import grpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from google.protobuf import json_format
 from llmbase.v1 import chat_completion_pb2 as pb
 
 from service.errors import DeadlineExceeded, FaultKind, ProviderFault
 from service.providers.call import Call
+from tests.support.certificates import self_signed
 from tests.unit.service.providers.scripted_llmbase import (
     asking,
     both,
@@ -334,7 +330,7 @@ async def test_a_secret_that_they_repeat_is_not_passed_on():
 
 
 async def test_tls_trusts_the_certificates_that_are_configured(tmp_path):
-    key, certificate = _certificate()
+    key, certificate = self_signed()
     (tmp_path / "ca.pem").write_bytes(certificate)
     credentials = grpc.ssl_server_credentials([(key, certificate)])
     async with listening(says(whole()), credentials=credentials) as (far, address):
@@ -345,28 +341,3 @@ async def test_tls_trusts_the_certificates_that_are_configured(tmp_path):
                 await _complete(provider)
     assert raised.value.kind is FaultKind.CONNECT
     assert len(far.requests) == 1
-
-
-def _certificate():
-    """A key, and a certificate that it signed for itself, both as PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "far")])
-    now = datetime.datetime.now(datetime.UTC)
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(
-        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return private, certificate.public_bytes(pem)

@@ -1,15 +1,12 @@
 """What an RPC's metadata says of the call, as the lower floors see it."""
 
-import hashlib
-
 import pytest
 
-from service.config import KeyConfig
-from service.rpc.authentication import Authenticator
+from service.errors import InvalidApiKey
 from service.rpc.calls import Calls
 from telemetry.metrics import Metrics
+from tests.unit.service.rpc.generations import KEY, FakeGeneration, current
 
-KEY = "a-key-set-by-hand-1"
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
@@ -26,8 +23,7 @@ class _Context:
 
 
 def _opened(seconds=None, **metadata):
-    digest = hashlib.sha256(KEY.encode()).hexdigest()
-    calls = Calls(Authenticator([KeyConfig(name="demo", sha256=digest)]), lambda: 0.0, Metrics({}))
+    calls = Calls(current(), lambda: 0.0, Metrics({}))
     opened = calls.open("Method", _Context(seconds, **metadata))
     calls.close(opened)
     return opened.call
@@ -57,3 +53,28 @@ async def test_what_is_left_of_the_deadline_is_known():
     assert 9 < _opened(10).seconds_left() <= 10
     assert _opened(-1).seconds_left() == 0
     assert _opened().seconds_left() is None
+
+
+async def test_a_call_holds_the_generation_it_began_with_until_it_is_closed():
+    now = current()
+    calls = Calls(now, lambda: 0.0, Metrics({}))
+    before, after = now.generation, FakeGeneration(key="another-key-0123456789")
+    opened = calls.open("Method", _Context())
+    now.generation = after
+    assert opened.generation is before
+    assert (before.holders, after.holders) == (1, 0)
+    with pytest.raises(InvalidApiKey):
+        calls.open("Method", _Context())
+    calls.close(opened)
+    assert (before.holders, after.holders) == (0, 0)
+
+
+async def test_who_only_looks_holds_nothing_and_is_known_unless_models_are_public():
+    now = current()
+    calls = Calls(now, lambda: 0.0, Metrics({}))
+    generation, caller = calls.visit(_Context())
+    assert (generation.holders, caller.name) == (0, "demo")
+    with pytest.raises(InvalidApiKey):
+        calls.visit(_Context(authorization="Bearer wrong"))
+    now.generation = FakeGeneration(public_models=True)
+    assert calls.visit(_Context(authorization="Bearer wrong")) == (now.generation, None)

@@ -1,7 +1,6 @@
 """The servicer: what is closed, said and logged however a call ends."""
 
 import asyncio
-import hashlib
 import json
 import logging
 
@@ -9,16 +8,15 @@ import grpc
 import pytest
 from llmbase.v1 import chat_completion_pb2 as pb
 
-from service.config import KeyConfig, ModelConfig
+from service.config import ModelConfig
 from service.errors import UpstreamTruncated
-from service.rpc.authentication import Authenticator
 from service.rpc.calls import Calls
 from service.rpc.chat_completion import ChatCompletionServicer
 from telemetry.log import JsonLines
 from telemetry.metrics import CALLS, Metrics
 from tests.support.metrics_page import counted
+from tests.unit.service.rpc.generations import KEY, current
 
-KEY = "a-key-for-the-servicer"
 SECRET = "what the caller said in confidence"
 REQUEST = pb.ChatCompletionRequest(
     model="m", messages=[pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text=SECRET)])]
@@ -103,11 +101,9 @@ def lines(caplog):
 
 
 def _servicer(answer, metrics=None):
-    digest = hashlib.sha256(KEY.encode()).hexdigest()
-    calls = Calls(
-        Authenticator([KeyConfig(name="demo", sha256=digest)]), lambda: 0.0, metrics or Metrics({})
-    )
-    return ChatCompletionServicer(calls, _Router(), _Dispatcher(answer)), calls
+    generation = current(_Router(), _Dispatcher(answer))
+    calls = Calls(generation, lambda: 0.0, metrics or Metrics({}))
+    return ChatCompletionServicer(calls), calls
 
 
 def _chunk(text):

@@ -1,0 +1,157 @@
+"""When a configuration file is looked at again, and what a bad one does: nothing but a line."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from service.config import Config
+from service.config_file import ConfigError, load
+from service.labels import known_labels
+from service.reloader import Reloader
+from telemetry.metrics import Metrics
+from tests.support.metrics_page import counted, series
+
+GOOD = """
+providers: {a: {dialect: openai, api_key: "%s"}}
+models: {m: {targets: [{provider: a}]}}
+"""
+SECRET = "sk-a-secret-of-ours-0123"
+
+
+class _Service:
+    def __init__(self) -> None:
+        self.number = 1
+        self.taken: list[Config] = []
+        self.failure: Exception | None = None
+        self.asked = asyncio.Event()
+
+    async def reload(self, config: Config) -> tuple[str, ...]:
+        self.asked.set()
+        if self.failure is not None:
+            raise self.failure
+        self.number += 1
+        self.taken.append(config)
+        return ("server.grpc",)
+
+
+class _Bench:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.service = _Service()
+        config = load(path, {})
+        self.metrics = Metrics(known_labels(config))
+        self.told = asyncio.Event()
+        self.reloader = Reloader(
+            self.service, path, config, {}, self.metrics, known_labels, every=0.01
+        )
+
+    def counts(self) -> tuple[float, float, float]:
+        page = self.metrics.render()
+        results = {key[0]: n for key, n in counted(page, "llmbase_config_reloads_total").items()}
+        number = series(page)["llmbase_config_generation", ()]
+        return number, results.get("applied", 0), results.get("refused", 0)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> _Bench:
+    caplog.set_level(logging.INFO)
+    path = tmp_path / "llmbase.yaml"
+    path.write_text(GOOD % "one")
+    return _Bench(path)
+
+
+async def test_a_file_that_says_the_same_is_taken_over_only_when_asked_for(bench):
+    os.utime(bench.path, (1, 1))
+    await bench.reloader.reload(even_if_same=False)
+    assert bench.counts() == (1, 0, 0)
+    await bench.reloader.reload(even_if_same=True)
+    assert bench.counts() == (2, 1, 0)
+
+
+async def test_a_new_file_is_taken_over_and_the_log_says_what_needs_a_restart(bench, caplog):
+    bench.path.write_text(GOOD % "two")
+    await bench.reloader.reload(even_if_same=False)
+    (config,) = bench.service.taken
+    assert config.providers["a"].api_key.get_secret_value() == "two"
+    (record,) = caplog.records
+    assert (record.generation, record.needs_restart) == (2, ["server.grpc"])
+    await bench.reloader.reload(even_if_same=False)
+    assert bench.counts() == (2, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("providers: [", "not YAML"),
+        ("models: {}", "providers"),
+        (GOOD.replace("provider: a", "provider: b") % SECRET, "models.m"),
+        (GOOD % "${NOT_SET}", "NOT_SET"),
+        (None, "cannot be read"),
+    ],
+)
+async def test_a_bad_file_changes_nothing_and_says_why(bench, caplog, text, why):
+    if text is None:
+        bench.path.unlink()
+    else:
+        bench.path.write_text(text)
+    await bench.reloader.reload(even_if_same=True)
+    assert bench.service.taken == []
+    assert bench.counts() == (1, 0, 1)
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert why in record.why
+    assert SECRET not in record.why
+    bench.path.write_text(GOOD % "two")
+    await bench.reloader.reload(even_if_same=False)
+    assert bench.counts() == (2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("failure", "why"),
+    [(ConfigError("providers.a.ca_file: no"), "ca_file: no"), (ValueError(SECRET), "ValueError")],
+)
+async def test_what_the_service_cannot_take_over_is_refused_and_tried_again_when_told(
+    bench, caplog, failure, why
+):
+    bench.path.write_text(GOOD % "two")
+    bench.service.failure = failure
+    await bench.reloader.reload(even_if_same=False)
+    (record,) = caplog.records
+    assert why in record.why
+    assert SECRET not in record.why
+    bench.service.failure = None
+    await bench.reloader.reload(even_if_same=False)
+    assert bench.counts() == (2, 1, 1)
+
+
+async def test_new_providers_get_labels_of_their_own(bench):
+    bench.path.write_text(
+        "providers: {b: {dialect: openai}}\nmodels: {m: {targets: [{provider: b}]}}"
+    )
+    await bench.reloader.reload(even_if_same=False)
+    assert series(bench.metrics.render())["llmbase_provider_alerts_total", ("b", "401")] == 0
+
+
+async def test_the_watch_sees_a_file_exchanged_by_rename_and_a_signal(bench):
+    watch = asyncio.create_task(bench.reloader.run(bench.told))
+    try:
+        async with asyncio.timeout(10):
+            new = bench.path.with_name("new.yaml")
+            new.write_text(GOOD % "two")
+            new.rename(bench.path)
+            await bench.service.asked.wait()
+            bench.service.asked.clear()
+            bench.told.set()
+            await bench.service.asked.wait()
+    finally:
+        watch.cancel()
+        await asyncio.wait([watch])
+    assert [it.providers["a"].api_key.get_secret_value() for it in bench.service.taken] == [
+        "two",
+        "two",
+    ]
