@@ -15,15 +15,20 @@ import aiohttp
 class Body:
     """The bytes of one response, as they come."""
 
-    __slots__ = ("_content", "clean")
+    __slots__ = ("_closed", "_content", "clean")
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._content = response.content
         self.clean = True  # whether the body has not been cut, as far as it has been read
         connection = response.connection
         protocol = connection.protocol if connection is not None else None
-        if protocol is not None and (closed := protocol.closed) is not None:
-            closed.add_done_callback(self._on_closed)
+        self._closed = protocol.closed if protocol is not None else None
+        if self._closed is not None:
+            # The connection outlives this response: it is not to keep anything of it.
+            self._closed.remove_done_callback(_ask)  # of the response before, which did the same
+            self._closed.add_done_callback(_ask)
+            self._closed.add_done_callback(self._on_closed)
+            self._content.on_eof(self._at_eof)
 
     async def read(self) -> bytes:
         """Return all that has arrived, b"" at the end, be it clean or a cut."""
@@ -34,11 +39,19 @@ class Body:
             self.clean = False
             return rest
 
+    def _at_eof(self) -> None:
+        if self._closed is not None:
+            self._closed.remove_done_callback(self._on_closed)
+
     def _on_closed(self, closed: asyncio.Future[None]) -> None:
-        if not closed.cancelled():
-            closed.exception()  # asked for, so that asyncio does not log it
         if not self._content.is_eof() and self._content.exception() is None:
             self._content.set_exception(aiohttp.ClientPayloadError("the connection was closed"))
+
+
+def _ask(closed: asyncio.Future[None]) -> None:
+    """Ask for the exception of a connection that was lost, so that asyncio does not log it."""
+    if not closed.cancelled():
+        closed.exception()
 
 
 def _unread(content: aiohttp.StreamReader) -> bytes:
