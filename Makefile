@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-all conformance check format clean
+.PHONY: help install run test test-all soak conformance check format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,10 +22,13 @@ run: install ## answer with the embedded local model through both doors
 	@$(BIN)/llmbase up
 
 test: install ## unit, contract and end-to-end tests: a few minutes
-	$(BIN)/python -m pytest -m "not matrix"
+	$(BIN)/python -m pytest -m "not matrix and not soak"
 
 test-all: install ## the same and the long matrices
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not soak"
+
+soak: install ## what needs real time: 100,000 cancelled streams, a call of six minutes
+	LLMBASE_SOAK_STREAMS=100000 $(BIN)/python -m pytest -s tests/soak tests/e2e/test_cancelled_streams_soak.py
 
 conformance: export CONFORMANCE_KEY = $(KEY)
 conformance: install ## hold llmbase, or TARGET=URL with KEY=, against recorded answers of providers

@@ -22,6 +22,7 @@ _FORWARDED = {
     "Authorization": "authorization",
     "Traceparent": "traceparent",
     "X-LLMBase-Fallback": "x-llmbase-fallback",
+    "X-LLMBase-Priority": "x-llmbase-priority",
 }
 # No key is longer; gRPC allows 8 KiB for all metadata together.
 _LONGEST_FORWARDED = 2048

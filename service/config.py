@@ -104,6 +104,21 @@ class ServerConfig(_Frozen):
     )
 
 
+class AdmissionConfig(_Frozen):
+    """How many chat calls the process works on at a time, and how many may wait for their turn."""
+
+    max_in_flight: int = Field(
+        default=10_000,
+        ge=1,
+        description="Calls at a time, streams until they end; bounds the process's memory.",
+    )
+    max_queued: int = Field(
+        default=100,
+        ge=0,
+        description="Calls that wait for a place; those beyond are refused with 503 at once.",
+    )
+
+
 class TimeoutsConfig(_Frozen):
     """How long a provider may take."""
 
@@ -116,6 +131,13 @@ class TimeoutsConfig(_Frozen):
     )
     idle: Duration = Field(
         default=30.0, description="Longest silence of a stream after its first content."
+    )
+    min_rate: float | None = Field(
+        default=None,
+        gt=0,
+        description="Characters a second that a stream has to bring after its first content, over "
+        "ten seconds of waiting for it. Default: none; pings then keep a stream alive until "
+        "`total`.",
     )
     total: Duration = Field(
         default=600.0, description="The whole attempt; the call then ends with DEADLINE_EXCEEDED."
@@ -176,6 +198,11 @@ class ProviderConfig(_Frozen):
     api_key: SecretStr | None = Field(default=None, description="Sent as the dialect wants it.")
     credentials: CredentialsConfig = CredentialsConfig()
     timeouts: TimeoutsConfig = TimeoutsConfig()
+    max_answer_bytes: int = Field(
+        default=64 * 2**20,
+        ge=1024,
+        description="Of one answer, whole or streamed: bounds what a stream can hold in memory.",
+    )
     breaker: BreakerConfig = BreakerConfig()
     headers: dict[str, SecretStr] = Field(default={}, description="Added to every request.")
     extra_body: dict[str, Any] = Field(
@@ -346,6 +373,7 @@ class Config(_Frozen):
     """The whole file."""
 
     server: ServerConfig = ServerConfig()
+    admission: AdmissionConfig = AdmissionConfig()
     providers: dict[Name, ProviderConfig]
     models: dict[ModelId, ModelConfig]
     keys: tuple[KeyConfig, ...] = ()

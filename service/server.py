@@ -19,6 +19,7 @@ from llmbase.v1.chat_completion_pb2_grpc import add_ChatCompletionServiceService
 from llmbase.v1.model_pb2_grpc import add_ModelServiceServicer_to_server
 from llmbase.v1.routing_pb2_grpc import add_RoutingServiceServicer_to_server
 
+from service.admission.admission import Admission
 from service.config import Config, ServerConfig
 from service.config_file import ConfigError
 from service.generation import Generation
@@ -75,7 +76,10 @@ class Service:
         self._generation = self._next(config, Holdings(config, trusted))
         self._current = Current(self._generation)
         self._retiring: dict[Generation, asyncio.Task[None]] = {}
-        self._calls = Calls(self._current, time.monotonic, metrics)
+        self._admission = Admission(
+            config.admission.max_in_flight, config.admission.max_queued, time.monotonic
+        )
+        self._calls = Calls(self._current, time.monotonic, metrics, self._admission)
         self._chat = ChatCompletionServicer(self._calls)
         self._routing = RoutingServicer(self._calls)
         self._models = ModelServicer(self._calls)
@@ -140,6 +144,7 @@ class Service:
             await holdings.close()
             raise
         self._generation = self._current.generation = generation
+        self._admission.resize(config.admission.max_in_flight, config.admission.max_queued)
         self._retire(before)
         return kept
 

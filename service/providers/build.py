@@ -108,6 +108,7 @@ def build(
         session,
         (engine.base_url if engine else _base_url(config)) or "",
         timeouts=config.timeouts,
+        largest_answer=config.max_answer_bytes,
         headers={
             "Content-Type": "application/json",
             "User-Agent": f"llmbase/{version}",

@@ -20,7 +20,6 @@ from service.providers.images import ImageFetcher
 from service.providers.limits import Limits
 from service.providers.provider_stream import ProviderStream
 
-_LARGEST_ANSWER = 64 * 2**20  # bytes of a whole answer
 _LARGEST_ERROR = 64 * 2**10  # bytes of an error body that are looked at
 _ERROR_PATIENCE = 2.0  # seconds for the body of an error, whose status is known already
 
@@ -36,6 +35,7 @@ class HttpProvider:
         base_url: str,
         *,
         timeouts: TimeoutsConfig,
+        largest_answer: int,
         headers: Mapping[str, str],
         credentials: Credentials,
         images: ImageFetcher,
@@ -46,7 +46,8 @@ class HttpProvider:
         self._session = session
         self._base_url = base_url.rstrip("/")
         self._limits = Limits(timeouts)
-        self._idle = timeouts.idle
+        self._timeouts = timeouts
+        self._largest_answer = largest_answer
         self._headers = headers
         self._credentials = credentials
         self._images = images
@@ -74,7 +75,7 @@ class HttpProvider:
         with self._limits.whole(call), call.wait:
             response = await self._post(http)
             try:
-                body = await _read(response, _LARGEST_ANSWER)
+                body = await _read(response, self._largest_answer)
             except BaseException:
                 response.close()
                 raise
@@ -94,7 +95,8 @@ class HttpProvider:
                     self._dialect.framer(),
                     self._dialect.decode_stream(choices),
                     call.wait,
-                    self._idle,
+                    self._timeouts,
+                    self._largest_answer,
                     total,
                     self,
                 )

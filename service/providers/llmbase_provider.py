@@ -21,9 +21,10 @@ from llmbase.v1.chat_completion_pb2_grpc import ChatCompletionServiceStub
 from service.config import TimeoutsConfig
 from service.errors import DeadlineExceeded, FaultKind, ProviderFault
 from service.providers import http_faults, llmbase_faults
-from service.providers.call import Call, Timer, Wait
+from service.providers.call import Call, Wait
 from service.providers.estimate import delta_characters
 from service.providers.limits import Limits
+from service.providers.patience import Patience
 
 _LARGEST_MESSAGE = 64 * 2**20  # bytes, as the service itself takes them
 # Seconds by which their deadline may be over before ours: they keep a reserve for telling us, and
@@ -138,7 +139,7 @@ class LlmbaseProvider:
             ),
             _failures(seconds),
             call.wait,
-            self._timeouts.idle,
+            self._timeouts,
             self._limits.total(call),
             self._linger,
         )
@@ -186,7 +187,7 @@ Failures = Callable[[grpc.aio.AioRpcError, bool], Exception]
 
 class LlmbaseStream:
     """Reads one streamed answer. `failure` says what a status means, `total` is the running timer
-    of the total limit, which the stream owns; `idle` is the longest silence, in seconds.
+    of the total limit, which the stream owns.
 
     `characters` counts the answer's text so far, `route` is what they say of their own.
     """
@@ -196,15 +197,14 @@ class LlmbaseStream:
         rpc: StreamCall,
         failure: Failures,
         wait: Wait,
-        idle: float,
+        timeouts: TimeoutsConfig,
         total: asyncio.TimerHandle,
         linger: Callable[[StreamCall], None],
     ) -> None:
         self._rpc = rpc
         self._failure = failure
         self._wait = wait
-        self._idle_limit = idle
-        self._idle = Timer(wait, ProviderFault(FaultKind.SLOW, f"silent for {idle:g} s"))
+        self._patience = Patience(wait, timeouts)
         self._total = total
         self._linger = linger
         self._first: ChatCompletionChunk | None = None
@@ -222,12 +222,12 @@ class LlmbaseStream:
             return None
         chunk, self._first = self._first, None
         if chunk is None:
-            self._idle.start(self._idle_limit)
+            self._patience.begin(self.characters)
             try:
                 with self._wait:
                     chunk = await self._receive(True)
             finally:
-                self._idle.stop()
+                self._patience.end()
         self._over = chunk.last
         for delta in chunk.choices:
             self.characters += delta_characters(delta)
@@ -235,7 +235,7 @@ class LlmbaseStream:
 
     def close(self) -> None:
         """Give the call up: it ends by itself if the answer is over, else it is cancelled."""
-        self._idle.close()
+        self._patience.close()
         self._total.cancel()
         if self._over and not self._rpc.done():
             self._linger(self._rpc)

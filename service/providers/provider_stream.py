@@ -8,11 +8,13 @@ from typing import Protocol
 import aiohttp
 from llmbase.v1.chat_completion_pb2 import ChatCompletionChunk
 
+from service.config import TimeoutsConfig
 from service.errors import FaultKind, ProviderFault
-from service.providers.call import Timer, Wait
+from service.providers.call import Wait
 from service.providers.dialects.dialect import Event, Framer, StreamDecoder
 from service.providers.estimate import delta_characters
 from service.providers.http_body import Body
+from service.providers.patience import Patience
 
 # Usage may come after the finish reasons; a provider that never sends it must not hold the answer.
 _USAGE_PATIENCE = 2.0  # seconds
@@ -25,11 +27,11 @@ class Lingerer(Protocol):
 
 
 class ProviderStream:
-    """Reads one streamed answer. `total` is its running total-limit timer, which it owns; `idle` is
-    the longest silence, in seconds.
+    """Reads one streamed answer of at most `largest` bytes.
 
-    `characters` counts the answer's text so far, for when the provider gives no usage. `route` is
-    there for streams of other kinds: over HTTP nobody says how an answer came about.
+    `total` is its running total-limit timer, which it owns. `characters` counts the answer's text
+    so far, for when the provider gives no usage. `route` is there for streams of other kinds: over
+    HTTP nobody says how an answer came about.
     """
 
     route = None
@@ -40,7 +42,8 @@ class ProviderStream:
         framer: Framer,
         decoder: StreamDecoder,
         wait: Wait,
-        idle: float,
+        timeouts: TimeoutsConfig,
+        largest: int,
         total: asyncio.TimerHandle,
         lingerer: Lingerer,
     ) -> None:
@@ -49,8 +52,8 @@ class ProviderStream:
         self._framer = framer
         self._decoder = decoder
         self._wait = wait
-        self._idle_limit = idle
-        self._idle = Timer(wait, ProviderFault(FaultKind.SLOW, f"silent for {idle:g} s"))
+        self._patience = Patience(wait, timeouts)
+        self._room = self._largest = largest
         self._total = total
         self._lingerer = lingerer
         self._first: ChatCompletionChunk | None = None
@@ -96,7 +99,7 @@ class ProviderStream:
 
     def close(self) -> None:
         """Give the connection up: back to the pool if the answer is over, else closed at once."""
-        self._idle.close()
+        self._patience.close()
         self._total.cancel()
         if self._over and not self._response.content.is_eof():
             self._lingerer.linger(self._response)
@@ -104,17 +107,23 @@ class ProviderStream:
             self._response.close()
 
     async def _next(self) -> bytes:
-        self._idle.start(_USAGE_PATIENCE if self._decoder.finished else self._idle_limit)
+        if self._decoder.finished:
+            self._patience.begin_last(_USAGE_PATIENCE)
+        else:
+            self._patience.begin(self.characters)
         try:
             with self._wait:
                 return await self._receive()
         finally:
-            self._idle.stop()
+            self._patience.end()
 
     async def _receive(self) -> bytes:
         """Return what has arrived, b"" at the end, clean or not: the decoder knows which."""
         data = await self._body.read()
         self._at_end = not data
+        self._room -= len(data)
+        if self._room < 0:
+            raise ProviderFault(FaultKind.MALFORMED, f"a stream of more than {self._largest} bytes")
         return data
 
     def _decode(self, data: bytes, chunk: ChatCompletionChunk) -> None:

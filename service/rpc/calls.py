@@ -13,6 +13,9 @@ import grpc
 from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, RouteFacts, Usage
 from llmbase.v1.routing_pb2 import RouteTrace
 
+from service.admission import priority
+from service.admission.admission import Admission
+from service.admission.priority import Priority
 from service.errors import Error, InternalError, ModelNotAllowed, ServiceUnavailable
 from service.providers.call import Call
 from service.routing import capability
@@ -25,6 +28,7 @@ _LOG = logging.getLogger("llmbase.rpc")
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _SANE_TRACE = re.compile(r"[0-9a-f-]{55,128}")
 _TRACE_KEY = "llmbase-route-trace-bin"
+_NOTICED = 0.01  # seconds before it was admitted that are worth a word in a call's log line
 _DRAIN_RETRY_AFTER = 1.0  # seconds: another replica is ready by then
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -34,10 +38,18 @@ class OpenCall:
     """One RPC from its metadata to its log line, and the generation that answers it."""
 
     def __init__(
-        self, method: str, call: Call, caller: Caller, started: float, generation: Generation
+        self,
+        method: str,
+        call: Call,
+        caller: Caller,
+        started: float,
+        generation: Generation,
+        priority: Priority,
     ) -> None:
         self.generation = generation
         self.method = method
+        self.priority = priority
+        self.entered: float | None = None  # when it was admitted
         self.call = call
         self.caller = caller
         self.started = started
@@ -69,10 +81,17 @@ class OpenCall:
 
 
 class Calls:
-    """Opens, ends and counts RPCs. `clock` gives monotonic seconds."""
+    """Opens, admits, ends and counts RPCs. `clock` gives monotonic seconds."""
 
-    def __init__(self, current: Current, clock: Callable[[], float], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        current: Current,
+        clock: Callable[[], float],
+        metrics: Metrics,
+        admission: Admission,
+    ) -> None:
         self._current = current
+        self._admission = admission
         self._clock = clock
         self._metrics = metrics
         self._open: set[OpenCall] = set()
@@ -83,7 +102,8 @@ class Calls:
     def open(self, method: str, context: Context) -> OpenCall:
         """Authenticate, and start the caller's deadline.
 
-        Raises MissingApiKey, InvalidApiKey, ServiceUnavailable (while draining).
+        Raises MissingApiKey, InvalidApiKey, InvalidRequest (a priority that is none),
+        ServiceUnavailable (while draining).
         """
         if self._refusing:
             raise _shutting_down()
@@ -95,6 +115,7 @@ class Calls:
             request_id = uuid.uuid4().hex
         forbidden = metadata.get("x-llmbase-fallback", "").lower() == "off"
         trace = metadata.get("traceparent", "")
+        urgency = priority.from_text(metadata.get(priority.HEADER))
         call = Call(
             request_id,
             seconds=context.time_remaining(),
@@ -102,11 +123,22 @@ class Calls:
             fallback=not forbidden,
             traceparent=trace if _SANE_TRACE.fullmatch(trace) else None,
         )
-        opened = OpenCall(method, call, caller, self._clock(), generation)
+        opened = OpenCall(method, call, caller, self._clock(), generation, urgency)
         generation.hold()
         self._open.add(opened)
         self._idle.clear()
         return opened
+
+    async def admit(self, opened: OpenCall) -> None:
+        """Take a place for the RPC until it is closed; wait for one in the queue.
+
+        Raises ServiceUnavailable (the queue is full, or too slow for the caller's deadline) and
+        DeadlineExceeded.
+        """
+        call = opened.call
+        opened.entered = await self._admission.enter(
+            opened.priority, call.wait, call.seconds_left()
+        )
 
     def visit(self, context: Context) -> tuple[Generation, Caller | None]:
         """Return what answers an RPC that only looks, and who calls: None where all may look.
@@ -120,6 +152,8 @@ class Calls:
 
     def close(self, opened: OpenCall) -> None:
         """Forget the RPC, count it and log how it went."""
+        if opened.entered is not None:
+            self._admission.leave(opened.entered)
         self._open.discard(opened)
         if not self._open:
             self._idle.set()
@@ -159,8 +193,9 @@ class Calls:
         await self._idle.wait()
 
     def refuse(self) -> None:
-        """Refuse every new RPC from now on."""
+        """Refuse every new RPC from now on, and those that still wait to be admitted."""
         self._refusing = True
+        self._admission.dismiss(_shutting_down)
 
     def cut(self) -> None:
         """End every open RPC: the time to drain is over."""
@@ -194,6 +229,10 @@ def _line(opened: OpenCall, seconds: float) -> dict[str, object]:
         "outcome": opened.outcome,
         "ms": round(seconds * 1000, 1),
     }
+    if opened.priority is not Priority.INTERACTIVE:
+        line["priority"] = opened.priority.value
+    if opened.entered is not None and (queued := opened.entered - opened.started) > _NOTICED:
+        line["queued_ms"] = round(queued * 1000, 1)
     if opened.route is not None:
         line["provider"] = opened.route.provider
         line["served_model"] = opened.route.served_model

@@ -27,6 +27,7 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
         try:
             opened = self._calls.open("CreateChatCompletion", context)
             opened.check(request)
+            await self._calls.admit(opened)
             dispatcher = opened.generation.dispatcher
             completion = await dispatcher.complete(request, opened.call, opened.trace)
             opened.route, opened.usage = completion.route, completion.usage
@@ -49,6 +50,7 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
         try:
             opened = self._calls.open("StreamChatCompletion", context)
             opened.check(request)
+            await self._calls.admit(opened)
             dispatcher = opened.generation.dispatcher
             answer = await dispatcher.stream(request, opened.call, opened.trace)
             opened.route = answer.route

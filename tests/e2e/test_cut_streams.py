@@ -57,6 +57,7 @@ BROKEN = [
         (b"event: error\ndata: " + encode(error_body("boom")) + b"\n\n", stall),
         "upstream_error",
     ),
+    Broken("never ends", (*[b": " + b"x" * 1000 + b"\n\n"] * 5,), "upstream_error", "test/narrow"),
     Broken("falls silent", (stall,), "upstream_stalled", model="test/brisk"),
     Broken("says more, then falls silent", (LO, stall), "upstream_stalled", "test/brisk", "Hello"),
 ]

@@ -24,6 +24,7 @@ TARGETS: dict[str, list[tuple[str, str | None]]] = {
     "test/three": [("alpha", "first"), ("beta", "second"), ("gamma", "third")],
     "test/dead": [("dead", "dead")],
     "test/dead-first": [("dead", "first"), ("beta", "second")],
+    "test/narrow": [("narrow", "narrow")],
     "test/brisk": [("brisk", "brisk")],
     "test/brisk-first": [("brisk", "first"), ("beta", "second")],
     "test/hasty": [("hasty", "hasty")],
@@ -73,6 +74,7 @@ def standard(upstream: ScriptedUpstream, **server: Any) -> dict[str, Any]:
     providers = {name: provider(upstream.url(f"/{name}")) for name in ("alpha", "beta", "gamma")}
     providers["dead"] = provider(f"http://127.0.0.1:{REFUSING_PORT}/v1")
     providers["brisk"] = provider(upstream.url("/brisk"), first_content="400ms", idle="400ms")
+    providers["narrow"] = provider(upstream.url("/narrow")) | {"max_answer_bytes": 4096}
     providers["hasty"] = provider(upstream.url("/hasty"), total="500ms")
     models = {name: model(*targets) for name, targets in TARGETS.items()}
     models["test/plain"] = model(

@@ -2,6 +2,7 @@
 
 import pytest
 
+from service.admission.admission import Admission
 from service.errors import InvalidApiKey
 from service.rpc.calls import Calls
 from telemetry.metrics import Metrics
@@ -23,7 +24,7 @@ class _Context:
 
 
 def _opened(seconds=None, **metadata):
-    calls = Calls(current(), lambda: 0.0, Metrics({}))
+    calls = Calls(current(), lambda: 0.0, Metrics({}), Admission(10, 0, lambda: 0.0))
     opened = calls.open("Method", _Context(seconds, **metadata))
     calls.close(opened)
     return opened.call
@@ -57,7 +58,7 @@ async def test_what_is_left_of_the_deadline_is_known():
 
 async def test_a_call_holds_the_generation_it_began_with_until_it_is_closed():
     now = current()
-    calls = Calls(now, lambda: 0.0, Metrics({}))
+    calls = Calls(now, lambda: 0.0, Metrics({}), Admission(10, 0, lambda: 0.0))
     before, after = now.generation, FakeGeneration(key="another-key-0123456789")
     opened = calls.open("Method", _Context())
     now.generation = after
@@ -71,7 +72,7 @@ async def test_a_call_holds_the_generation_it_began_with_until_it_is_closed():
 
 async def test_who_only_looks_holds_nothing_and_is_known_unless_models_are_public():
     now = current()
-    calls = Calls(now, lambda: 0.0, Metrics({}))
+    calls = Calls(now, lambda: 0.0, Metrics({}), Admission(10, 0, lambda: 0.0))
     generation, caller = calls.visit(_Context())
     assert (generation.holders, caller.name) == (0, "demo")
     with pytest.raises(InvalidApiKey):

@@ -8,6 +8,7 @@ import grpc
 import pytest
 from llmbase.v1 import chat_completion_pb2 as pb
 
+from service.admission.admission import Admission
 from service.config import ModelConfig
 from service.errors import UpstreamTruncated
 from service.rpc.calls import Calls
@@ -100,9 +101,10 @@ def lines(caplog):
     return lambda: [json.loads(JsonLines().format(record)) for record in caplog.records]
 
 
-def _servicer(answer, metrics=None):
+def _servicer(answer, metrics=None, admission=None):
     generation = current(_Router(), _Dispatcher(answer))
-    calls = Calls(generation, lambda: 0.0, metrics or Metrics({}))
+    admission = admission or Admission(10, 0, lambda: 0.0)
+    calls = Calls(generation, lambda: 0.0, metrics or Metrics({}), admission)
     return ChatCompletionServicer(calls), calls
 
 

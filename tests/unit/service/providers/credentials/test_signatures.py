@@ -197,6 +197,7 @@ async def send(base_url, model, credentials, headers=None):
         aiohttp.ClientSession(headers={"Accept-Encoding": "identity"}),
         base_url,
         timeouts=TimeoutsConfig(),
+        largest_answer=2**20,
         headers={
             "Content-Type": "application/json",
             "User-Agent": "llmbase/1 (a  b)",
