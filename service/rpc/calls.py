@@ -175,6 +175,8 @@ class Calls:
         """
         if isinstance(error, grpc.aio.BaseError):
             # The caller left while something was being written: a cancellation by another name.
+            if opened is not None:
+                opened.outcome = "CANCELLED"
             raise asyncio.CancelledError from None
         if not isinstance(error, Error):
             _LOG.error("fault", exc_info=error)

@@ -56,6 +56,9 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
             opened.route = answer.route
             await context.send_initial_metadata(_route_metadata(answer.route))
             while (chunk := await answer.read()) is not None:
+                if chunk.last:
+                    # From here on the caller may have it all, and be gone before we know.
+                    opened.outcome = "OK"
                 await context.write(chunk)
             context.set_trailing_metadata(opened.trailing_metadata())
             opened.outcome = "OK"

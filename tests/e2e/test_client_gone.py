@@ -13,12 +13,11 @@ from tests.conftest import Door, Entrance
 from tests.support.asking import hello
 from tests.support.grpc_door import GrpcDoor
 from tests.support.openai_wire import refuses, says, stream, unary
-from tests.support.proto_request import proto_request
-from tests.support.rest_door import PATH, RestDoor
+from tests.support.rest_door import RestDoor
 from tests.support.scripted_upstream import Exchange, ScriptedUpstream
-from tests.support.scripts import Exchange as Answering
 from tests.support.scripts import Piece, Script, pause, stall
 from tests.support.signals import Signal
+from tests.support.unread import Flood, begin, until_blocked
 
 WITHIN = 0.2  # seconds: the bound of the API's contract
 ROUNDS = 5  # the machine may be busy: the best of these must be in time
@@ -103,19 +102,6 @@ async def test_the_provider_is_released_when_the_caller_leaves(
     assert _faults(entrance) == faults
 
 
-class Flood:
-    """A step that sends more than all buffers on the way can hold, and counts what it sent."""
-
-    def __init__(self) -> None:
-        self.sent = 0
-
-    async def __call__(self, exchange: Answering) -> None:
-        block = HEL.replace(b"Hel", b"x" * 65_536)
-        for _ in range(4096):
-            await exchange.send(b"%x\r\n%b\r\n" % (len(block), block))
-            self.sent += 1
-
-
 async def test_a_caller_that_does_not_read_holds_the_provider_back_and_may_leave(
     entrance: Entrance, door: Door, upstream: ScriptedUpstream
 ) -> None:
@@ -125,38 +111,15 @@ async def test_a_caller_that_does_not_read_holds_the_provider_back_and_may_leave
         upstream.reset()
         flood = Flood()
         upstream.on("one", stream(ROLE, HEL, flood, FINISH))
-        let_go = await _begin_without_reading(door)
+        let_go = await begin(door, hello(stream=True))
         exchange = await upstream.arrival(1)
-        await _until_blocked(flood, exchange)
+        await until_blocked(flood, exchange)
         return await _seconds_to_release(exchange, let_go)
 
     assert await _best(leave) < WITHIN
     await _fence(door, upstream)
     assert [request.model for request in upstream.requests] == ["one", "fence"]
     assert _faults(entrance) == faults
-
-
-async def _begin_without_reading(door: Door) -> Callable[[], object]:
-    """Open a stream, read its beginning and no more; returns how to leave it."""
-    body = hello(stream=True)
-    if isinstance(door, GrpcDoor):
-        call = door.chat.StreamChatCompletion(proto_request(body), metadata=door.metadata())
-        await call.read()
-        return call.cancel
-    response = await door.session.post(PATH, json=body)
-    await response.content.readany()
-    return response.close
-
-
-async def _until_blocked(flood: Flood, exchange: Exchange) -> None:
-    """Return when the provider has not been able to write for half a second."""
-    before, still = -1, 0
-    while still < 10:
-        still = still + 1 if flood.sent == before else 0
-        before = flood.sent
-        assert exchange.done.at is None, "everything was taken, though nobody reads it"
-        await asyncio.sleep(0.05)
-    assert before > 0
 
 
 def _faults(entrance: Entrance) -> list[str]:

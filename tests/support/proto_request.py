@@ -51,6 +51,9 @@ def proto_request(body: Mapping[str, Any]) -> pb.ChatCompletionRequest:
             setattr(request.chat_template_kwargs, name, template[name])
     request.logit_bias.update(body.get("logit_bias", {}))
     request.metadata.update(body.get("metadata", {}))
+    if "llmbase" in body:
+        allowed = f"CONTINUATION_{body['llmbase']['continuation'].upper()}"
+        request.llmbase.continuation = pb.ChatCompletionRequest.Continuation.Value(allowed)
     return request
 
 

@@ -160,11 +160,27 @@ async def test_a_cancellation_inside_a_blocked_write_closes_the_answer_and_stays
     assert answer.closed == 1
 
 
-async def test_a_write_that_fails_because_the_caller_left_is_a_cancellation(lines):
+async def test_a_caller_that_leaves_with_the_last_chunk_in_hand_has_had_its_answer(lines):
+    answer = _Answer(_chunk("a"), pb.ChatCompletionChunk(last=True))
+    servicer, _ = _servicer(answer)
+    given = []
+
+    async def write():
+        given.append(1)
+        if len(given) == 2:  # it is on its way, but we have not been told
+            await asyncio.Event().wait()
+
+    await _cancelled(servicer.StreamChatCompletion(REQUEST, _Context(write=write)))
+    assert answer.closed == 1
+    assert lines()[-1]["outcome"] == "OK"
+
+
+@pytest.mark.parametrize("last", [False, True])
+async def test_a_write_that_fails_because_the_caller_left_is_a_cancellation(last, lines):
     async def fails():
         raise grpc.aio.InternalError("Failed ExecuteBatch")
 
-    answer = _Answer(_chunk("a"))
+    answer = _Answer(pb.ChatCompletionChunk(last=last))
     servicer, _ = _servicer(answer)
     with pytest.raises(asyncio.CancelledError):
         await servicer.StreamChatCompletion(REQUEST, _Context(write=fails))
