@@ -10,18 +10,28 @@ from aiohttp import web
 from llmbase.v1.chat_completion_pb2 import ChatCompletionChunk, ChatCompletionRequest
 
 from gateway.drain import Drain
-from gateway.errors import HttpError, bad_field, from_rpc, internal_error, upstream_truncated
+from gateway.errors import (
+    HttpError,
+    bad_field,
+    from_rpc,
+    internal_error,
+    invalid_request,
+    upstream_truncated,
+)
 from gateway.event_stream import EventStream
 from gateway.exchange import EXCHANGE, Exchange, header_value, metadata, route_headers, timeout
 from gateway.request_body import BodyReader
 from gateway.transcoding.answers import completion_to_json
 from gateway.transcoding.chunks import StreamRenderer, error_event
 from gateway.transcoding.fields import BadField
+from gateway.transcoding.numbered import EventId, NumberedRenderer
 from gateway.transcoding.request import request_from_json
 
 if TYPE_CHECKING:
     from grpc.aio import UnaryStreamCall
     from llmbase.v1.chat_completion_pb2_grpc import ChatCompletionServiceAsyncStub
+
+Renderer = StreamRenderer | NumberedRenderer
 
 
 class ChatCompletions:
@@ -54,8 +64,11 @@ class ChatCompletions:
         if asked.model:
             headers = request[EXCHANGE].headers
             headers["x-llmbase-requested-model"] = header_value(asked.model)
+        seen = _repeats(request, asked, streamed=options.stream)
         if options.stream:
-            renderer = StreamRenderer(options.include_usage)
+            renderer: Renderer = StreamRenderer(options.include_usage)
+            if asked.idempotency_key:
+                renderer = NumberedRenderer(options.include_usage, seen)
             return await self._stream(request, asked, ignored, seconds, renderer)
         return await self._whole(request, asked, ignored, seconds)
 
@@ -88,7 +101,7 @@ class ChatCompletions:
         asked: ChatCompletionRequest,
         ignored: tuple[str, ...],
         seconds: float | None,
-        renderer: StreamRenderer,
+        renderer: Renderer,
     ) -> web.StreamResponse:
         exchange = request[EXCHANGE]
         stream = EventStream(request, self._keepalive, exchange.headers)
@@ -111,6 +124,30 @@ class ChatCompletions:
         return stream.response
 
 
+def _repeats(
+    request: web.Request, asked: ChatCompletionRequest, *, streamed: bool
+) -> EventId | None:
+    """Take over the headers that let a call be repeated. Returns the last event that was seen.
+
+    Raises HttpError.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key is not None:
+        if not (key and key.isascii() and key.isprintable()):
+            message = "Idempotency-Key: must be 1 to 255 visible ASCII characters"
+            raise invalid_request(message, "Idempotency-Key")
+        asked.idempotency_key = key
+    last = request.headers.get("Last-Event-ID")
+    if last is None:
+        return None
+    seen = EventId.parse(last)
+    if seen is None or key is None or not streamed:
+        message = "Last-Event-ID: must be the id of an event, with its stream's Idempotency-Key"
+        raise invalid_request(message, "Last-Event-ID")
+    asked.last_chunk_sequence = seen.sequence - 1
+    return seen
+
+
 async def _tell(error: Exception, stream: EventStream, exchange: Exchange) -> None:
     """Say in an event what went wrong; raise it again while it can still be an HTTP error."""
     await stream.settle()
@@ -125,7 +162,7 @@ async def _tell(error: Exception, stream: EventStream, exchange: Exchange) -> No
 
 async def _pass_on(
     call: UnaryStreamCall[ChatCompletionRequest, ChatCompletionChunk],
-    renderer: StreamRenderer,
+    renderer: Renderer,
     stream: EventStream,
     ignored: tuple[str, ...],
 ) -> None:

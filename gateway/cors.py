@@ -19,6 +19,7 @@ _EXPOSED = ", ".join(
         "x-llmbase-provider",
         "x-llmbase-attempts",
         "x-llmbase-ignored-parameters",
+        "x-llmbase-idempotent-replay",
         "retry-after",
     )
 )

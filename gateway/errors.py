@@ -47,6 +47,9 @@ BY_REASON = {
     "UPSTREAM_ERROR": Row(502, "upstream_error", "upstream_error"),
     "SERVICE_UNAVAILABLE": Row(503, "server_error", "service_unavailable", 1),
     "DEADLINE_EXCEEDED": Row(504, "timeout_error", "deadline_exceeded"),
+    # As drafted for the header; SDKs repeat a 409, and these would never end otherwise.
+    "IDEMPOTENCY_KEY_REUSED": Row(422, "invalid_request_error", "idempotency_key_reused"),
+    "STREAM_NOT_RESUMABLE": Row(422, "invalid_request_error", "stream_not_resumable"),
     "INTERNAL_ERROR": Row(500, "server_error", "internal_error"),
 }
 

@@ -86,6 +86,8 @@ def route_headers(route: RouteFacts, ignored: Iterable[str]) -> dict[str, str]:
         "x-llmbase-provider": header_value(route.provider),
         "x-llmbase-attempts": str(route.attempts),
     }
+    if route.replayed:
+        headers["x-llmbase-idempotent-replay"] = "true"
     if route.fallback_applied:
         headers["x-llmbase-fallback-reason"] = header_value(route.fallback_reason)
         headers["x-llmbase-fallback-chain"] = ",".join(map(header_value, route.fallback_chain))

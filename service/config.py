@@ -119,6 +119,22 @@ class AdmissionConfig(_Frozen):
     )
 
 
+class IdempotencyConfig(_Frozen):
+    """How long, and how much of them, answers are kept for callers that ask again."""
+
+    keep: Duration = Field(default=600.0, description="How long after its end an answer is kept.")
+    resume_window: Duration = Field(
+        default=30.0,
+        description="How long a running answer goes on that nobody reads: its caller may be back.",
+    )
+    max_answer_bytes: int = Field(
+        default=2**20, ge=1024, description="An answer that grows larger is not kept."
+    )
+    max_bytes: int = Field(
+        default=64 * 2**20, ge=1024, description="Of all kept answers; the oldest go first."
+    )
+
+
 class TimeoutsConfig(_Frozen):
     """How long a provider may take."""
 
@@ -318,6 +334,11 @@ class ModelConfig(_Frozen):
     hedge: HedgeConfig | None = Field(
         default=None, description="Asking a second target when the first is slow. Default: never."
     )
+    single_flight: bool = Field(
+        default=False,
+        description="Whether identical requests of one key that run at the same time share one "
+        "answer.",
+    )
     max_attempts: int | None = Field(
         default=None,
         ge=1,
@@ -374,6 +395,7 @@ class Config(_Frozen):
 
     server: ServerConfig = ServerConfig()
     admission: AdmissionConfig = AdmissionConfig()
+    idempotency: IdempotencyConfig = IdempotencyConfig()
     providers: dict[Name, ProviderConfig]
     models: dict[ModelId, ModelConfig]
     keys: tuple[KeyConfig, ...] = ()

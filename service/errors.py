@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import Self
 
 
 class FaultKind(enum.Enum):
@@ -75,6 +76,12 @@ class Error(Exception):
         self.facts = facts or {}
         self.violations = violations
 
+    def again(self) -> Self:
+        """Return the same error once more, for another caller: a traceback is one task's."""
+        same = type(self).__new__(type(self), *self.args)
+        same.__dict__.update(self.__dict__)
+        return same
+
 
 class InvalidRequest(Error):
     """A field is missing, of the wrong type or out of range."""
@@ -134,6 +141,14 @@ class ServiceUnavailable(Error):
 
 class DeadlineExceeded(Error):
     """The caller's deadline, or the target's total limit, ran out."""
+
+
+class IdempotencyKeyReused(InvalidRequest):
+    """The idempotency key belongs to another request."""
+
+
+class StreamNotResumable(Error):
+    """What is to be gone on with, or repeated, is not kept (any longer)."""
 
 
 class InternalError(Error):

@@ -26,7 +26,7 @@ def known_labels(config: Config, rest_fields: Iterable[str] = ()) -> Mapping[str
     request = chat_completion_pb2.ChatCompletionRequest.DESCRIPTOR
     reasons = (word.removeprefix(_PREFIX) for word, number in ErrorReason.items() if number)
     return {
-        "kind": frozenset({"event", "enum"}),
+        "kind": frozenset({"event", "enum", "joined", "kept"}),
         "method": frozenset(method.name for service in services for method in service.methods),
         "parameter": frozenset({*request.fields_by_name, *rest_fields}),
         "provider": frozenset(config.providers),

@@ -23,8 +23,10 @@ from service.admission.admission import Admission
 from service.config import Config, ServerConfig
 from service.config_file import ConfigError
 from service.generation import Generation
+from service.idempotency.store import Store
 from service.providers import build
 from service.providers.holdings import Holdings
+from service.rpc.answers import Answers
 from service.rpc.calls import Calls
 from service.rpc.chat_completion import ChatCompletionServicer
 from service.rpc.current import Current
@@ -80,7 +82,9 @@ class Service:
             config.admission.max_in_flight, config.admission.max_queued, time.monotonic
         )
         self._calls = Calls(self._current, time.monotonic, metrics, self._admission)
-        self._chat = ChatCompletionServicer(self._calls)
+        self._store = Store(config.idempotency)
+        answers = Answers(self._calls, self._store, metrics)
+        self._chat = ChatCompletionServicer(self._calls, answers)
         self._routing = RoutingServicer(self._calls)
         self._models = ModelServicer(self._calls)
         self._health = health.aio.HealthServicer()
@@ -145,6 +149,7 @@ class Service:
             raise
         self._generation = self._current.generation = generation
         self._admission.resize(config.admission.max_in_flight, config.admission.max_queued)
+        self._store.configure(config.idempotency)
         self._retire(before)
         return kept
 
@@ -153,6 +158,7 @@ class Service:
         # The servers go on until the end: health is to say NOT_SERVING, and a refusal to say why.
         await self._health.enter_graceful_shutdown()
         self._calls.refuse()
+        self._store.drain()
         for seconds in (self.config.server.drain, _FLUSH):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
@@ -163,6 +169,7 @@ class Service:
     async def close(self) -> None:
         """Close connections and engines; after `drain`, or instead of it when `start` failed."""
         await asyncio.gather(*(server.stop(None) for server in self._servers))
+        await self._store.close()
         self._retire(self._generation)
         for generation in self._retiring:
             generation.abandon()

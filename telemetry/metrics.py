@@ -87,6 +87,13 @@ PROVIDER_UNKNOWN = Metric(
     announced=True,
 )
 
+REPLAYS = Metric(
+    "llmbase_replays_total",
+    Kind.COUNTER,
+    "Calls that were answered from another call's answer.",
+    {"kind": "`joined` (it was running) or `kept` (it was over)"},
+)
+
 # Everything there is; the documentation's table is checked against it.
 METRICS: tuple[Metric, ...] = (
     CALLS,
@@ -95,6 +102,7 @@ METRICS: tuple[Metric, ...] = (
     IGNORED_PARAMETERS,
     PROVIDER_ALERTS,
     PROVIDER_UNKNOWN,
+    REPLAYS,
 )
 
 

@@ -6,6 +6,7 @@ serialized string.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import orjson
@@ -30,15 +31,22 @@ class StreamRenderer:
     and is null in all others; without it, usage is in the last finish event.
     """
 
-    __slots__ = ("_close", "_end", "_head", "_include_usage", "_openings", "_text_close")
+    __slots__ = ("_begun", "_close", "_end", "_head", "_include_usage", "_openings", "_text_close")
 
-    def __init__(self, include_usage: bool = False) -> None:
+    def __init__(self, include_usage: bool = False, begun: Collection[int] = ()) -> None:
+        """`begun`: choices whose role has been said before, in a stream that this one goes on."""
         self._include_usage = include_usage
+        self._begun = begun
         self._head = b""
         self._openings: dict[int, tuple[bytes, bytes]] = {}
         self._end = b',"usage":null}\n\n' if include_usage else b"}\n\n"
         self._close = b',"finish_reason":null}]' + self._end
         self._text_close = b"}" + self._close
+
+    @property
+    def begun(self) -> set[int]:
+        """The choices whose role has been said."""
+        return {*self._begun, *self._openings}
 
     def render(self, chunk: pb.ChatCompletionChunk) -> bytes:
         """Return the chunk's events, and `[DONE]` after the last chunk's; empty for no event."""
@@ -75,7 +83,8 @@ class StreamRenderer:
         """Begin a choice: its first event says the role and nothing else."""
         opening = self._head + b'[{"index":%d,"delta":' % index
         self._openings[index] = opening, opening + b'{"content":'
-        events += (opening, b'{"role":"assistant"}', self._close)
+        if index not in self._begun:
+            events += (opening, b'{"role":"assistant"}', self._close)
         return self._openings[index]
 
     def _seam(self, resumed: pb.Resumed, events: list[bytes]) -> None:

@@ -163,9 +163,7 @@ class Call:
             # The answer has to be there in time, not to be sent off in time.
             left = max(seconds - min(_RESERVE_SHARE * seconds, _RESERVE), 0)
             self._until = loop.time() + left
-            self._timer = loop.call_at(
-                self._until, self.wait.end, DeadlineExceeded("The caller's deadline ran out.")
-            )
+            self._timer = loop.call_at(self._until, self.wait.end, _too_late())
 
     def seconds_left(self) -> float | None:
         """Return what is left for providers to answer in; None without a deadline."""
@@ -190,6 +188,15 @@ class Call:
             fork._until = asyncio.get_running_loop().time() + seconds
         return fork
 
+    def detach(self) -> Call:
+        """Return a call with the same deadline, for what may outlive this one; close it, too."""
+        call = self.fork()
+        if call._until is not None:
+            call._timer = asyncio.get_running_loop().call_at(
+                call._until, call.wait.end, _too_late()
+            )
+        return call
+
     def join(self, fork: Call) -> None:
         """Let what ends this call end the fork's waits too, now that it is the one that counts."""
         self.wait.pass_on(fork.wait)
@@ -198,3 +205,7 @@ class Call:
         """Stop the deadline's clock."""
         if self._timer is not None:
             self._timer.cancel()
+
+
+def _too_late() -> DeadlineExceeded:
+    return DeadlineExceeded("The caller's deadline ran out.")

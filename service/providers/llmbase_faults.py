@@ -41,6 +41,9 @@ BY_REASON: Mapping[str, Row] = {
     "ALL_PROVIDERS_FAILED": Row(FaultKind.STATUS, 503),
     "SERVICE_UNAVAILABLE": Row(FaultKind.STATUS, 503),
     "INTERNAL_ERROR": Row(FaultKind.STATUS, 500),
+    # Never asked for: the outer llmbase keeps answers itself.
+    "IDEMPOTENCY_KEY_REUSED": Row(FaultKind.STATUS, 500),
+    "STREAM_NOT_RESUMABLE": Row(FaultKind.STATUS, 500),
     "UPSTREAM_TRUNCATED": Row(FaultKind.TRUNCATED),
     "UPSTREAM_STALLED": Row(FaultKind.SLOW),
     "UPSTREAM_ERROR": Row(FaultKind.REPORTED),

@@ -102,10 +102,12 @@ class LlmbaseProvider:
     async def encode(
         self, request: ChatCompletionRequest, model: str, call: Call, *, stream: bool
     ) -> RpcRequest:
-        """Return the request as it came, but for the model's name."""
+        """Return the request as it came, but for the model's name, and what is for us alone."""
         message = ChatCompletionRequest()
         message.CopyFrom(request)
         message.model = model
+        message.ClearField("idempotency_key")  # of an attempt that failed they may keep an answer
+        message.ClearField("last_chunk_sequence")
         return RpcRequest(message)
 
     async def complete(self, encoded: RpcRequest, call: Call) -> ChatCompletion:

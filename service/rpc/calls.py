@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, NoReturn
 
 import grpc
@@ -57,6 +58,8 @@ class OpenCall:
         self.route: RouteFacts | None = None
         self.usage: Usage | None = None
         self.trace = RouteTrace()
+        self.replayed = False  # whether another call's answer was there for it
+        self.closed = False
         self.outcome = (
             "CANCELLED"  # unless something else is said: only a cancellation says nothing
         )
@@ -140,6 +143,24 @@ class Calls:
             opened.priority, call.wait, call.seconds_left()
         )
 
+    @contextlib.asynccontextmanager
+    async def detached(self, opened: OpenCall) -> AsyncIterator[Call]:
+        """Give a call, with a place and the generation, for work that may outlive the RPC.
+
+        Raises as `admit` does.
+        """
+        opened.generation.hold()
+        call = opened.call.detach()
+        entered: float | None = None
+        try:
+            entered = await self._admission.enter(opened.priority, call.wait, call.seconds_left())
+            yield call
+        finally:
+            if entered is not None:
+                self._admission.leave(entered)
+            call.close()
+            opened.generation.let_go()
+
     def visit(self, context: Context) -> tuple[Generation, Caller | None]:
         """Return what answers an RPC that only looks, and who calls: None where all may look.
 
@@ -152,6 +173,7 @@ class Calls:
 
     def close(self, opened: OpenCall) -> None:
         """Forget the RPC, count it and log how it went."""
+        opened.closed = True
         if opened.entered is not None:
             self._admission.leave(opened.entered)
         self._open.discard(opened)
@@ -235,6 +257,8 @@ def _line(opened: OpenCall, seconds: float) -> dict[str, object]:
         line["priority"] = opened.priority.value
     if opened.entered is not None and (queued := opened.entered - opened.started) > _NOTICED:
         line["queued_ms"] = round(queued * 1000, 1)
+    if opened.replayed:
+        line["replayed"] = True
     if opened.route is not None:
         line["provider"] = opened.route.provider
         line["served_model"] = opened.route.served_model

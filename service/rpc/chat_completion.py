@@ -9,15 +9,16 @@ from llmbase.v1.chat_completion_pb2 import (
 )
 from llmbase.v1.chat_completion_pb2_grpc import ChatCompletionServiceServicer
 
-from service.routing.answer import Answer
+from service.rpc.answers import Answers, StreamedAnswer
 from service.rpc.calls import Calls, Context, OpenCall
 
 
 class ChatCompletionServicer(ChatCompletionServiceServicer):
-    """Answers from the dispatcher. The route goes out with the first content, as metadata too."""
+    """Tells what `Answers` gets. The route goes out with the first content, as metadata too."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, answers: Answers) -> None:
         self._calls = calls
+        self._answers = answers
 
     async def CreateChatCompletion(  # noqa: N802 - gRPC's name
         self, request: ChatCompletionRequest, context: Context
@@ -27,10 +28,8 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
         try:
             opened = self._calls.open("CreateChatCompletion", context)
             opened.check(request)
-            await self._calls.admit(opened)
-            dispatcher = opened.generation.dispatcher
-            completion = await dispatcher.complete(request, opened.call, opened.trace)
-            opened.route, opened.usage = completion.route, completion.usage
+            completion = await self._answers.complete(request, opened)
+            opened.route = completion.route
             await context.send_initial_metadata(_route_metadata(completion.route))
             context.set_trailing_metadata(opened.trailing_metadata())
             opened.outcome = "OK"
@@ -46,13 +45,11 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
     ) -> None:
         """Write the chunks of an answer."""
         opened: OpenCall | None = None
-        answer: Answer | None = None
+        answer: StreamedAnswer | None = None
         try:
             opened = self._calls.open("StreamChatCompletion", context)
             opened.check(request)
-            await self._calls.admit(opened)
-            dispatcher = opened.generation.dispatcher
-            answer = await dispatcher.stream(request, opened.call, opened.trace)
+            answer = await self._answers.stream(request, opened)
             opened.route = answer.route
             await context.send_initial_metadata(_route_metadata(answer.route))
             while (chunk := await answer.read()) is not None:
@@ -81,6 +78,8 @@ def _route_metadata(route: RouteFacts) -> tuple[tuple[str, str], ...]:
         ("x-llmbase-attempts", str(route.attempts)),
         ("x-llmbase-fallback-applied", "true" if route.fallback_applied else "false"),
     )
+    if route.replayed:
+        metadata += (("x-llmbase-idempotent-replay", "true"),)
     if route.fallback_applied:
         metadata += (
             ("x-llmbase-fallback-reason", route.fallback_reason),

@@ -19,6 +19,7 @@ _SCHEMA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ROLES = frozenset(pb.Role.values()) - {pb.ROLE_UNSPECIFIED}
 _EFFORTS = frozenset(pb.ReasoningEffort.values())
 _MODES = frozenset(pb.ToolChoice.Mode.values()) - {pb.ToolChoice.MODE_UNSPECIFIED}
+_IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 _TOKEN_ID = re.compile(r"[0-9]{1,10}")
 _DETAILS = ("auto", "low", "high")
 
@@ -50,8 +51,19 @@ def check(request: pb.ChatCompletionRequest) -> None:
         "reasoning_effort",
         "must be one of none, minimal, low, medium, high, xhigh, max",
     )
+    _check_repeating(request)
     if request.HasField("top_logprobs"):
         _require(request.logprobs, "top_logprobs", "needs logprobs to be true")
+
+
+def _check_repeating(request: pb.ChatCompletionRequest) -> None:
+    key = request.idempotency_key
+    if key and not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise InvalidRequest("idempotency_key", "must be 1 to 255 visible ASCII characters")
+    if request.HasField("last_chunk_sequence"):
+        after = request.last_chunk_sequence
+        _require(after >= 0, "last_chunk_sequence", "must be the `sequence` of a chunk, or 0")
+        _require(bool(key), "last_chunk_sequence", "needs an idempotency_key")
 
 
 def _check_messages(messages: Iterable[pb.Message]) -> None:

@@ -65,6 +65,7 @@ class Route:
     fallback: bool = False
     reason: str = ""
     chain: tuple[str, ...] = ()
+    replayed: bool = False  # it was another call's
 
 
 @dataclass

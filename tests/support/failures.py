@@ -51,6 +51,18 @@ REASONS: dict[str, tuple[grpc.StatusCode, int, str, str | None]] = {
         "timeout_error",
         "deadline_exceeded",
     ),
+    "IDEMPOTENCY_KEY_REUSED": (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        422,
+        "invalid_request_error",
+        "idempotency_key_reused",
+    ),
+    "STREAM_NOT_RESUMABLE": (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        422,
+        "invalid_request_error",
+        "stream_not_resumable",
+    ),
     "INTERNAL_ERROR": (grpc.StatusCode.INTERNAL, 500, "server_error", "internal_error"),
 }
 

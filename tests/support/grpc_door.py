@@ -204,4 +204,5 @@ def _route(route: pb.RouteFacts) -> Route:
         route.fallback_applied,
         route.fallback_reason,
         tuple(route.fallback_chain),
+        route.replayed,
     )

@@ -25,6 +25,8 @@ _PLAIN = (
     "user",
     "service_tier",
     "store",
+    "idempotency_key",  # a header in REST
+    "last_chunk_sequence",
 )
 _TEMPLATE = ("enable_thinking", "thinking", "preserve_thinking")
 

@@ -78,7 +78,7 @@ def split_events(stream: bytes) -> tuple[list[str], bytes]:
     *blocks, rest = stream.split(b"\n\n")
     events = []
     for block in blocks:
-        said = [line for line in block.decode().split("\n") if not line.startswith(":")]
+        said = [line for line in block.decode().split("\n") if not line.startswith((":", "id: "))]
         assert all(line.startswith("data: ") for line in said), block
         if said:
             events.append("\n".join(line.removeprefix("data: ") for line in said))
@@ -231,4 +231,5 @@ def route(headers: Mapping[str, str]) -> Route | None:
         {"true": True, "false": False}[headers["x-llmbase-fallback-applied"]],
         headers.get("x-llmbase-fallback-reason", ""),
         tuple(chain.split(",")) if chain else (),
+        headers.get("x-llmbase-idempotent-replay") == "true",
     )

@@ -33,6 +33,8 @@ HTTP = {
     "SPEND_CAP_REACHED": (402, "insufficient_quota", "spend_cap_reached"),
     "MODEL_NOT_ALLOWED": (403, "permission_error", "model_not_allowed"),
     "MODEL_NOT_FOUND": (404, "invalid_request_error", "model_not_found"),
+    "IDEMPOTENCY_KEY_REUSED": (422, "invalid_request_error", "idempotency_key_reused"),
+    "STREAM_NOT_RESUMABLE": (422, "invalid_request_error", "stream_not_resumable"),
     "REQUEST_TOO_LARGE": (413, "invalid_request_error", "request_too_large"),
     "TOO_MANY_CONCURRENT_REQUESTS": (429, "rate_limit_error", "too_many_concurrent_requests"),
     "RATE_LIMIT_EXCEEDED": (429, "rate_limit_error", "rate_limit_exceeded"),

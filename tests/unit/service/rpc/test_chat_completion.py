@@ -9,8 +9,10 @@ import pytest
 from llmbase.v1 import chat_completion_pb2 as pb
 
 from service.admission.admission import Admission
-from service.config import ModelConfig
+from service.config import IdempotencyConfig, ModelConfig
 from service.errors import UpstreamTruncated
+from service.idempotency.store import Store
+from service.rpc.answers import Answers
 from service.rpc.calls import Calls
 from service.rpc.chat_completion import ChatCompletionServicer
 from telemetry.log import JsonLines
@@ -105,7 +107,8 @@ def _servicer(answer, metrics=None, admission=None):
     generation = current(_Router(), _Dispatcher(answer))
     admission = admission or Admission(10, 0, lambda: 0.0)
     calls = Calls(generation, lambda: 0.0, metrics or Metrics({}), admission)
-    return ChatCompletionServicer(calls), calls
+    store = Store(IdempotencyConfig())
+    return ChatCompletionServicer(calls, Answers(calls, store, metrics or Metrics({}))), calls
 
 
 def _chunk(text):

@@ -684,6 +684,8 @@ def test_every_field_of_a_request_is_sent_or_named() -> None:
         "messages",
         "store",
         "llmbase",
+        "idempotency_key",
+        "last_chunk_sequence",
     }
     whole = send(asking(**everything), GPT_OSS)
     for field in everything:

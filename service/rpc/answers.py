@@ -1,0 +1,220 @@
+"""An answer for an open call: its own, or one that several calls share by key or by likeness."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, TypeVar, cast
+
+from llmbase.v1.chat_completion_pb2 import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatCompletionRequest,
+    RouteFacts,
+    Usage,
+)
+
+from service.errors import Error, InvalidRequest
+from service.idempotency.record import Reader, Record
+from service.idempotency.store import Scope, Store, fingerprint, not_kept
+from service.rpc import status
+from service.rpc.calls import Calls, OpenCall
+from telemetry.metrics import REPLAYS, Metrics
+
+Work = Callable[[ChatCompletionRequest, OpenCall, Record], Coroutine[Any, Any, None]]
+Message = TypeVar("Message", ChatCompletion, ChatCompletionChunk)
+
+_LOG = logging.getLogger("llmbase.rpc")
+
+
+class StreamedAnswer(Protocol):
+    """Chunks from the first content on; see `routing.answer.Answer`."""
+
+    @property
+    def route(self) -> RouteFacts: ...  # noqa: D102
+
+    @property
+    def usage(self) -> Usage | None: ...  # noqa: D102
+
+    async def read(self) -> ChatCompletionChunk | None: ...  # noqa: D102
+
+    def close(self) -> None: ...  # noqa: D102
+
+
+class Answers:
+    """Asks the dispatcher, unless the store has the answer, or is about to."""
+
+    def __init__(self, calls: Calls, store: Store, metrics: Metrics) -> None:
+        self._calls = calls
+        self._store = store
+        self._metrics = metrics
+
+    async def complete(self, request: ChatCompletionRequest, opened: OpenCall) -> ChatCompletion:
+        """Return a whole answer. Raises what the dispatcher does, and what the store does."""
+        if request.HasField("last_chunk_sequence"):
+            raise InvalidRequest("last_chunk_sequence", "is for streams")
+        scope = _scope(request, opened)
+        if scope is None:
+            await self._calls.admit(opened)
+            dispatcher = opened.generation.dispatcher
+            completion = await dispatcher.complete(request, opened.call, opened.trace)
+            opened.usage = completion.usage
+            return completion
+        shared = await self._shared(scope, request, opened, self._complete)
+        try:
+            item = await shared.reader.read(opened.call.wait)
+        finally:
+            shared.close()
+        opened.usage = shared.usage
+        return _with_route(cast("ChatCompletion", item), shared.route)
+
+    async def stream(self, request: ChatCompletionRequest, opened: OpenCall) -> StreamedAnswer:
+        """Return an answer whose first content has arrived. Raises as `complete` does."""
+        scope = _scope(request, opened)
+        if scope is None:
+            await self._calls.admit(opened)
+            return await opened.generation.dispatcher.stream(request, opened.call, opened.trace)
+        return await self._shared(scope, request, opened, self._stream)
+
+    async def _shared(
+        self,
+        scope: Scope,
+        request: ChatCompletionRequest,
+        opened: OpenCall,
+        work: Work,
+    ) -> _SharedAnswer:
+        """Begin an answer, or join the one there is."""
+        mark = scope.fingerprint or fingerprint(opened.method, request)
+        record = self._store.find(scope, mark)
+        replayed = record is not None
+        if record is None:
+            if request.HasField("last_chunk_sequence"):
+                raise not_kept()
+            record = self._store.begin(scope, mark)
+            record.fill(lambda record: work(request, opened, record))
+        else:
+            self._metrics.count(REPLAYS, kind="kept" if record.complete else "joined")
+        reader = record.read(request.last_chunk_sequence)
+        try:
+            if replayed:
+                opened.replayed = True
+                await self._calls.admit(opened)
+            opened.trace = record.trace
+            route = await reader.route(opened.call.wait)
+        except BaseException:
+            reader.close()
+            raise
+        return _SharedAnswer(reader, record, route, opened, replayed=replayed)
+
+    async def _complete(
+        self, request: ChatCompletionRequest, opened: OpenCall, record: Record
+    ) -> None:
+        """Fill a record with a whole answer."""
+        async with self._calls.detached(opened) as call:
+            dispatcher = opened.generation.dispatcher
+            try:
+                completion = await dispatcher.complete(request, call, record.trace)
+            except BaseException as error:
+                _say_if_alone(opened, record, error)
+                raise
+            record.usage = completion.usage
+            record.opened(completion.route)
+            record.add(completion)
+            _say_if_alone(opened, record, None)
+
+    async def _stream(
+        self, request: ChatCompletionRequest, opened: OpenCall, record: Record
+    ) -> None:
+        """Fill a record with a stream's chunks."""
+        async with self._calls.detached(opened) as call:
+            ended: BaseException | None = None
+            answer = None
+            try:
+                answer = await opened.generation.dispatcher.stream(request, call, record.trace)
+                record.opened(answer.route)
+                await record.demand()
+                while (chunk := await answer.read()) is not None:
+                    chunk.sequence = record.count + 1
+                    record.add(chunk)
+                    await record.demand()
+            except BaseException as error:
+                ended = error
+                raise
+            finally:
+                if answer is not None:
+                    answer.close()
+                    record.usage = answer.usage
+                _say_if_alone(opened, record, ended)
+
+
+class _SharedAnswer:
+    """What one caller sees of a record."""
+
+    def __init__(
+        self, reader: Reader, record: Record, route: RouteFacts, opened: OpenCall, *, replayed: bool
+    ) -> None:
+        self.reader = reader
+        self._record = record
+        self._wait = opened.call.wait
+        self._first = replayed
+        self._replayed = replayed
+        self.route = route
+        if replayed:
+            self.route = RouteFacts()
+            self.route.CopyFrom(route)
+            self.route.replayed = True
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the call has used: nothing, if another call's answer was there."""
+        return None if self._replayed else self._record.usage
+
+    async def read(self) -> ChatCompletionChunk | None:
+        chunk = cast("ChatCompletionChunk | None", await self.reader.read(self._wait))
+        if chunk is not None and self._first:
+            self._first = False
+            return _with_route(chunk, self.route)
+        return chunk
+
+    def close(self) -> None:
+        self.reader.close()
+
+
+def _scope(request: ChatCompletionRequest, opened: OpenCall) -> Scope | None:
+    """Return whose answer it may be; None: this call's alone."""
+    if request.idempotency_key:
+        return Scope(opened.caller.name, request.idempotency_key)
+    if opened.generation.router.model(request.model).single_flight:
+        return Scope(opened.caller.name, "", fingerprint(opened.method, request))
+    return None
+
+
+def _with_route(message: Message, route: RouteFacts) -> Message:
+    """Return the message with that route; the message itself belongs to all."""
+    if message.HasField("route") and message.route == route:
+        return message
+    copy = type(message)()
+    copy.CopyFrom(message)
+    copy.route.CopyFrom(route)
+    return copy
+
+
+def _say_if_alone(opened: OpenCall, record: Record, error: BaseException | None) -> None:
+    """Log how an answer ended whose caller had left before: the call's own line could not."""
+    if not opened.closed:
+        return
+    outcome = "OK"
+    if isinstance(error, Error):
+        outcome = status.from_error(error).reason
+    elif error is not None:
+        outcome = "CANCELLED" if isinstance(error, asyncio.CancelledError) else "INTERNAL_ERROR"
+    line: dict[str, object] = {
+        "request_id": opened.call.request_id,
+        "model": opened.model,
+        "outcome": outcome,
+    }
+    if record.usage is not None:
+        line["prompt_tokens"] = record.usage.prompt_tokens
+        line["completion_tokens"] = record.usage.completion_tokens
+    _LOG.info("answer went on without its caller", extra=line)
