@@ -21,6 +21,9 @@ def open_channel(service: str, max_body: int) -> grpc.aio.Channel:
         ("grpc.enable_http_proxy", 0),
         ("grpc.max_send_message_length", max_body + _SLACK),
         ("grpc.max_receive_message_length", max_body + _SLACK),
+        # Windows that grow with the speed of the line would let in megabytes of each stream that a
+        # slow client does not take: what it does not take is to stay with the provider.
+        ("grpc.http2.bdp_probe", 0),
         # A peer that vanished is noticed in a minute, also while an answer is awaited.
         ("grpc.keepalive_time_ms", 40_000),
         ("grpc.keepalive_timeout_ms", 20_000),

@@ -89,12 +89,12 @@ async def _read_stream(call: Any, answer: Answer, first: Signal | None) -> None:
     last = False
     async for chunk in call:
         assert not last, "the chunk with `last` set is the last"
+        if first is not None:
+            first.set()
         if head is None:
             head = chunk
             _check_origin(chunk)
             answer.model, answer.route = chunk.model, _route(chunk.route)
-            if first is not None:
-                first.set()
         else:
             assert not chunk.HasField("route"), "the route comes with the first chunk only"
         assert (chunk.id, chunk.created, chunk.model) == (head.id, head.created, head.model)
