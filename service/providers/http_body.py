@@ -34,7 +34,9 @@ class Body:
         """Return all that has arrived, b"" at the end, be it clean or a cut."""
         try:
             return await self._content.readany()
-        except (aiohttp.ClientError, OSError, TimeoutError):
+        except (aiohttp.ClientError, OSError, TimeoutError, RuntimeError):
+            # aiohttp's word for a connection that is gone already is a RuntimeError; its other
+            # meaning, that somebody else reads, is none here.
             rest = b"" if not self.clean else _unread(self._content)
             self.clean = False
             return rest

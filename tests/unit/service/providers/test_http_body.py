@@ -78,3 +78,17 @@ async def test_a_connection_that_is_lost_meanwhile_wakes_the_reader(error):
     async with asyncio.timeout(5):
         assert await reading == b""
     assert not body.clean
+
+
+@pytest.mark.parametrize("arrived", [b"", b"all that came"])
+async def test_a_connection_that_is_gone_before_anybody_was_told_is_a_cut(arrived):
+    response = _Response(_Protocol())
+    body = Body(response)
+    if arrived:
+        response.content.feed_data(arrived)
+        assert await body.read() == arrived
+    # The transport is gone, and what is to be called about it has not been called yet.
+    response.content._protocol.connection_lost(None)
+    async with asyncio.timeout(5):
+        assert await body.read() == b""
+    assert not body.clean
