@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-all soak conformance check format clean
+.PHONY: help install run test test-all soak chaos conformance check format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ test-all: install ## the same and the long matrices
 
 soak: install ## what needs real time: 100,000 cancelled streams, a call of six minutes
 	LLMBASE_SOAK_STREAMS=100000 $(BIN)/python -m pytest -s tests/soak tests/e2e/test_cancelled_streams_soak.py
+
+chaos: export LLMBASE_CHAOS_CALLS ?= 10000
+chaos: install ## ten thousand random calls while everything goes wrong (LLMBASE_CHAOS_SEED, _CALLS)
+	$(BIN)/python -m pytest -s tests/chaos
 
 conformance: export CONFORMANCE_KEY = $(KEY)
 conformance: install ## hold llmbase, or TARGET=URL with KEY=, against recorded answers of providers
