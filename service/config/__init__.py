@@ -1,0 +1,66 @@
+"""The configuration file as frozen models: everything that can be set, its range and its default.
+
+Unknown keys are errors. `service/config_file.py` reads the file; nothing else in the service
+touches files or the environment.
+"""
+
+from __future__ import annotations
+
+from pydantic import model_validator
+
+from service.config.models import HedgeConfig, ModelConfig, PricingConfig, TargetConfig
+from service.config.providers import (
+    BreakerConfig,
+    CredentialsConfig,
+    ImagesConfig,
+    ProviderConfig,
+    TimeoutsConfig,
+)
+from service.config.server import AdmissionConfig, IdempotencyConfig, KeyConfig, ServerConfig
+from service.config.values import Feature, Frozen, ModelId, Name
+
+__all__ = [
+    "AdmissionConfig",
+    "BreakerConfig",
+    "Config",
+    "CredentialsConfig",
+    "Feature",
+    "HedgeConfig",
+    "IdempotencyConfig",
+    "ImagesConfig",
+    "KeyConfig",
+    "ModelConfig",
+    "PricingConfig",
+    "ProviderConfig",
+    "ServerConfig",
+    "TargetConfig",
+    "TimeoutsConfig",
+]
+
+
+class Config(Frozen):
+    """The whole file."""
+
+    server: ServerConfig = ServerConfig()
+    admission: AdmissionConfig = AdmissionConfig()
+    idempotency: IdempotencyConfig = IdempotencyConfig()
+    providers: dict[Name, ProviderConfig]
+    models: dict[ModelId, ModelConfig]
+    keys: tuple[KeyConfig, ...] = ()
+    images: ImagesConfig = ImagesConfig()
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> Config:
+        for model_id, model in self.models.items():
+            for i, target in enumerate(model.targets):
+                if target.provider not in self.providers:
+                    raise ValueError(
+                        f"models.{model_id}.targets.{i}.provider: {target.provider!r} is not among "
+                        f"the providers: {', '.join(sorted(self.providers)) or 'none'}"
+                    )
+            for fallback in model.fallbacks:
+                if fallback not in self.models or fallback == model_id:
+                    raise ValueError(
+                        f"models.{model_id}.fallbacks: {fallback!r} is not another model"
+                    )
+        return self

@@ -1,0 +1,69 @@
+"""What can be set of the process itself, and who may call it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from service.config.values import Address, Duration, Frozen, Name, Sha256, TcpAddress, listed
+
+
+class ServerConfig(Frozen):
+    """The gRPC door."""
+
+    grpc: Annotated[tuple[Address, ...], BeforeValidator(listed), Field(min_length=1)] = Field(
+        default=("127.0.0.1:50051",),
+        description="Addresses to listen on: HOST:PORT or unix:PATH; port 0 takes a free one.",
+    )
+    metrics: TcpAddress | None = Field(
+        default=None,
+        description="HOST:PORT where metrics are read (GET /metrics); default: nowhere.",
+    )
+    drain: Duration = Field(
+        default=30.0, description="How long open calls may go on after SIGTERM."
+    )
+    public_models: bool = Field(
+        default=False, description="Whether the models can be listed without an API key."
+    )
+
+
+class AdmissionConfig(Frozen):
+    """How many chat calls the process works on at a time, and how many may wait for their turn."""
+
+    max_in_flight: int = Field(
+        default=10_000,
+        ge=1,
+        description="Calls at a time, streams until they end; bounds the process's memory.",
+    )
+    max_queued: int = Field(
+        default=100,
+        ge=0,
+        description="Calls that wait for a place; those beyond are refused with 503 at once.",
+    )
+
+
+class IdempotencyConfig(Frozen):
+    """How long, and how much of them, answers are kept for callers that ask again."""
+
+    keep: Duration = Field(default=600.0, description="How long after its end an answer is kept.")
+    resume_window: Duration = Field(
+        default=30.0,
+        description="How long a running answer goes on that nobody reads: its caller may be back.",
+    )
+    max_answer_bytes: int = Field(
+        default=2**20, ge=1024, description="An answer that grows larger is not kept."
+    )
+    max_bytes: int = Field(
+        default=64 * 2**20, ge=1024, description="Of all kept answers; the oldest go first."
+    )
+
+
+class KeyConfig(Frozen):
+    """A static API key, known by its hash only."""
+
+    name: Name
+    sha256: Sha256 = Field(description="Hex digest of sha256(key).")
+    models: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        default=("*",), description="Ids the key may use; `*` matches anything."
+    )
