@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from llmbase.v1 import chat_completion_pb2, model_pb2, routing_pb2
+from llmbase.v1 import account_pb2, chat_completion_pb2, model_pb2, routing_pb2
 from llmbase.v1.error_reason_pb2 import ErrorReason
 
 from service.config import Config
@@ -22,6 +22,7 @@ def known_labels(config: Config, rest_fields: Iterable[str] = ()) -> Mapping[str
         *chat_completion_pb2.DESCRIPTOR.services_by_name.values(),
         *model_pb2.DESCRIPTOR.services_by_name.values(),
         *routing_pb2.DESCRIPTOR.services_by_name.values(),
+        *account_pb2.DESCRIPTOR.services_by_name.values(),
     )
     request = chat_completion_pb2.ChatCompletionRequest.DESCRIPTOR
     reasons = (word.removeprefix(_PREFIX) for word, number in ErrorReason.items() if number)

@@ -7,16 +7,12 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, Usage
 
 from service.config import ModelConfig, PricingConfig, TargetConfig
+from service.money import from_dollars
 from service.providers import estimate
 
 _NANO = 1_000_000_000
 _MILLION = 1_000_000
 _USUAL_ANSWER = 4096  # tokens of an answer that nothing bounds
-
-
-def nanos(dollars: str) -> int:
-    """Return an amount of US dollars, written as a decimal, in nano-dollars."""
-    return int((Decimal(dollars) * _NANO).to_integral_value(ROUND_HALF_EVEN))
 
 
 def cost(pricing: PricingConfig, usage: Usage) -> int:
@@ -46,4 +42,4 @@ def rate(model: ModelConfig, target: TargetConfig) -> int | None:
     pricing = target.pricing or model.pricing
     if pricing is None:
         return None
-    return nanos(str((Decimal(pricing.prompt) + Decimal(pricing.completion)) * _MILLION))
+    return from_dollars(str((Decimal(pricing.prompt) + Decimal(pricing.completion)) * _MILLION))

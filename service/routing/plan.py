@@ -13,6 +13,7 @@ from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest
 from llmbase.v1.routing_pb2 import RouteAttemptKind, RouteTrace, RouteVerdict
 
 from service.config import ModelConfig
+from service.money import from_dollars
 from service.providers.call import Call
 from service.routing import capability, money, policy
 from service.routing.board import ProviderState
@@ -240,4 +241,4 @@ class Plan:
         if candidate.pricing is None:
             return False
         worst = money.worst_case(candidate.pricing, candidate.model, self._request)
-        return worst <= money.nanos(hedge.max_extra_cost)
+        return worst <= from_dollars(hedge.max_extra_cost)
