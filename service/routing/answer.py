@@ -12,7 +12,7 @@ from llmbase.v1.chat_completion_pb2 import (
     Usage,
 )
 
-from service.errors import ProviderFault
+from service.errors import ProviderFault, TotalLimitExceeded
 from service.providers import estimate
 from service.providers.provider import AnswerStream
 from service.routing import ending
@@ -70,6 +70,10 @@ class Answer:
                 self._attempt.settle(self._own_usage())
                 self._attempt.fail(fault)
                 await self._go_on(fault)
+            except TotalLimitExceeded as error:
+                self._attempt.settle(self._own_usage())
+                self._attempt.overrun(error)
+                raise
         if chunk is None:
             return None
         chunk.id = self._id

@@ -9,7 +9,7 @@ from typing import TypeVar
 from llmbase.v1.chat_completion_pb2 import Usage
 from llmbase.v1.routing_pb2 import RouteAttempt, RouteTrace
 
-from service.errors import ProviderFault
+from service.errors import FaultKind, ProviderFault, TotalLimitExceeded
 from service.providers.call import Call
 from service.routing import money
 from service.routing.board import Visit
@@ -55,6 +55,9 @@ class Attempt:
         except ProviderFault as fault:
             self.fail(fault)
             raise
+        except TotalLimitExceeded as error:
+            self.overrun(error)
+            raise
         except BaseException:
             if not self.traced.outcome:
                 self._visit.endured()
@@ -84,6 +87,10 @@ class Attempt:
                 "detail": fault.detail,
             },
         )
+
+    def overrun(self, error: TotalLimitExceeded) -> None:
+        """The attempt took all the time that its provider has: too slow, whatever it brought."""
+        self.fail(ProviderFault(FaultKind.SLOW, error.message))
 
     def lose(self) -> None:
         """Another attempt has answered first."""

@@ -3,12 +3,21 @@
 import asyncio
 
 import pytest
+from llmbase.v1 import chat_completion_pb2 as pb
 from llmbase.v1.routing_pb2 import RouteAttemptKind, RouteTrace, RouteVerdict
 
-from service.errors import AllProvidersFailed, DeadlineExceeded, FaultKind
+from service.errors import AllProvidersFailed, DeadlineExceeded, FaultKind, TotalLimitExceeded
 from service.providers.call import Call
+from service.routing.breaker import State
 from tests.unit import virtual_time
-from tests.unit.service.routing.fake_providers import REQUEST, always, dispatcher, fault, whole
+from tests.unit.service.routing.fake_providers import (
+    REQUEST,
+    FakeStream,
+    always,
+    dispatcher,
+    fault,
+    whole,
+)
 
 ONE = {"m": {"targets": [{"provider": "a"}]}}
 TWO = {"m": {"targets": [{"provider": "a"}, {"provider": "b"}]}}
@@ -63,6 +72,45 @@ def test_what_usually_takes_longer_than_is_left_is_not_started_and_the_answer_is
         assert providers["b"].asked == 1, "who may be fast enough is asked"
         assert _verdicts(trace) == ["DEADLINE", "TAKEN"]
         assert asyncio.get_running_loop().time() - started < 3.0
+
+    virtual_time.run(main())
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_target_that_uses_up_its_total_limit_is_slow_and_is_left_alone(streamed):
+    async def main():
+        over = TotalLimitExceeded("over")
+        made, providers, _ = dispatcher(ONE, {"failures": 3}, a=always(600, over))
+        ask = made.stream if streamed else made.complete
+        trace = RouteTrace()
+        for _ in range(3):
+            with pytest.raises(DeadlineExceeded):
+                await ask(REQUEST, Call("id"), trace)
+        assert [it.outcome for it in trace.attempts] == ["slow"] * 3
+        with pytest.raises(AllProvidersFailed):
+            await ask(REQUEST, Call("id"))
+        assert providers["a"].asked == 3
+
+    virtual_time.run(main())
+
+
+def test_a_stream_that_uses_up_its_total_limit_after_its_first_content_is_slow_too():
+    async def main():
+        def endless():
+            return FakeStream(
+                pb.ChatCompletionChunk(choices=[pb.ChoiceDelta(content="x")]),
+                TotalLimitExceeded("over"),
+            )
+
+        made, _, board = dispatcher(ONE, {"failures": 1}, a=always(1, endless))
+        trace = RouteTrace()
+        answer = await made.stream(REQUEST, Call("id"), trace)
+        await answer.read()
+        with pytest.raises(DeadlineExceeded):
+            await answer.read()
+        answer.close()
+        assert trace.attempts[0].outcome == "slow"
+        assert board.target("a", "m").state() is State.OPEN
 
     virtual_time.run(main())
 
