@@ -67,6 +67,8 @@ class Run(Generic[T]):
                 continue
             if step.pause:
                 await self._pause(step.pause)
+            if not self._plan.still(step):
+                continue
             answer = await self._try(step, http)
             if answer is not None:
                 return answer
@@ -92,7 +94,7 @@ class Run(Generic[T]):
         """
         while (step := self._plan.after_break()) is not None:
             http = await self._encode(step, request)
-            if http is None:
+            if http is None or not self._plan.still(step):
                 continue
             attempt = self._attempt(step, self._call)
             try:
@@ -125,7 +127,7 @@ class Run(Generic[T]):
             beside = self._plan.beside(step) if won is None and race.undecided else None
             if beside is not None:
                 other = await self._encode(beside, self._request)
-                if other is not None:
+                if other is not None and self._plan.still(beside):
                     ignored[beside.index] = other.ignored
                     self._start(race, beside, other)
             if won is None and race.undecided:
