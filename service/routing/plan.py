@@ -255,7 +255,8 @@ class Plan:
         )
 
     def _usual(self, candidate: Candidate) -> float | None:
-        return candidate.state.latency(stream=self._stream).quantile(0.5)
+        state = candidate.state
+        return state.latency(stream=self._stream).usual(state.clock())
 
     def _payer(self, candidate: Candidate, kind: RouteAttemptKind.ValueType) -> ProviderState:
         return self._purse.payer(candidate.state.provider, hedge=kind == HEDGE)

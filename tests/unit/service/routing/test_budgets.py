@@ -115,6 +115,30 @@ def test_a_stream_that_uses_up_its_total_limit_after_its_first_content_is_slow_t
     virtual_time.run(main())
 
 
+def test_a_target_that_was_too_slow_for_its_callers_is_found_to_be_fast_again():
+    async def main():
+        made, providers, _ = dispatcher(ONE, a=lambda n: (4 if n < 13 else 0.1, whole()))
+        for _ in range(12):
+            await _call(made)
+        asked, answered = [], []
+        for _ in range(30):
+            await asyncio.sleep(5)
+            before = providers["a"].asked
+            try:
+                await _call(made, seconds=3.0)
+                answered.append(True)
+            except DeadlineExceeded:
+                answered.append(False)
+            asked.append(providers["a"].asked - before)
+        # One caller a minute finds out: the first in vain, the second not.
+        assert sum(asked[:20]) == 1
+        first = answered.index(True)
+        assert 20 <= first <= 27
+        assert all(answered[first:])
+
+    virtual_time.run(main())
+
+
 def test_repeats_at_a_provider_are_a_tenth_of_originals_and_a_small_reserve():
     async def main():
         made, providers, _ = dispatcher(TWICE, OFF, a=always(0, fault(FaultKind.CONNECT)))
