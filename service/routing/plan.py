@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest
+from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, Usage
 from llmbase.v1.routing_pb2 import RouteAttemptKind, RouteTrace, RouteVerdict
 
 from service.config import ModelConfig
@@ -136,6 +136,11 @@ class Plan:
         self.trace.candidates[step.index].verdict = PARAMETERS
         self.give_up(step)
         self._take_back(step)
+
+    def charge(self, step: Step, usage: Usage) -> int | None:
+        """Return what the caller pays for what a target has answered; see `money.charge`."""
+        requested = self._router.model(self._request.model)
+        return money.charge(requested, step.candidate.model, usage)
 
     def give_up(self, step: Step) -> None:
         """What went wrong will go wrong again at this target: no repeats."""
