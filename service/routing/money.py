@@ -27,6 +27,17 @@ def cost(pricing: PricingConfig, usage: Usage) -> int:
     return int((dollars * _NANO).to_integral_value(ROUND_HALF_EVEN))
 
 
+def charge(requested: ModelConfig, served: ModelConfig, usage: Usage) -> int | None:
+    """Return what a caller pays: the cheaper of two models' prices; None where none is known.
+
+    A fallback is our doing: nobody pays more for it than for what was asked for.
+    """
+    prices = [requested.pricing]
+    if served is not requested:
+        prices.append(served.pricing)
+    return min((cost(it, usage) for it in prices if it is not None), default=None)
+
+
 def worst_case(pricing: PricingConfig, model: ModelConfig, request: ChatCompletionRequest) -> int:
     """Return what the request can cost at most, by our estimate of its prompt."""
     answer = request.max_tokens or model.max_output_length or _USUAL_ANSWER

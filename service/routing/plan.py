@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest
+from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, Usage
 from llmbase.v1.routing_pb2 import RouteAttemptKind, RouteTrace, RouteVerdict
 
 from service.config import ModelConfig
@@ -19,6 +19,7 @@ from service.routing import capability, money, policy
 from service.routing.board import ProviderState
 from service.routing.breaker import State
 from service.routing.gate import PASSING, Gate
+from service.routing.purse import Purse
 from service.routing.router import Candidate, Router
 
 _FIRST_PAUSE = 0.1  # seconds before the first repeat of all targets
@@ -40,12 +41,15 @@ CONTINUATION = RouteAttemptKind.ROUTE_ATTEMPT_KIND_CONTINUATION
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A target to be tried. `index` is its place in the trace; `pause` is in seconds, before."""
+    """A target to be tried. `index` is its place in the trace; `pause` is in seconds, before.
+
+    `gate` is what it was taken by.
+    """
 
     candidate: Candidate
     index: int
     kind: RouteAttemptKind.ValueType
-    charged: bool
+    gate: Gate
     pause: float = 0.0
 
 
@@ -83,8 +87,7 @@ class Plan:
         self._steps = self._walk()
         self._left: list[Candidate] = []  # of the current model's round
         self._most = 0
-        self._payer: ProviderState | None = None  # of hedges
-        self._spent: Counter[str] = Counter()  # of the retry budgets, in a dry run
+        self._purse = Purse(dry=dry)
 
     def next(self) -> Step | None:
         """Return the next target that may be tried, None when there is none.
@@ -99,22 +102,46 @@ class Plan:
         It is paid from the budget of the slow one's provider, whose originals are hedged. What is
         passed over as a hedge may still be next: a hedge is a luxury, the next is not.
         """
-        self._payer = slow.candidate.state.provider
+        self._purse.hedge(slow.candidate.state.provider)
         return self._ahead(HEDGE, self._left)
 
     def after_break(self) -> Step | None:
         """Return a target of the same model that can go on with a stream that broke."""
         return self._ahead(CONTINUATION, [it for it in self._left if it.target.continuation])
 
+    def still(self, step: Step) -> bool:
+        """Look again at a target immediately before it is asked: there may have been a pause, or
+        images to fetch. If it is passed over now, it was not tried, and will not be in this call.
+        """
+        state = step.candidate.state
+        gate = replace(
+            step.gate,
+            breaker=state.state(),
+            usual=self._usual(step.candidate),
+            left=self._call.seconds_left(),
+            in_flight=state.in_flight,
+        )
+        verdict = gate.verdict()
+        if verdict == TAKEN:
+            return True
+        traced = self.trace.candidates[step.index]
+        traced.gate.CopyFrom(gate.to_proto())
+        traced.verdict = verdict
+        self.waits.append(state.wait())
+        self.give_up(step)
+        self._take_back(step)
+        return False
+
     def unfit(self, step: Step) -> None:
         """The target cannot be asked this: it was not tried after all."""
         self.trace.candidates[step.index].verdict = PARAMETERS
         self.give_up(step)
-        candidate = step.candidate
-        self._attempts[candidate.model_id] -= 1
-        self._asked[candidate.provider.name] -= 1
-        if step.charged and not self._dry:
-            self._pays(candidate, step.kind).budget.give_back()
+        self._take_back(step)
+
+    def charge(self, step: Step, usage: Usage) -> int | None:
+        """Return what the caller pays for what a target has answered; see `money.charge`."""
+        requested = self._router.model(self._request.model)
+        return money.charge(requested, step.candidate.model, usage)
 
     def give_up(self, step: Step) -> None:
         """What went wrong will go wrong again at this target: no repeats."""
@@ -164,6 +191,13 @@ class Plan:
                 return
             pause = min(max(_FIRST_PAUSE, pause * 2), _LONGEST_PAUSE)
 
+    def _take_back(self, step: Step) -> None:
+        candidate = step.candidate
+        self._attempts[candidate.model_id] -= 1
+        self._asked[candidate.provider.name] -= 1
+        if step.gate.charged:
+            self._purse.give_back(self._payer(candidate, step.kind))
+
     def _ahead(self, purpose: RouteAttemptKind.ValueType, able: list[Candidate]) -> Step | None:
         for candidate in tuple(able):
             step = self._look_at(candidate, purpose, 0.0)
@@ -194,45 +228,44 @@ class Plan:
         if traced.verdict != TAKEN:
             self.waits.append(candidate.state.wait())
             return None
-        return self._take(candidate, purpose, gate.charged, pause)
+        return self._take(candidate, purpose, gate, pause)
 
     def _take(
-        self, candidate: Candidate, purpose: RouteAttemptKind.ValueType, charged: bool, pause: float
+        self, candidate: Candidate, purpose: RouteAttemptKind.ValueType, gate: Gate, pause: float
     ) -> Step:
-        name, payer = candidate.provider.name, self._pays(candidate, purpose)
+        name = candidate.provider.name
         asked_before = self._asked[name] > 0
-        if self._dry:
-            self._spent[payer.name] += charged
-        elif charged:
-            payer.budget.withdraw()
+        if gate.charged:
+            self._purse.pay(self._payer(candidate, purpose))
         elif not asked_before:
-            payer.budget.deposit()
+            self._purse.earn(candidate.state.provider)
         self._asked[name] += 1
         self._attempts[candidate.model_id] += 1
         kind = REPEAT if purpose == ORIGINAL and asked_before else purpose
-        return Step(candidate, len(self.trace.candidates) - 1, kind, charged, pause)
+        return Step(candidate, len(self.trace.candidates) - 1, kind, gate, pause)
 
     def _gate(self, candidate: Candidate, purpose: RouteAttemptKind.ValueType) -> Gate:
-        state, payer = candidate.state, self._pays(candidate, purpose)
+        state = candidate.state
         breaker = state.state()
         # The first attempt of a call is its own; a move to a provider that works is free.
         moved = any(self._attempts.values())
         asked = self._asked[candidate.provider.name] > 0
         return Gate(
             breaker=breaker,
-            usual=state.latency(stream=self._stream).quantile(0.5),
+            usual=self._usual(candidate),
             left=self._call.seconds_left(),
             charged=asked or purpose == HEDGE or (moved and breaker is State.HALF_OPEN),
-            budget=payer.budget.level - self._spent[payer.name],
+            budget=self._purse.level(self._payer(candidate, purpose)),
             in_flight=state.in_flight,
             most_in_flight=candidate.target.max_in_flight,
         )
 
-    def _pays(self, candidate: Candidate, purpose: RouteAttemptKind.ValueType) -> ProviderState:
-        """Return the provider whose retry budget a charged attempt is paid from."""
-        if purpose == HEDGE and self._payer is not None:
-            return self._payer
-        return candidate.state.provider
+    def _usual(self, candidate: Candidate) -> float | None:
+        state = candidate.state
+        return state.latency(stream=self._stream).usual(state.clock())
+
+    def _payer(self, candidate: Candidate, kind: RouteAttemptKind.ValueType) -> ProviderState:
+        return self._purse.payer(candidate.state.provider, hedge=kind == HEDGE)
 
     def _affordable(self, candidate: Candidate) -> bool:
         hedge = candidate.model.hedge

@@ -43,6 +43,7 @@ _CODES: dict[type[errors.Error], tuple[grpc.StatusCode, str]] = {
     errors.UpstreamError: (grpc.StatusCode.UNAVAILABLE, "UPSTREAM_ERROR"),
     errors.ServiceUnavailable: (grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
     errors.DeadlineExceeded: (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
+    errors.TotalLimitExceeded: (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
     errors.IdempotencyKeyReused: (grpc.StatusCode.INVALID_ARGUMENT, "IDEMPOTENCY_KEY_REUSED"),
     errors.StreamNotResumable: (grpc.StatusCode.FAILED_PRECONDITION, "STREAM_NOT_RESUMABLE"),
     errors.InternalError: (grpc.StatusCode.INTERNAL, "INTERNAL_ERROR"),

@@ -7,13 +7,20 @@ from llmbase.v1 import chat_completion_pb2 as pb
 from llmbase.v1.routing_pb2 import RouteAttemptKind, RouteTrace, RouteVerdict
 
 from service.config import ModelConfig
-from service.errors import AllProvidersFailed, FaultKind
+from service.errors import AllProvidersFailed, DeadlineExceeded, FaultKind
 from service.providers.call import Call
 from service.routing import gate, policy
 from service.routing.explain import explain
 from service.routing.policy import Standing
 from tests.unit import virtual_time
-from tests.unit.service.routing.fake_providers import REQUEST, always, dispatcher, fault, whole
+from tests.unit.service.routing.fake_providers import (
+    REQUEST,
+    FakeStream,
+    always,
+    dispatcher,
+    fault,
+    whole,
+)
 
 GATED = {
     RouteVerdict.ROUTE_VERDICT_TAKEN,
@@ -176,5 +183,83 @@ def test_a_trace_has_each_attempt_with_its_outcome_time_and_money():
         assert (second.outcome, second.start_ms, second.first_content_ms) == ("answered", 250, 500)
         assert second.cost_nanos == 30 * 1_000_000  # 30 tokens at 0.001 dollars
         assert second.kind == RouteAttemptKind.ROUTE_ATTEMPT_KIND_ORIGINAL
+
+    virtual_time.run(main())
+
+
+PROMPT = 6  # tokens of REQUEST, by our estimate
+
+
+def test_an_attempt_whose_provider_was_at_work_is_settled_with_what_it_had_got():
+    async def main():
+        made, _, _ = dispatcher(
+            _models("priority"),
+            a=always(1, fault(FaultKind.SLOW)),
+            b=always(0, fault(FaultKind.CONNECT)),
+            c=always(99, whole),
+        )
+        trace = RouteTrace()
+        with pytest.raises(DeadlineExceeded):
+            await made.complete(REQUEST, Call("id", seconds=5.0), trace)
+        slow, unreached, cancelled = trace.attempts
+        assert (slow.outcome, slow.cost_nanos) == ("slow", PROMPT * 3_000_000)
+        assert (unreached.outcome, unreached.HasField("cost_nanos")) == ("connect", False)
+        assert (cancelled.outcome, cancelled.cost_nanos) == ("cancelled", PROMPT * 2_000_000)
+        assert not trace.HasField("charge_nanos"), "nobody pays for no answer"
+
+    virtual_time.run(main())
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(
+    ("requested", "served", "charged"),
+    [("0.002", "0.001", "0.001"), ("0.001", "0.002", "0.001"), (None, "0.002", "0.002")],
+)
+def test_a_fallback_costs_its_caller_the_cheaper_of_both_prices(
+    requested, served, charged, streamed
+):
+    async def main():
+        def price(each):
+            return {"pricing": {"prompt": each, "completion": each}} if each else {}
+
+        models = {
+            "m": {"targets": [{"provider": "a"}], "fallbacks": ["n"], **price(requested)},
+            "n": {"targets": [{"provider": "b", **price("0.009")}], **price(served)},
+        }
+        usage = pb.Usage(prompt_tokens=10, completion_tokens=20, total_tokens=30)
+        answer = whole()
+        answer.usage.CopyFrom(usage)
+        stream = FakeStream(pb.ChatCompletionChunk(last=True, usage=usage))
+        made, _, _ = dispatcher(
+            models, a=always(0, fault()), b=always(0, stream if streamed else answer)
+        )
+        trace = RouteTrace()
+        if streamed:
+            chunks = await made.stream(REQUEST, Call("id"), trace)
+            await chunks.read()
+            chunks.close()
+        else:
+            await made.complete(REQUEST, Call("id"), trace)
+        assert trace.charge_nanos == 30 * int(float(charged) * 1000) * 1_000_000
+        assert trace.attempts[1].cost_nanos == 30 * 9_000_000, "what the target costs is our affair"
+
+    virtual_time.run(main())
+
+
+def test_what_is_there_of_a_stream_is_paid_for_when_its_deadline_ends_it():
+    async def main():
+        text = pb.ChatCompletionChunk(choices=[pb.ChoiceDelta(content="12345678")])
+        stream = FakeStream(text, DeadlineExceeded("over"))
+        models = _models("priority", pricing={"prompt": "0.001", "completion": "0.001"})
+        made, _, _ = dispatcher(models, a=always(0, stream), b=None, c=None)
+        trace = RouteTrace()
+        answer = await made.stream(REQUEST, Call("id"), trace)
+        await answer.read()
+        with pytest.raises(DeadlineExceeded):
+            await answer.read()
+        # Here the trace is sent: the answer is closed afterwards.
+        assert trace.attempts[0].cost_nanos == (PROMPT + 2) * 3_000_000
+        assert trace.charge_nanos == (PROMPT + 2) * 1_000_000
+        answer.close()
 
     virtual_time.run(main())
