@@ -26,7 +26,8 @@ class Claude:
     `adaptive`: thinking is a matter of effort, not of a budget of tokens. `thinks_unasked`: it
     thinks where nothing is said about it. `off` is the word that turns thinking off, "" where
     nothing does. `xhigh`: that effort is known. `sampling`: `temperature` and `top_p` are taken;
-    `both_samplings`: together. `forced_tools`: a call may be demanded.
+    `both_samplings`: together. `forced_tools`: a call may be demanded. `prefix`: an assistant's
+    message at the end is gone on with, and not refused.
     """
 
     adaptive: bool = False
@@ -36,12 +37,13 @@ class Claude:
     sampling: bool = True
     both_samplings: bool = True
     forced_tools: bool = True
+    prefix: bool = True
 
 
 # Families ("" for all), the version since when, and what changed with it; later rows win.
 _CHANGES: tuple[tuple[str, tuple[int, int], dict[str, Any]], ...] = (
     ("", (4, 1), {"both_samplings": False}),
-    ("", (4, 6), {"adaptive": True}),
+    ("", (4, 6), {"adaptive": True, "prefix": False}),
     ("", (4, 7), {"xhigh": True, "sampling": False}),
     ("", (5, 0), {"thinks_unasked": True}),
     ("fable mythos", (5, 0), {"off": ""}),

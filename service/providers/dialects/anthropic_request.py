@@ -31,7 +31,7 @@ from service.providers.dialects import anthropic_turns as blocks
 from service.providers.dialects.anthropic_models import Claude, claude
 from service.providers.dialects.anthropic_reasoning import Reasoning, reasoning
 from service.providers.dialects.anthropic_tools import Ignored
-from service.providers.dialects.turns import split_system, turns
+from service.providers.dialects.turns import refuse_to_go_on, split_system, turns
 
 _MOST_TEMPERATURE = 1.0
 _LEAST_TOP_P = 0.95  # beside thinking
@@ -54,7 +54,8 @@ def encode(
 ) -> tuple[bytes, tuple[str, ...]]:
     """Return the body, and the names of the fields that could not be honoured.
 
-    Raises InvalidRequest for an image that the API cannot take.
+    Raises InvalidRequest for an image that the API cannot take, and for an answer to be gone on
+    with where the model does not.
     """
     ignored = Ignored()
     takes = claude(model)
@@ -67,6 +68,8 @@ def encode(
     if request.HasField("max_tokens"):
         own["max_tokens"] = request.max_tokens
     messages = blocks.messages(conversation, request.messages)
+    if messages and messages[-1]["role"] == "assistant" and not takes.prefix:
+        refuse_to_go_on(request.messages)
     own |= _spoken(blocks.texts([*system, *tools.instructions(request)]), messages)
     own |= _sampling(request, takes, thought, ignored)
     own |= tools.tools(request, takes, ignored)

@@ -39,7 +39,10 @@ def body(effort: str, model: str, **fields: Any) -> dict[str, Any]:
         ("claude-sonnet-4-0", Claude()),
         ("claude-opus-4-1-20250805", Claude(both_samplings=False)),
         ("anthropic/claude-haiku-4.5", Claude(both_samplings=False)),
-        ("us.anthropic.claude-sonnet-4-6-v1:0", Claude(both_samplings=False, adaptive=True)),
+        (
+            "us.anthropic.claude-sonnet-4-6-v1:0",
+            Claude(both_samplings=False, adaptive=True, prefix=False),
+        ),
         ("some-other-model", Claude()),
     ],
 )
