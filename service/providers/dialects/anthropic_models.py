@@ -27,7 +27,8 @@ class Claude:
     thinks where nothing is said about it. `off` is the word that turns thinking off, "" where
     nothing does. `xhigh`: that effort is known. `sampling`: `temperature` and `top_p` are taken;
     `both_samplings`: together. `forced_tools`: a call may be demanded. `prefix`: an assistant's
-    message at the end is gone on with, and not refused.
+    message at the end is gone on with, and not refused. `schemas`: texts and arguments can be held
+    to a schema.
     """
 
     adaptive: bool = False
@@ -38,11 +39,12 @@ class Claude:
     both_samplings: bool = True
     forced_tools: bool = True
     prefix: bool = True
+    schemas: bool = True
 
 
 # Families ("" for all), the version since when, and what changed with it; later rows win.
 _CHANGES: tuple[tuple[str, tuple[int, int], dict[str, Any]], ...] = (
-    ("", (4, 1), {"both_samplings": False}),
+    ("", (4, 1), {"both_samplings": False, "schemas": True}),
     ("", (4, 6), {"adaptive": True, "prefix": False}),
     ("", (4, 7), {"xhigh": True, "sampling": False}),
     ("", (5, 0), {"thinks_unasked": True}),
@@ -60,7 +62,7 @@ def claude(model: str) -> Claude:
         return Claude()
     family, major = name["family"] or "", name["major"]
     version = (int(major), int(name["minor"] or 0)) if major else _NEWEST
-    takes: dict[str, Any] = {}
+    takes: dict[str, Any] = {"schemas": False}
     for families, since, change in _CHANGES:
         if version >= since and (not families or family in families.split()):
             takes |= change

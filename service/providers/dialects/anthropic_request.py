@@ -61,7 +61,7 @@ def encode(
     takes = claude(model)
     system, others = split_system(request.messages)
     conversation = turns(others)
-    thinkable = not tools.demands_call(request) and not blocks.lacks_thoughts(conversation)
+    thinkable = not (tools.must_call(request, takes) or blocks.lacks_thoughts(conversation))
     thought = reasoning(request, takes, thinkable=thinkable)
     ignored.add("reasoning_effort", not thought.honoured)
     own: dict[str, Any] = {"model": model}
@@ -75,7 +75,7 @@ def encode(
     own |= tools.tools(request, takes, ignored)
     if thought.thinking:
         own["thinking"] = thought.thinking
-    if output := tools.output_format(request, ignored) | thought.output:
+    if output := tools.output_format(request, takes, ignored) | thought.output:
         own["output_config"] = output
     own |= _caller(request, ignored)
     if stream:

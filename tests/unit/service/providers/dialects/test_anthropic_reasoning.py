@@ -33,10 +33,10 @@ def body(effort: str, model: str, **fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("model", "version"),
     [
-        ("claude-3-7-sonnet-20250219", Claude()),
-        ("claude-sonnet-4-20250514", Claude()),
-        ("claude-opus-4@20250514", Claude()),
-        ("claude-sonnet-4-0", Claude()),
+        ("claude-3-7-sonnet-20250219", Claude(schemas=False)),
+        ("claude-sonnet-4-20250514", Claude(schemas=False)),
+        ("claude-opus-4@20250514", Claude(schemas=False)),
+        ("claude-sonnet-4-0", Claude(schemas=False)),
         ("claude-opus-4-1-20250805", Claude(both_samplings=False)),
         ("anthropic/claude-haiku-4.5", Claude(both_samplings=False)),
         (

@@ -9,8 +9,8 @@ from google.protobuf.descriptor import FieldDescriptor
 from llmbase.v1 import chat_completion_pb2 as pb
 
 from service.errors import InvalidRequest
+from service.providers.dialects.answer_tool import ANSWER_TOOL
 from service.providers.dialects.bedrock import BedrockDialect
-from service.providers.dialects.bedrock_wire import ANSWER_TOOL
 from tests.support.shared import require_shared
 
 PLAIN = "meta.llama3-3-70b-instruct-v1:0"
