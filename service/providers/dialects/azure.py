@@ -41,7 +41,7 @@ class AzureDialect:
             spelling = replace(spelling, asks_for_usage=False)
         self._version = api_version
         self._whole = base_path.rstrip("/").endswith(("/models", "/v1"))
-        spelling = replace(spelling, max_tokens="max_completion_tokens")
+        spelling = replace(spelling, max_tokens="max_completion_tokens", openai_models=True)
         self._openai = OpenAiDialect(spelling, on_unknown=on_unknown)
 
     def encode(self, request: ChatCompletionRequest, model: str, *, stream: bool) -> HttpRequest:

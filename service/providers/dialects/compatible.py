@@ -18,6 +18,7 @@ OPENAI = Spelling(
     reasoning="",
     developer="developer",
     unsupported=frozenset({"chat_template_kwargs"}),
+    openai_models=True,
 )
 
 _PLAIN = Spelling()

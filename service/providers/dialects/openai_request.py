@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 from llmbase.v1 import chat_completion_pb2 as pb
 
+from service.providers.dialects import openai_models as models
 from service.providers.dialects import openai_state as state
 
 # Fields whose name and value are the same on both sides. `store` is not among the fields at all:
@@ -55,7 +56,8 @@ class Spelling:
     `max_tokens` and `seed` are the names of those fields, `required` the word for a tool choice
     that demands a call. `reasoning` is the field in which an earlier answer's reasoning goes back,
     "" for none. `developer` is the role that stands for developer. `unsupported` are fields that
-    the provider refuses or does nothing about: they are left out. `asks_for_usage` says whether
+    the provider refuses or does nothing about: they are left out. `openai_models` says whether
+    models are OpenAI's own, whose names tell what else is refused. `asks_for_usage` says whether
     usage in streams has to be asked for; `prefix` whether an assistant's message that is to be
     continued has to be marked; `call_id` makes ids of calls that the provider takes. `extra_body`
     is added to every body; the request's own fields win.
@@ -67,6 +69,7 @@ class Spelling:
     seed: str = "seed"
     required: str = "required"
     unsupported: frozenset[str] = frozenset()
+    openai_models: bool = False
     asks_for_usage: bool = True
     prefix: bool = False
     call_id: Callable[[str], str] = str
@@ -81,7 +84,10 @@ def encode(
     The request has been checked: its schemas are JSON.
     """
     fields = _fields(request, spelling)
-    ignored = tuple(name for name in fields if name in spelling.unsupported)
+    ignored: tuple[str, ...] = ()
+    if spelling.openai_models:
+        ignored = models.take_out(fields, model, request.reasoning_effort)
+    ignored += tuple(name for name in fields if name in spelling.unsupported)
     # The caller's labels are for the caller: OpenAI takes them only with answers that it stores.
     if request.metadata:
         ignored += ("metadata",)
