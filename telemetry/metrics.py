@@ -72,6 +72,24 @@ IGNORED_PARAMETERS = Metric(
     "Parameters of requests that were left out of what was sent to a provider.",
     {"parameter": "the request's field, by its name in REST; of a path its first step"},
 )
+LIMITER_REFUSALS = Metric(
+    "llmbase_limiter_refusals_total",
+    Kind.COUNTER,
+    "Calls that were refused because a limit of their account or key was met.",
+    {"limit": "`account_active`, `active` (the key's), `requests` or `tokens` (per minute)"},
+    announced=True,
+)
+LIMITER_SECONDS = Metric(
+    "llmbase_limiter_seconds",
+    Kind.HISTOGRAM,
+    "How long calls waited for the shared limiter's answer, or for none.",
+    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0),
+)
+LIMITER_AWAY = Metric(
+    "llmbase_limiter_away",
+    Kind.GAUGE,
+    "1 while the shared limiter is left alone because it did not answer, else 0.",
+)
 PROVIDER_ALERTS = Metric(
     "llmbase_provider_alerts_total",
     Kind.COUNTER,
@@ -100,6 +118,9 @@ METRICS: tuple[Metric, ...] = (
     CONFIG_GENERATION,
     CONFIG_RELOADS,
     IGNORED_PARAMETERS,
+    LIMITER_REFUSALS,
+    LIMITER_SECONDS,
+    LIMITER_AWAY,
     PROVIDER_ALERTS,
     PROVIDER_UNKNOWN,
     REPLAYS,
