@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 _BUSY = 5.0  # seconds that SQLite waits for another process's transaction
+_READS: dict[str, object] = {"llmbase_writes": False}
+_WRITES: dict[str, object] = {"llmbase_writes": True}
 
 
 class StoreDown(Exception):
@@ -35,11 +37,37 @@ class Database:
 
         Raises StoreDown.
         """
+        async with self._within(_WRITES) as connection:
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """Give a connection to read with, which waits for nobody's transaction. Raises StoreDown.
+
+        Two statements may see two states; one statement sees one.
+        """
+        async with self._within(_READS) as connection:
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def _within(self, options: dict[str, object]) -> AsyncIterator[AsyncConnection]:
         try:
-            async with asyncio.timeout(self._patience), self._engine.begin() as connection:
-                yield connection
+            async with asyncio.timeout(self._patience):
+                connection = await self._connect()
+                try:
+                    await connection.execution_options(**options)
+                    async with connection.begin():
+                        yield connection
+                finally:
+                    await connection.close()
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise StoreDown(_place(error)) from error
+            raise StoreDown(place(error)) from error
+
+    async def _connect(self) -> AsyncConnection:
+        try:
+            return await self._engine.connect()
+        except Exception as error:  # the driver's own: a server that is full, a wrong password
+            raise StoreDown(place(error)) from error
 
     async def close(self) -> None:
         """Close every connection."""
@@ -65,11 +93,13 @@ def _on_connect(connection: Any, _record: object) -> None:
 
 def _on_begin(connection: Any) -> None:
     # At once: a transaction that reads first and writes then could not wait for another's.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    writes = connection.get_execution_options().get("llmbase_writes", True)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _place(error: BaseException) -> str:
+def place(error: BaseException) -> str:
     """Return what may be logged of an error: its text can hold values."""
     if isinstance(error, DBAPIError) and error.orig is not None:
-        return type(error.orig).__name__
+        driver = error.orig.__cause__  # asyncpg's own; around it is only its emulation of a DBAPI
+        return type(driver or error.orig).__name__
     return type(error).__name__
