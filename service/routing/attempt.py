@@ -10,8 +10,8 @@ from llmbase.v1.chat_completion_pb2 import Usage
 from llmbase.v1.routing_pb2 import RouteAttempt, RouteTrace
 
 from service.errors import ProviderFault
+from service.money import cost, prices_of
 from service.providers.call import Call
-from service.routing import money
 from service.routing.board import Visit
 from service.routing.plan import Step
 from telemetry.metrics import PROVIDER_ALERTS, Metrics
@@ -94,7 +94,7 @@ class Attempt:
         """What the attempt has used, complete or not."""
         pricing = self.step.candidate.pricing
         if pricing is not None:
-            self.traced.cost_nanos = money.cost(pricing, usage)
+            self.traced.cost_nanos = cost(prices_of(pricing), usage)
 
     def leave(self) -> None:
         """The attempt is over."""
