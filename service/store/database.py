@@ -28,6 +28,9 @@ class Database:
         self.kind, _, rest = url.partition(":")
         self._patience = patience
         self._engine = _engine(f"{_DRIVERS[self.kind]}:{rest}", self.kind)
+        # SQLite takes one transaction at a time. Those of one process wait here, in order; in the
+        # file they would wait asleep, and be told to try again at random.
+        self._turn = asyncio.Lock() if self.kind == "sqlite" else contextlib.nullcontext()
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -36,7 +39,11 @@ class Database:
         Raises StoreDown.
         """
         try:
-            async with asyncio.timeout(self._patience), self._engine.begin() as connection:
+            async with (
+                asyncio.timeout(self._patience),
+                self._turn,
+                self._engine.begin() as connection,
+            ):
                 yield connection
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             raise StoreDown(_place(error)) from error
