@@ -36,4 +36,5 @@ def known_labels(config: Config, rest_fields: Iterable[str] = ()) -> Mapping[str
         "reason": frozenset(reasons) | _NO_ERRORS,
         "result": frozenset({"applied", "refused"}),
         "status": frozenset({"401", "403"}),
+        "work": frozenset({"reserve", "settle", "renew", "lapse"}),
     }

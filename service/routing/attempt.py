@@ -10,9 +10,9 @@ from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, Usage
 from llmbase.v1.routing_pb2 import RouteAttempt, RouteTrace
 
 from service.errors import FaultKind, ProviderFault, TotalLimitExceeded
+from service.money import cost, prices_of
 from service.providers import estimate
 from service.providers.call import Call
-from service.routing import money
 from service.routing.board import Visit
 from service.routing.plan import Step
 from telemetry.metrics import PROVIDER_ALERTS, Metrics
@@ -106,7 +106,7 @@ class Attempt:
         """What the attempt has used, complete or not."""
         pricing = self.step.candidate.pricing
         if pricing is not None:
-            self.traced.cost_nanos = money.cost(pricing, usage)
+            self.traced.cost_nanos = cost(prices_of(pricing), usage)
 
     def leave(self) -> None:
         """The attempt is over."""

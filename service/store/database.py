@@ -30,6 +30,9 @@ class Database:
         self.kind, _, rest = url.partition(":")
         self._patience = patience
         self._engine = _engine(f"{_DRIVERS[self.kind]}:{rest}", self.kind)
+        # SQLite takes one transaction at a time. Those of one process wait here, in order; in the
+        # file they would wait asleep, and be told to try again at random.
+        self._turn = asyncio.Lock() if self.kind == "sqlite" else contextlib.nullcontext()
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -52,7 +55,8 @@ class Database:
     @contextlib.asynccontextmanager
     async def _within(self, options: dict[str, object]) -> AsyncIterator[AsyncConnection]:
         try:
-            async with asyncio.timeout(self._patience):
+            turn = self._turn if options is _WRITES else contextlib.nullcontext()
+            async with asyncio.timeout(self._patience), turn:
                 connection = await self._connect()
                 try:
                     await connection.execution_options(**options)
