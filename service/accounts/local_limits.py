@@ -80,7 +80,7 @@ class LocalLimiter:
 
     def leave(self, caller: Caller, excess: int) -> None:
         """Give a place back, and take `excess` parts of tokens more (less if negative)."""
-        for counts, name in ((self._accounts, caller.account_id), (self._keys, caller.key_id)):
+        for counts, name in self._counts(caller):
             counts[name] -= 1
             if not counts[name]:
                 del counts[name]
@@ -100,10 +100,16 @@ class LocalLimiter:
             return Limit.TOKENS
         return None
 
+    def _counts(self, caller: Caller) -> tuple[tuple[Counter[str], str], ...]:
+        key = (self._keys, caller.key_id)
+        if caller.limits.account_active is None:
+            return (key,)
+        return (self._accounts, caller.account_id), key
+
     def _take(self, caller: Caller, rates: Rates, tokens: int) -> LocalLease:
         limits = caller.limits
-        self._accounts[caller.account_id] += 1
-        self._keys[caller.key_id] += 1
+        for counts, name in self._counts(caller):
+            counts[name] += 1
         taken = cost(tokens, limits.tokens_per_minute)
         rates.add(MINUTE if limits.requests_per_minute else 0, taken, limits)
         standing = Standing(None, rates.requests, rates.tokens)
