@@ -53,6 +53,10 @@ class Attempt:
         )
         self._visit = Visit(step.candidate.state, stream=stream)
 
+    def hedged_after(self, seconds: float) -> None:
+        """Say for how long it has its call to itself."""
+        self.traced.hedge_after_ms = _milliseconds(seconds)
+
     async def run(self, ask: Awaitable[T]) -> T:
         """Return the answer. Raises ProviderFault, DeadlineExceeded."""
         try:

@@ -128,7 +128,7 @@ class Run(Generic[T]):
         race: Race[T] = Race(self._call, self._drop)
         ignored = {step.index: http.ignored}
         try:
-            self._start(race, step, http)
+            self._start(race, step, http).hedged_after(usual)
             won = await race.first(usual)
             beside = self._plan.beside(step) if won is None and race.undecided else None
             if beside is not None:
@@ -148,10 +148,11 @@ class Run(Generic[T]):
         self._ignored = ignored[self.winner.step.index]
         return answer
 
-    def _start(self, race: Race[T], step: Step, http: Encoded) -> None:
+    def _start(self, race: Race[T], step: Step, http: Encoded) -> Attempt:
         fork = self._call.fork()
         attempt = self._attempt(step, self._request, fork)
         race.start(attempt, fork, attempt.run(self._ask(step.candidate, http, fork)))
+        return attempt
 
     def _attempt(self, step: Step, request: ChatCompletionRequest, call: Call) -> Attempt:
         return Attempt(
