@@ -29,6 +29,7 @@ from service.config_file import load
 from service.labels import known_labels
 from service.process import (
     ConfigFile,
+    data_directory,
     models_directory,
     places,
     reloading,
@@ -108,7 +109,7 @@ async def _serve(
 ) -> None:
     stop = stop_signals()
     metrics = Metrics(file.labels(file.config))
-    service = Service(file.config, models_directory(), metrics)
+    service = Service(file.config, models_directory(), data_directory(), metrics)
     inside = InProcessServer()
     service.register(inside)
     try:

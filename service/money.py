@@ -93,6 +93,11 @@ def worst_case(prices: Prices, input_bound: int, output_bound: int, n: int = 1) 
     return _nanos(dearest_input * input_bound + dearest_output * output_bound * n)
 
 
+def output_tokens(prices: Prices, amount: Nanos) -> int:
+    """Return how many tokens of output an amount pays for; their price must not be zero."""
+    return max(amount, 0) * _ATTOS_PER_NANO // prices.completion
+
+
 def _attos(price: str) -> Attos:
     return Attos(_scaled(price, _ATTO))
 

@@ -80,7 +80,7 @@ async def serve(file: ConfigFile, addresses: tuple[str, ...]) -> None:
     """Serve until SIGINT or SIGTERM, then drain. Raises ConfigError, EngineError."""
     stop = stop_signals()
     metrics = Metrics(file.labels(file.config))
-    service = Service(file.config, models_directory(), metrics)
+    service = Service(file.config, models_directory(), data_directory(), metrics)
     try:
         bound = await service.start(addresses or file.config.server.grpc)
         async with reloading(service, file, metrics):

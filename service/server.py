@@ -19,6 +19,7 @@ from llmbase.v1.chat_completion_pb2_grpc import add_ChatCompletionServiceService
 from llmbase.v1.model_pb2_grpc import add_ModelServiceServicer_to_server
 from llmbase.v1.routing_pb2_grpc import add_RoutingServiceServicer_to_server
 
+from service.accounts.accounts import Accounts
 from service.admission.admission import Admission
 from service.config import Config, ServerConfig
 from service.config_file import ConfigError
@@ -26,10 +27,12 @@ from service.generation import Generation
 from service.idempotency.store import Store
 from service.providers import build
 from service.providers.holdings import Holdings
+from service.rpc import status
 from service.rpc.answers import Answers
 from service.rpc.calls import Calls
 from service.rpc.chat_completion import ChatCompletionServicer
 from service.rpc.current import Current
+from service.rpc.desk import Desk
 from service.rpc.model import ModelServicer
 from service.rpc.routing import RoutingServicer
 from telemetry import metrics_listener
@@ -40,6 +43,7 @@ _LARGEST_MESSAGE = (
     64 * 2**20
 )  # bytes: twice the gateway's body limit; gRPC's own 4 MiB breaks images
 _CHANGEABLE = {"drain", "public_models"}  # of `server`; the rest needs a restart
+_FIXED = ("store", "shared")  # what needs a restart as a whole
 _FLUSH = 0.5  # seconds for the last statuses to leave once every call has ended
 
 SERVICES = (
@@ -69,11 +73,14 @@ class Stoppable(Protocol):
 class Service:
     """Routing and provider calls behind gRPC. Built inside the running loop; raises ConfigError."""
 
-    def __init__(self, config: Config, models_directory: Path, metrics: Metrics) -> None:
+    def __init__(
+        self, config: Config, models_directory: Path, data_directory: Path, metrics: Metrics
+    ) -> None:
         self._models_directory = models_directory
         self._metrics = metrics
         self._listener: MetricsListener | None = None
         self._chance = random.SystemRandom()
+        self._accounts = Accounts(config, data_directory, metrics, self._chance, status.reason)
         trusted = build.trust_all(config.providers)
         self._generation = self._next(config, Holdings(config, trusted))
         self._current = Current(self._generation)
@@ -81,7 +88,8 @@ class Service:
         self._admission = Admission(
             config.admission.max_in_flight, config.admission.max_queued, time.monotonic
         )
-        self._calls = Calls(self._current, time.monotonic, metrics, self._admission)
+        desk = Desk(self._accounts.limiter, self._admission, self._accounts.charging)
+        self._calls = Calls(self._current, time.monotonic, metrics, desk)
         self._store = Store(config.idempotency)
         answers = Answers(self._calls, self._store, metrics)
         self._chat = ChatCompletionServicer(self._calls, answers)
@@ -122,6 +130,7 @@ class Service:
         channelz.add_channelz_servicer(server)
         bound = tuple(_bind(server, address) for address in addresses)
         await self._listen()
+        await self._accounts.start(self.config, self._generation.prices)
         await server.start()
         await self._generation.holdings.start()
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
@@ -150,6 +159,7 @@ class Service:
         self._generation = self._current.generation = generation
         self._admission.resize(config.admission.max_in_flight, config.admission.max_queued)
         self._store.configure(config.idempotency)
+        await self._accounts.configure(config, generation.prices)
         self._retire(before)
         return kept
 
@@ -170,6 +180,7 @@ class Service:
         """Close connections and engines; after `drain`, or instead of it when `start` failed."""
         await asyncio.gather(*(server.stop(None) for server in self._servers))
         await self._store.close()
+        await self._accounts.close()
         self._retire(self._generation)
         for generation in self._retiring:
             generation.abandon()
@@ -192,16 +203,17 @@ class Service:
         number = 1 if before is None else before.number + 1
         earlier = before.holdings if before is not None else None
         holdings.open(self._models_directory, version("llmbase"), self._metrics, earlier)
-        return Generation(number, config, holdings, self._chance, self._metrics, before)
+        directory = self._accounts.directory
+        return Generation(number, config, holdings, self._chance, self._metrics, directory, before)
 
     def _retire(self, generation: Generation) -> None:
         task = asyncio.get_running_loop().create_task(generation.retire())
         self._retiring[generation] = task
         task.add_done_callback(lambda _: self._retiring.pop(generation, None))
 
-    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+    async def _set_health(self, word: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for name in ("", *SERVICES):
-            await self._health.set(name, status)
+            await self._health.set(name, word)
 
 
 def _with_what_stays(config: Config, before: Config) -> tuple[Config, tuple[str, ...]]:
@@ -210,7 +222,9 @@ def _with_what_stays(config: Config, before: Config) -> tuple[Config, tuple[str,
     fixed = ServerConfig.model_fields.keys() - _CHANGEABLE
     kept = {field: getattr(old, field) for field in sorted(fixed)}
     changed = tuple(f"server.{field}" for field in kept if getattr(new, field) != kept[field])
-    return config.model_copy(update={"server": new.model_copy(update=kept)}), changed
+    changed += tuple(part for part in _FIXED if getattr(config, part) != getattr(before, part))
+    parts = {part: getattr(before, part) for part in _FIXED}
+    return config.model_copy(update={"server": new.model_copy(update=kept)} | parts), changed
 
 
 def _bind(server: grpc.aio.Server, address: str) -> str:

@@ -8,7 +8,6 @@ from llmbase.v1.routing_pb2 import RouteGate, RouteVerdict
 
 from service.config import ModelConfig, TargetConfig
 from service.money import from_dollars
-from service.routing import money
 from service.routing.breaker import State
 
 _OPEN = RouteVerdict.ROUTE_VERDICT_BREAKER_OPEN
