@@ -30,7 +30,7 @@ def from_token(token: str, count: int) -> tuple[str, ...] | None:
     if (
         not isinstance(values, list)
         or len(values) != count
-        or not all(isinstance(value, str) for value in values)
+        or not all(isinstance(value, str) and value.isprintable() for value in values)
     ):
         raise InvalidRequest(
             "page_token", "must be `next_page_token` of the page before, asked in the same way"

@@ -171,6 +171,11 @@ class Calls:
             return generation, None
         return generation, generation.authenticator.caller(_texts(context).get("authorization"))
 
+    async def known(self, context: Context) -> Caller:
+        """Return who calls, where nobody else may. Raises MissingApiKey, InvalidApiKey."""
+        authenticator = self._current.generation.authenticator
+        return authenticator.caller(_texts(context).get("authorization"))
+
     def close(self, opened: OpenCall) -> None:
         """Forget the RPC, count it and log how it went."""
         opened.closed = True
