@@ -14,7 +14,11 @@ import grpc
 from grpc_channelz.v1 import channelz
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from llmbase.v1 import chat_completion_pb2, model_pb2, routing_pb2
+from llmbase.v1 import account_pb2, chat_completion_pb2, model_pb2, routing_pb2
+from llmbase.v1.account_pb2_grpc import (
+    add_AccountServiceServicer_to_server,
+    add_KeyServiceServicer_to_server,
+)
 from llmbase.v1.chat_completion_pb2_grpc import add_ChatCompletionServiceServicer_to_server
 from llmbase.v1.model_pb2_grpc import add_ModelServiceServicer_to_server
 from llmbase.v1.routing_pb2_grpc import add_RoutingServiceServicer_to_server
@@ -28,11 +32,13 @@ from service.idempotency.store import Store
 from service.providers import build
 from service.providers.holdings import Holdings
 from service.rpc import status
+from service.rpc.account import AccountServicer
 from service.rpc.answers import Answers
 from service.rpc.calls import Calls
 from service.rpc.chat_completion import ChatCompletionServicer
 from service.rpc.current import Current
 from service.rpc.desk import Desk
+from service.rpc.key import KeyServicer
 from service.rpc.model import ModelServicer
 from service.rpc.routing import RoutingServicer
 from telemetry import metrics_listener
@@ -50,6 +56,8 @@ SERVICES = (
     chat_completion_pb2.DESCRIPTOR.services_by_name["ChatCompletionService"].full_name,
     model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
     routing_pb2.DESCRIPTOR.services_by_name["RoutingService"].full_name,
+    account_pb2.DESCRIPTOR.services_by_name["AccountService"].full_name,
+    account_pb2.DESCRIPTOR.services_by_name["KeyService"].full_name,
 )
 
 _OPTIONS = (
@@ -95,6 +103,8 @@ class Service:
         self._chat = ChatCompletionServicer(self._calls, answers)
         self._routing = RoutingServicer(self._calls)
         self._models = ModelServicer(self._calls)
+        self._money = AccountServicer(self._calls, self._accounts.registry)
+        self._keys = KeyServicer(self._calls, self._accounts.registry)
         self._health = health.aio.HealthServicer()
         self._servers: list[Stoppable] = []
 
@@ -113,6 +123,8 @@ class Service:
         add_ChatCompletionServiceServicer_to_server(self._chat, server)
         add_ModelServiceServicer_to_server(self._models, server)
         add_RoutingServiceServicer_to_server(self._routing, server)
+        add_AccountServiceServicer_to_server(self._money, server)
+        add_KeyServiceServicer_to_server(self._keys, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         self._servers.append(server)
 

@@ -184,6 +184,11 @@ class Calls:
         """Return who calls. Raises MissingApiKey, InvalidApiKey, ServiceUnavailable."""
         return await _caller(self._current.generation, _texts(context), context)
 
+    async def known(self, context: Context) -> Caller:
+        """Return who calls, where nobody else may. Raises MissingApiKey, InvalidApiKey."""
+        authenticator = self._current.generation.authenticator
+        return authenticator.caller(_texts(context).get("authorization"))
+
     def close(self, opened: OpenCall) -> None:
         """Forget the RPC, count it and log how it went."""
         opened.closed = True

@@ -47,6 +47,11 @@ class Postgres:
         """Start it, also after `stop`."""
         self._server.start()
 
+    def start_again(self) -> None:
+        """Start it if it does not run: what a test of an outage leaves behind."""
+        if not self._server.runs:
+            self._server.start()
+
     def stop(self) -> None:
         """Cut every connection, and listen no longer: an outage."""
         self._server.stop()

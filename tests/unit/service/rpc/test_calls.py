@@ -89,3 +89,11 @@ async def test_who_only_looks_holds_nothing_and_is_known_unless_models_are_publi
         await calls.visit(_Context(authorization="Bearer wrong"))
     now.generation = FakeGeneration(public_models=True)
     assert await calls.visit(_Context(authorization="Bearer wrong")) == (now.generation, None)
+
+
+async def test_who_asks_about_accounts_is_known_even_where_models_are_public():
+    public = current(public_models=True)
+    calls = Calls(public, lambda: 0.0, Metrics({}), _desk())
+    assert (await calls.known(_Context())).name == "demo"
+    with pytest.raises(InvalidApiKey):
+        await calls.known(_Context(authorization="Bearer a-key-that-is-wrong"))
