@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from tests.support.grpc_door import GrpcDoor
 from tests.support.postgres import Postgres, running_postgres
 from tests.support.rest_door import RestDoor
 from tests.support.scripted_upstream import ScriptedUpstream
+from tests.support.stores import Place, postgres_place, sqlite_place
 from tests.support.valkey import Valkey, running_valkey
 
 Door = GrpcDoor | RestDoor
@@ -50,6 +52,14 @@ def postgres() -> Iterator[Postgres]:
     """A real PostgreSQL; each test makes a database of its own there."""
     with running_postgres() as server:
         yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Each kind of store in turn: where one can be opened that is not there yet."""
+    if request.param == "sqlite":
+        return sqlite_place(tmp_path)
+    return postgres_place(request.getfixturevalue("postgres"))
 
 
 @pytest.fixture(scope="session")
