@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NoReturn
 
 from service.accounts.holding import Outcome, hold
 from service.accounts.ledger import Ledger
 from service.accounts.records import Reservation
 from service.accounts.renewing import Renewal
-from service.accounts.transactions import Contradiction, Unsure, transact
+from service.accounts.transactions import transact
 from service.errors import Error, InsufficientBalance, ServiceUnavailable, SpendCapReached
-from service.store.database import Database, StoreDown
+from service.store.database import Database
+from service.store.direct import Contradiction, StoreDown, Unsure
 from telemetry.metrics import Metrics
 
 _MOST = 256  # calls of one transaction
@@ -99,7 +101,7 @@ class Reservations:
         reservations = [it.reservation for it in group]
         try:
             outcome = await transact(
-                self._database, self._metrics, "reserve", lambda it: hold(it, reservations)
+                self._database, self._metrics, "reserve", partial(hold, reservations)
             )
         except Contradiction:
             if len(group) > 1:
