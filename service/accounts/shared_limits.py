@@ -75,7 +75,8 @@ class SharedLimiter:
         self._now = now
         self._breaker = Breaker(ErrorClass.SLOW, breaker, chance)
         self._here = LocalLimiter(now or (lambda: int(clock() * 1e6)), metrics)
-        self._names = (f"{uuid.uuid4().hex[:16]}.{i:x}" for i in itertools.count())
+        process = uuid.uuid4().hex[:16]
+        self._names = (f"{process}.{i:x}" for i in itertools.count())
         self._open: set[SharedLease] = set()
         self._unsure: list[tuple[Caller, str, int]] = []
         self._tasks: list[asyncio.Task[None]] = []
