@@ -23,6 +23,7 @@ from service.providers.call import Call
 from service.routing import capability
 from service.rpc import status, validation
 from service.rpc.current import Current, Generation
+from service.rpc.identity import peer_uris
 from telemetry.metrics import CALLS, Metrics
 
 _LOG = logging.getLogger("llmbase.rpc")
@@ -112,7 +113,7 @@ class Calls:
             raise _shutting_down()
         generation = self._current.generation
         metadata = _texts(context)
-        caller = generation.authenticator.caller(metadata.get("authorization"))
+        caller = _caller(generation, metadata.get("authorization"), context)
         request_id = metadata.get("x-request-id", "")
         if not _SANE_ID.fullmatch(request_id):
             request_id = uuid.uuid4().hex
@@ -169,7 +170,7 @@ class Calls:
         generation = self._current.generation
         if generation.public_models:
             return generation, None
-        return generation, generation.authenticator.caller(_texts(context).get("authorization"))
+        return generation, _caller(generation, _texts(context).get("authorization"), context)
 
     def close(self, opened: OpenCall) -> None:
         """Forget the RPC, count it and log how it went."""
@@ -231,6 +232,12 @@ def _shutting_down() -> ServiceUnavailable:
     return ServiceUnavailable(
         "The server is shutting down. Retry the request.", retry_after=_DRAIN_RETRY_AFTER
     )
+
+
+def _caller(generation: Generation, authorization: str | None, context: Context) -> Caller:
+    """Return who calls; the certificate is looked at only where no key was sent."""
+    uris = () if authorization else peer_uris(context)
+    return generation.authenticator.caller(authorization, uris)
 
 
 def _texts(context: Context) -> Mapping[str, str]:
