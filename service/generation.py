@@ -44,7 +44,9 @@ class Generation:
         self.board: Board = Board(config.providers, time.monotonic, chance, known)
         self.router = Router(config.models, holdings.providers, self.board)
         self.dispatcher = Dispatcher(self.router, time.time, time.monotonic, chance, metrics)
-        self.authenticator = Authenticator(config.keys, config.identities, directory)
+        self.authenticator = Authenticator(
+            config.keys, config.accounts, config.identities, directory
+        )
         self.prices = PriceTable(config.models)
         self.public_models = config.server.public_models
         self._holders = 0

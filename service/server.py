@@ -25,7 +25,7 @@ from llmbase.v1.routing_pb2_grpc import add_RoutingServiceServicer_to_server
 
 from service.accounts.accounts import Accounts
 from service.admission.admission import Admission
-from service.config import Config, ServerConfig
+from service.config import Config, ServerConfig, TlsConfig
 from service.config_file import ConfigError
 from service.generation import Generation
 from service.idempotency.store import Store
@@ -41,6 +41,7 @@ from service.rpc.desk import Desk
 from service.rpc.key import KeyServicer
 from service.rpc.model import ModelServicer
 from service.rpc.routing import RoutingServicer
+from service.rpc.tls import Certificates
 from telemetry import metrics_listener
 from telemetry.metrics import Metrics
 from telemetry.metrics_listener import MetricsListener
@@ -107,6 +108,7 @@ class Service:
         self._keys = KeyServicer(self._calls, self._accounts.registry)
         self._health = health.aio.HealthServicer()
         self._servers: list[Stoppable] = []
+        self._tls_addresses: tuple[str, ...] = ()
 
     @property
     def config(self) -> Config:
@@ -141,12 +143,18 @@ class Service:
         )
         channelz.add_channelz_servicer(server)
         bound = tuple(_bind(server, address) for address in addresses)
+        self._tls_addresses = _bind_tls(server, self.config.server.tls)
         await self._listen()
         await self._accounts.start(self.config, self._generation.prices)
         await server.start()
         await self._generation.holdings.start()
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
         return bound
+
+    @property
+    def tls_addresses(self) -> tuple[str, ...]:
+        """Where gRPC listens with TLS, once it has started."""
+        return self._tls_addresses
 
     @property
     def metrics_address(self) -> str | None:
@@ -239,11 +247,24 @@ def _with_what_stays(config: Config, before: Config) -> tuple[Config, tuple[str,
     return config.model_copy(update={"server": new.model_copy(update=kept)} | parts), changed
 
 
-def _bind(server: grpc.aio.Server, address: str) -> str:
+def _bind_tls(server: grpc.aio.Server, tls: TlsConfig | None) -> tuple[str, ...]:
+    if tls is None:
+        return ()
+    credentials = Certificates(tls).credentials()
+    return tuple(_bind(server, address, credentials) for address in tls.grpc)
+
+
+def _bind(
+    server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None = None
+) -> str:
     try:
-        port = server.add_insecure_port(address)
+        if credentials is None:
+            port = server.add_insecure_port(address)
+        else:
+            port = server.add_secure_port(address, credentials)
     except RuntimeError:
         port = 0
     if port == 0:
-        raise ConfigError(f"server.grpc: cannot listen on {address}: in use, or no address")
+        key = "server.grpc" if credentials is None else "server.tls.grpc"
+        raise ConfigError(f"{key}: cannot listen on {address}: in use, or no address")
     return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"

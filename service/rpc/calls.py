@@ -23,7 +23,7 @@ from service.routing import capability
 from service.rpc import status, validation
 from service.rpc.current import Current, Generation
 from service.rpc.desk import Desk, Holding
-from service.rpc.identity import uris
+from service.rpc.identity import peer_uris
 from telemetry.metrics import CALLS, Metrics
 
 _LOG = logging.getLogger("llmbase.rpc")
@@ -184,11 +184,6 @@ class Calls:
         """Return who calls. Raises MissingApiKey, InvalidApiKey, ServiceUnavailable."""
         return await _caller(self._current.generation, _texts(context), context)
 
-    async def known(self, context: Context) -> Caller:
-        """Return who calls, where nobody else may. Raises MissingApiKey, InvalidApiKey."""
-        authenticator = self._current.generation.authenticator
-        return authenticator.caller(_texts(context).get("authorization"))
-
     def close(self, opened: OpenCall) -> None:
         """Forget the RPC, count it and log how it went."""
         opened.closed = True
@@ -259,7 +254,10 @@ def _texts(context: Context) -> Mapping[str, str]:
 
 
 async def _caller(generation: Generation, texts: Mapping[str, str], context: Context) -> Caller:
-    return await generation.authenticator.caller(texts.get("authorization"), uris(context))
+    """Return who calls; the certificate is looked at only where no key was sent."""
+    authorization = texts.get("authorization")
+    uris = () if authorization else peer_uris(context)
+    return await generation.authenticator.caller(authorization, uris)
 
 
 def _never(model_id: str) -> bool:
