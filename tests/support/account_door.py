@@ -16,16 +16,16 @@ from llmbase.v1.account_pb2_grpc import (
     add_KeyServiceServicer_to_server,
 )
 
-from service.accounts.caller import Caller
 from service.accounts.directory import KeyDirectory
+from service.accounts.local_limits import LocalLimiter
 from service.accounts.registry import Registry
 from service.admission.admission import Admission
 from service.config import KeyConfig
-from service.errors import InvalidApiKey
 from service.rpc.account import AccountServicer
 from service.rpc.authentication import Authenticator
-from service.rpc.calls import Calls, Context
+from service.rpc.calls import Calls
 from service.rpc.current import Current
+from service.rpc.desk import Desk
 from service.rpc.key import KeyServicer
 from telemetry.metrics import Metrics
 
@@ -34,35 +34,21 @@ PLAIN = "llmbase_test-key-that-nobody-pays-for-0123456789"
 
 
 class _Generation:
-    """Knows an administrator's key and one that belongs to no account."""
+    """Knows an administrator's key, one that belongs to no account, and those in the store."""
 
-    def __init__(self) -> None:
-        self.authenticator = Authenticator(
+    def __init__(self, directory: KeyDirectory) -> None:
+        keys = [
             KeyConfig(name=name, sha256=hashlib.sha256(key.encode()).hexdigest(), admin=admin)
             for name, key, admin in (("admin", ADMIN, True), ("plain", PLAIN, False))
-        )
+        ]
+        self.authenticator = Authenticator(keys, directory=directory)
         self.public_models = True
 
 
-class _Calls(Calls):
-    """Knows the store's keys, too."""
-
-    def __init__(self, directory: KeyDirectory) -> None:
-        generation: Any = _Generation()
-        admission = Admission(10, 0, lambda: 0.0)
-        super().__init__(Current(generation), lambda: 0.0, Metrics({}), admission)
-        self._directory = directory
-
-    async def known(self, context: Context) -> Caller:
-        try:
-            return await super().known(context)
-        except InvalidApiKey:
-            metadata = dict(context.invocation_metadata())
-            key = metadata["authorization"].removeprefix("Bearer ")
-            caller = await self._directory.find(hashlib.sha256(key.encode()).hexdigest())
-            if caller is None:
-                raise
-            return caller
+def _calls(directory: KeyDirectory) -> Calls:
+    generation: Any = _Generation(directory)
+    desk = Desk(LocalLimiter(lambda: 0, Metrics({})), Admission(10, 0, lambda: 0.0), None)
+    return Calls(Current(generation), lambda: 0.0, Metrics({}), desk)
 
 
 @dataclass
@@ -85,7 +71,7 @@ async def account_door(
     registry: Registry | None, directory: KeyDirectory
 ) -> AsyncIterator[AccountDoor]:
     """Serve what a registry keeps until the context ends; None: nothing is kept."""
-    calls = _Calls(directory)
+    calls = _calls(directory)
     server = grpc.aio.server()
     add_AccountServiceServicer_to_server(AccountServicer(calls, registry), server)
     add_KeyServiceServicer_to_server(KeyServicer(calls, registry), server)
