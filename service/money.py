@@ -68,9 +68,10 @@ def prices_of(pricing: PricingConfig) -> Prices:
 def cost(prices: Prices, usage: Usage) -> Nanos:
     """Return what a usage costs.
 
-    A part is never more than its whole, whatever the provider said: no class is below zero.
+    What the provider bills counts, where that is not what it has read and written. A part is never
+    more than its whole, whatever the provider said: no class is below zero.
     """
-    prompt, completion = max(usage.prompt_tokens, 0), max(usage.completion_tokens, 0)
+    prompt, completion = max(billed_prompt(usage), 0), max(billed_completion(usage), 0)
     read = min(max(usage.cached_tokens, 0), prompt)
     write = min(max(usage.cache_write_tokens, 0), prompt - read)
     reasoning = min(max(usage.reasoning_tokens, 0), completion)
@@ -81,6 +82,18 @@ def cost(prices: Prices, usage: Usage) -> Nanos:
         + prices.completion * (completion - reasoning)
         + prices.reasoning * reasoning
     )
+
+
+def billed_prompt(usage: Usage) -> int:
+    """Return the tokens of the prompt that are paid for."""
+    apart = usage.HasField("billed_prompt_tokens")
+    return usage.billed_prompt_tokens if apart else usage.prompt_tokens
+
+
+def billed_completion(usage: Usage) -> int:
+    """Return the tokens of the answer that are paid for."""
+    apart = usage.HasField("billed_completion_tokens")
+    return usage.billed_completion_tokens if apart else usage.completion_tokens
 
 
 def worst_case(prices: Prices, input_bound: int, output_bound: int, n: int = 1) -> Nanos:

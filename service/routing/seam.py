@@ -11,6 +11,7 @@ from llmbase.v1.chat_completion_pb2 import (
     Usage,
 )
 
+from service.money import billed_completion, billed_prompt
 from service.providers import estimate
 
 _ALLOWED = ChatCompletionRequest.CONTINUATION_ALLOW
@@ -71,20 +72,10 @@ class Seam:
             estimated=used.estimated or before.estimated,
         )
         if any(_is_billed_apart(usage) for usage in (used, before)):
-            total.billed_prompt_tokens = _billed_prompt(used) + _billed_prompt(before)
-            total.billed_completion_tokens = _billed_completion(used) + _billed_completion(before)
+            total.billed_prompt_tokens = billed_prompt(used) + billed_prompt(before)
+            total.billed_completion_tokens = billed_completion(used) + billed_completion(before)
         return total
 
 
 def _is_billed_apart(usage: Usage) -> bool:
     return usage.HasField("billed_prompt_tokens") or usage.HasField("billed_completion_tokens")
-
-
-def _billed_prompt(usage: Usage) -> int:
-    apart = usage.HasField("billed_prompt_tokens")
-    return usage.billed_prompt_tokens if apart else usage.prompt_tokens
-
-
-def _billed_completion(usage: Usage) -> int:
-    apart = usage.HasField("billed_completion_tokens")
-    return usage.billed_completion_tokens if apart else usage.completion_tokens
