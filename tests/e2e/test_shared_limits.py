@@ -311,7 +311,7 @@ async def test_the_calls_of_a_process_that_dies_are_forgotten_after_a_while(valk
                 return bool(got)
 
             await until(free)
-            assert await open_calls(client) == 1
+            assert await client.zcard("llmbase:{a}:active") == 1
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
@@ -533,3 +533,11 @@ def test_a_missing_package_is_said_in_a_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
     with pytest.raises(ConfigError, match=r"^shared.url: needs pip install 'llmbase\[shared\]'$"):
         limiter(SharedConfig(url="redis://127.0.0.1"), Metrics({}), random.Random())
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://:secret@host:port", "redis://:secret@[host/0", "redis://:secret@host?what=1"]
+)
+def test_a_url_that_cannot_be_read_is_said_at_the_start_without_its_password(url):
+    with pytest.raises(ConfigError, match=r"^shared.url: cannot be read as a URL of Redis$"):
+        limiter(SharedConfig(url=url), Metrics({}), random.Random())
