@@ -17,6 +17,7 @@ from service.accounts.directory import KeyDirectory
 from service.accounts.ledger import Ledger
 from service.accounts.limiters import limiter
 from service.accounts.prices import PriceTable
+from service.accounts.records import Reservation, Settlement
 from service.accounts.registry import Registry
 from service.accounts.reserving import Reservations
 from service.accounts.spool import Spool
@@ -30,7 +31,8 @@ from telemetry.metrics import Metrics
 class Accounts:
     """Everything of accounts that lives as long as the process. `reason` is an error's word.
 
-    Where the configuration has no store, `charging` and `registry` are None. Raises ConfigError.
+    Where the configuration has no store there is no registry, and nothing is written down. Raises
+    ConfigError.
     """
 
     def __init__(
@@ -42,7 +44,6 @@ class Accounts:
         reason: Callable[[Error], str],
     ) -> None:
         self.limiter = limiter(config.shared, metrics, chance)
-        self.charging: Charging | None = None
         self.registry: Registry | None = None
         self._books: _Books | None = None
         database = None
@@ -50,12 +51,12 @@ class Accounts:
             self._books = _Books(config.store, data_directory, metrics)
             database = self._books.database
         self.directory = KeyDirectory(database, config.accounts, time.time, time.monotonic)
-        if self._books is not None:
-            books = self._books
-            self.charging = Charging(
-                config.accounts, books.reservations, books.ledger, time.time, reason
-            )
-            self.registry = Registry(books.database, self.directory, time.time, chance)
+        if database is not None:
+            self.registry = Registry(database, self.directory, time.time, chance)
+        books = self._books or _NoBooks()
+        self.charging = Charging(
+            config.accounts, books.reservations, books.ledger, time.time, reason
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, config: Config, prices: PriceTable) -> None:
@@ -70,10 +71,9 @@ class Accounts:
     async def configure(self, config: Config, prices: PriceTable) -> None:
         """Go on with another configuration; the store and the limiter stay what they are."""
         self.directory.configure(config.accounts)
-        if self.charging is not None:
-            self.charging.config = config.accounts
-            with contextlib.suppress(StoreDown, ServiceUnavailable):  # calls will say so
-                await self._adopt(config, prices)
+        self.charging.config = config.accounts
+        with contextlib.suppress(StoreDown, ServiceUnavailable):  # calls will say so
+            await self._adopt(config, prices)
 
     async def close(self) -> None:
         """Write what is to be written, and let go of everything. Every call has ended."""
@@ -117,6 +117,25 @@ class _Books:
         await self.reservations.close()
         await self.ledger.close()
         await self.database.close()
+
+
+class _Nothing:
+    """Writes nothing down. Nobody can be made to pay: the configuration would be refused."""
+
+    async def reserve(self, reservation: Reservation) -> None:
+        raise NotImplementedError
+
+    def settle(self, settlement: Settlement) -> None:
+        """Nothing is kept."""
+
+    def release(self, reservation: Reservation) -> None:
+        """Nothing is held."""
+
+
+class _NoBooks:
+    """What there is in place of books where there is no store."""
+
+    reservations = ledger = _Nothing()
 
 
 def _named(config: Config) -> set[str]:

@@ -15,7 +15,13 @@ from service.accounts.caller import Caller
 from service.accounts.prices import PriceTable
 from service.accounts.records import Reservation, Settlement
 from service.config import AccountsConfig, ModelConfig
-from service.errors import DeadlineExceeded, Error, PriceUnknown, TotalLimitExceeded
+from service.errors import (
+    DeadlineExceeded,
+    Error,
+    PriceUnknown,
+    ServiceUnavailable,
+    TotalLimitExceeded,
+)
 from service.money import Nanos, Prices, cost, output_tokens, worst_case
 from service.providers import estimate
 from service.providers.call import Call
@@ -84,8 +90,7 @@ class Charging:
                     prices.version,
                     int(self._now()),
                 )
-                with call.wait:
-                    await self._reservations.reserve(reservation)
+                await self._hold(reservation, call)
         return Charge(
             caller,
             request,
@@ -97,6 +102,15 @@ class Charging:
             self._now,
             self._reason,
         )
+
+    async def _hold(self, reservation: Reservation, call: Call) -> None:
+        try:
+            with call.wait:
+                await self._reservations.reserve(reservation)
+        except ServiceUnavailable:
+            # Then it is taken on trust: what it cost is settled when the store is back.
+            if self.config.store_down == "refuse":
+                raise
 
 
 class Charge:

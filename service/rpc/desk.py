@@ -46,18 +46,16 @@ class Holding:
         if self._closed:
             return
         self._closed = True
-        used = 0
         if self.charge is not None:
             self.charge.close()
-            used = self.charge.tokens
-        self._lease.leave(used)
+        self._lease.leave(self.charge.tokens if self.charge is not None else 0)
         self._admission.leave(self.entered)
 
 
 class Desk:
     """Lets calls begin, in the order in which a refusal is cheapest."""
 
-    def __init__(self, limiter: Limiter, admission: Admission, charging: Charging | None) -> None:
+    def __init__(self, limiter: Limiter, admission: Admission, charging: Charging) -> None:
         self._limiter = limiter
         self._admission = admission
         self._charging = charging
@@ -84,7 +82,7 @@ class Desk:
             lease.leave(0)
             raise
         holding = Holding(self._admission, lease, entered)
-        if self._charging is not None and pays is not None:
+        if pays is not None:
             try:
                 model = pays.router.model(request.model)
                 holding.charge = await self._charging.open(

@@ -20,7 +20,7 @@ from service.rpc.desk import Desk
 from telemetry.log import JsonLines
 from telemetry.metrics import CALLS, Metrics
 from tests.support.metrics_page import counted
-from tests.unit.service.rpc.generations import KEY, current
+from tests.unit.service.rpc.generations import KEY, FreeOfCharge, current
 
 SECRET = "what the caller said in confidence"
 REQUEST = pb.ChatCompletionRequest(
@@ -111,7 +111,7 @@ def lines(caplog):
 def _servicer(answer, metrics=None, admission=None):
     generation = current(_Router(), _Dispatcher(answer))
     admission = admission or Admission(10, 0, lambda: 0.0)
-    desk = Desk(LocalLimiter(lambda: 0, Metrics({})), admission, None)
+    desk = Desk(LocalLimiter(lambda: 0, Metrics({})), admission, FreeOfCharge())
     calls = Calls(generation, lambda: 0.0, metrics or Metrics({}), desk)
     store = Store(IdempotencyConfig())
     return ChatCompletionServicer(calls, Answers(calls, store, metrics or Metrics({}))), calls
