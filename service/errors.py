@@ -194,6 +194,10 @@ class DeadlineExceeded(Error):
     """The caller's deadline, or the target's total limit, ran out."""
 
 
+class TotalLimitExceeded(DeadlineExceeded):
+    """The target's total limit ran out: the end of the call, and the target's failure."""
+
+
 class IdempotencyKeyReused(InvalidRequest):
     """The idempotency key belongs to another request."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from llmbase.v1 import account_pb2, chat_completion_pb2, model_pb2, routing_pb2
 from llmbase.v1.error_reason_pb2 import ErrorReason
 
+from service.accounts.limits import Limit
 from service.config import Config
 
 _PREFIX = "ERROR_REASON_"
@@ -28,10 +29,12 @@ def known_labels(config: Config, rest_fields: Iterable[str] = ()) -> Mapping[str
     reasons = (word.removeprefix(_PREFIX) for word, number in ErrorReason.items() if number)
     return {
         "kind": frozenset({"event", "enum", "joined", "kept"}),
+        "limit": frozenset(limit.value for limit in Limit),
         "method": frozenset(method.name for service in services for method in service.methods),
         "parameter": frozenset({*request.fields_by_name, *rest_fields}),
         "provider": frozenset(config.providers),
         "reason": frozenset(reasons) | _NO_ERRORS,
         "result": frozenset({"applied", "refused"}),
         "status": frozenset({"401", "403"}),
+        "work": frozenset({"reserve", "settle", "renew", "lapse"}),
     }

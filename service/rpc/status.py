@@ -43,6 +43,7 @@ _CODES: dict[type[errors.Error], tuple[grpc.StatusCode, str]] = {
     errors.UpstreamError: (grpc.StatusCode.UNAVAILABLE, "UPSTREAM_ERROR"),
     errors.ServiceUnavailable: (grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
     errors.DeadlineExceeded: (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
+    errors.TotalLimitExceeded: (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
     errors.IdempotencyKeyReused: (grpc.StatusCode.INVALID_ARGUMENT, "IDEMPOTENCY_KEY_REUSED"),
     errors.StreamNotResumable: (grpc.StatusCode.FAILED_PRECONDITION, "STREAM_NOT_RESUMABLE"),
     errors.InternalError: (grpc.StatusCode.INTERNAL, "INTERNAL_ERROR"),
@@ -57,6 +58,11 @@ class Status:
     reason: str
     message: str
     trailing_metadata: tuple[tuple[str, str | bytes], ...]
+
+
+def reason(error: errors.Error) -> str:
+    """Return the reason of an error alone."""
+    return _CODES[type(error)][1]
 
 
 def from_error(error: errors.Error) -> Status:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from typing import Any
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
 
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from service.store.direct import Direct, StoreDown, Unsure
+from service.store.direct_sqlite import SqliteDirect
+from service.store.steps import Steps
+
+__all__ = ["Database", "StoreDown"]
+
+T = TypeVar("T")
+
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 _BUSY = 5.0  # seconds that SQLite waits for another process's transaction
 _READS: dict[str, object] = {"llmbase_writes": False}
 _WRITES: dict[str, object] = {"llmbase_writes": True}
-
-
-class StoreDown(Exception):
-    """The store does not answer, or not as it should."""
 
 
 class Database:
@@ -30,6 +35,10 @@ class Database:
         self.kind, _, rest = url.partition(":")
         self._patience = patience
         self._engine = _engine(f"{_DRIVERS[self.kind]}:{rest}", self.kind)
+        # SQLite takes one transaction at a time. Those of one process wait here, in order; in the
+        # file they would wait asleep, and be told to try again at random.
+        self._turn = asyncio.Lock() if self.kind == "sqlite" else contextlib.nullcontext()
+        self._direct = _direct(self._engine, self._turn)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -37,8 +46,21 @@ class Database:
 
         Raises StoreDown.
         """
-        async with self._within(_WRITES) as connection:
+        async with self._turn, self._within(_WRITES) as connection:
             yield connection
+
+    async def run(self, work: Callable[[], Steps[T]]) -> T:
+        """Do a transaction of plain statements, for what every call has to wait for.
+
+        Raises StoreDown, Unsure, Conflict, Contradiction, and what `work` raises.
+        """
+        try:
+            async with asyncio.timeout(self._patience):
+                return await self._direct.run(work)
+        except TimeoutError as error:
+            raise Unsure(place(error)) from error
+        except OSError as error:
+            raise StoreDown(place(error)) from error
 
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -71,6 +93,7 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection."""
+        await self._direct.close()
         await self._engine.dispose()
 
 
@@ -81,6 +104,24 @@ def _engine(url: str, kind: str) -> AsyncEngine:
     event.listen(engine.sync_engine, "connect", _on_connect)
     event.listen(engine.sync_engine, "begin", _on_begin)
     return engine
+
+
+def _direct(engine: AsyncEngine, turn: Any) -> Direct:
+    _, options = engine.dialect.create_connect_args(engine.url)
+    if not isinstance(turn, asyncio.Lock):
+        import asyncpg  # noqa: PLC0415 - an extra: whoever has no PostgreSQL need not have it
+
+        from service.store.direct_postgres import PostgresDirect  # noqa: PLC0415
+
+        return PostgresDirect(lambda: asyncpg.connect(**options))
+
+    def connect() -> sqlite3.Connection:
+        path = engine.url.database or ":memory:"
+        connection = sqlite3.connect(path, timeout=_BUSY, check_same_thread=False)
+        _on_connect(connection, None)
+        return connection
+
+    return SqliteDirect(connect, turn)
 
 
 def _on_connect(connection: Any, _record: object) -> None:

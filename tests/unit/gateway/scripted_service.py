@@ -71,6 +71,7 @@ async def fail(
     code: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE,
     field_path: str | None = None,
     retry_after: int | None = None,
+    trailing: tuple[tuple[str, str], ...] = (),
 ) -> None:
     """Abort the call with one of our reasons."""
     details: list[Message] = [error_details_pb2.ErrorInfo(reason=reason, domain="llmbase.ai")]
@@ -86,7 +87,7 @@ async def fail(
         packed = AnyMessage()
         packed.Pack(detail)
         status.details.append(packed)
-    metadata = (("grpc-status-details-bin", status.SerializeToString()),)
+    metadata = (("grpc-status-details-bin", status.SerializeToString()), *trailing)
     await context.abort(code, status.message, metadata)
 
 
