@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,15 +17,12 @@ from llmbase.v1.account_pb2_grpc import (
     add_KeyServiceServicer_to_server,
 )
 
-from service.accounts.caller import Caller
 from service.accounts.directory import KeyDirectory
 from service.accounts.registry import Registry
-from service.admission.admission import Admission
 from service.config import KeyConfig
-from service.errors import InvalidApiKey
 from service.rpc.account import AccountServicer
 from service.rpc.authentication import Authenticator
-from service.rpc.calls import Calls, Context
+from service.rpc.calls import Calls
 from service.rpc.current import Current
 from service.rpc.key import KeyServicer
 from telemetry.metrics import Metrics
@@ -34,35 +32,15 @@ PLAIN = "llmbase_test-key-that-nobody-pays-for-0123456789"
 
 
 class _Generation:
-    """Knows an administrator's key and one that belongs to no account."""
+    """Knows the store's keys, an administrator's and one that belongs to no account."""
 
-    def __init__(self) -> None:
-        self.authenticator = Authenticator(
+    def __init__(self, directory: KeyDirectory) -> None:
+        static = (
             KeyConfig(name=name, sha256=hashlib.sha256(key.encode()).hexdigest(), admin=admin)
             for name, key, admin in (("admin", ADMIN, True), ("plain", PLAIN, False))
         )
+        self.authenticator = Authenticator(static, directory=directory)
         self.public_models = True
-
-
-class _Calls(Calls):
-    """Knows the store's keys, too."""
-
-    def __init__(self, directory: KeyDirectory) -> None:
-        generation: Any = _Generation()
-        admission = Admission(10, 0, lambda: 0.0)
-        super().__init__(Current(generation), lambda: 0.0, Metrics({}), admission)
-        self._directory = directory
-
-    async def known(self, context: Context) -> Caller:
-        try:
-            return await super().known(context)
-        except InvalidApiKey:
-            metadata = dict(context.invocation_metadata())
-            key = metadata["authorization"].removeprefix("Bearer ")
-            caller = await self._directory.find(hashlib.sha256(key.encode()).hexdigest())
-            if caller is None:
-                raise
-            return caller
 
 
 @dataclass
@@ -85,7 +63,9 @@ async def account_door(
     registry: Registry | None, directory: KeyDirectory
 ) -> AsyncIterator[AccountDoor]:
     """Serve what a registry keeps until the context ends; None: nothing is kept."""
-    calls = _Calls(directory)
+    generation: Any = _Generation(directory)
+    no_desk: Any = None  # for calls that are worked on
+    calls = Calls(Current(generation), time.monotonic, Metrics({}), no_desk)
     server = grpc.aio.server()
     add_AccountServiceServicer_to_server(AccountServicer(calls, registry), server)
     add_KeyServiceServicer_to_server(KeyServicer(calls, registry), server)
