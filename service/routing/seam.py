@@ -61,7 +61,7 @@ class Seam:
     def add_to(self, used: Usage) -> Usage:
         """Return a target's usage with that of the targets before it."""
         before = self._used
-        return Usage(
+        total = Usage(
             prompt_tokens=used.prompt_tokens + before.prompt_tokens,
             completion_tokens=used.completion_tokens + before.completion_tokens,
             total_tokens=used.total_tokens + before.total_tokens,
@@ -70,3 +70,21 @@ class Seam:
             reasoning_tokens=used.reasoning_tokens + before.reasoning_tokens,
             estimated=used.estimated or before.estimated,
         )
+        if any(_is_billed_apart(usage) for usage in (used, before)):
+            total.billed_prompt_tokens = _billed_prompt(used) + _billed_prompt(before)
+            total.billed_completion_tokens = _billed_completion(used) + _billed_completion(before)
+        return total
+
+
+def _is_billed_apart(usage: Usage) -> bool:
+    return usage.HasField("billed_prompt_tokens") or usage.HasField("billed_completion_tokens")
+
+
+def _billed_prompt(usage: Usage) -> int:
+    apart = usage.HasField("billed_prompt_tokens")
+    return usage.billed_prompt_tokens if apart else usage.prompt_tokens
+
+
+def _billed_completion(usage: Usage) -> int:
+    apart = usage.HasField("billed_completion_tokens")
+    return usage.billed_completion_tokens if apart else usage.completion_tokens

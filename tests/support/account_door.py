@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +17,15 @@ from llmbase.v1.account_pb2_grpc import (
 )
 
 from service.accounts.directory import KeyDirectory
+from service.accounts.local_limits import LocalLimiter
 from service.accounts.registry import Registry
+from service.admission.admission import Admission
 from service.config import KeyConfig
 from service.rpc.account import AccountServicer
 from service.rpc.authentication import Authenticator
 from service.rpc.calls import Calls
 from service.rpc.current import Current
+from service.rpc.desk import Desk
 from service.rpc.key import KeyServicer
 from telemetry.metrics import Metrics
 
@@ -32,15 +34,21 @@ PLAIN = "llmbase_test-key-that-nobody-pays-for-0123456789"
 
 
 class _Generation:
-    """Knows the store's keys, an administrator's and one that belongs to no account."""
+    """Knows an administrator's key, one that belongs to no account, and those in the store."""
 
     def __init__(self, directory: KeyDirectory) -> None:
-        static = (
+        keys = [
             KeyConfig(name=name, sha256=hashlib.sha256(key.encode()).hexdigest(), admin=admin)
             for name, key, admin in (("admin", ADMIN, True), ("plain", PLAIN, False))
-        )
-        self.authenticator = Authenticator(static, directory=directory)
+        ]
+        self.authenticator = Authenticator(keys, directory=directory)
         self.public_models = True
+
+
+def _calls(directory: KeyDirectory) -> Calls:
+    generation: Any = _Generation(directory)
+    desk = Desk(LocalLimiter(lambda: 0, Metrics({})), Admission(10, 0, lambda: 0.0), None)
+    return Calls(Current(generation), lambda: 0.0, Metrics({}), desk)
 
 
 @dataclass
@@ -63,9 +71,7 @@ async def account_door(
     registry: Registry | None, directory: KeyDirectory
 ) -> AsyncIterator[AccountDoor]:
     """Serve what a registry keeps until the context ends; None: nothing is kept."""
-    generation: Any = _Generation(directory)
-    no_desk: Any = None  # for calls that are worked on
-    calls = Calls(Current(generation), time.monotonic, Metrics({}), no_desk)
+    calls = _calls(directory)
     server = grpc.aio.server()
     add_AccountServiceServicer_to_server(AccountServicer(calls, registry), server)
     add_KeyServiceServicer_to_server(KeyServicer(calls, registry), server)

@@ -57,16 +57,16 @@ def _authenticator():
     return Authenticator([key], None, [_identity("all", "spiffe://*")])
 
 
-def test_a_known_certificate_needs_no_key():
-    assert _authenticator().caller(None, [BILLING]).name == "all"
+async def test_a_known_certificate_needs_no_key():
+    assert (await _authenticator().caller(None, [BILLING])).name == "all"
     with pytest.raises(MissingApiKey):
-        _authenticator().caller(None, [])
+        await _authenticator().caller(None, [])
 
 
-def test_a_key_that_is_sent_too_decides_also_when_it_is_wrong():
-    assert _authenticator().caller(f"Bearer {KEY}", [BILLING]).name == "key"
+async def test_a_key_that_is_sent_too_decides_also_when_it_is_wrong():
+    assert (await _authenticator().caller(f"Bearer {KEY}", [BILLING])).name == "key"
     with pytest.raises(InvalidApiKey):
-        _authenticator().caller(f"Bearer {KEY}x", [BILLING])
+        await _authenticator().caller(f"Bearer {KEY}x", [BILLING])
 
 
 class _Context:
