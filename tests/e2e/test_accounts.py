@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
+import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,7 @@ from tests.support.openai_wire import says
 from tests.support.postgres import PASSWORD
 from tests.support.rest_door import RestDoor
 from tests.support.scripted_upstream import ScriptedUpstream
+from tests.support.shared import PROJECT
 
 DOLLAR = 10**9
 # 12 tokens at $0.000001 and 3 at $0.0000032.
@@ -226,3 +230,28 @@ async def test_no_secret_is_in_a_log_a_command_line_or_a_check(
     for text in (process.log, process.out, *seen, checked.output, refused.failure.message):
         for hidden in (secret, ADMIN, PASSWORD):
             assert hidden not in text
+
+
+async def test_the_pages_first_example_does_what_it_says(
+    upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    page = (PROJECT / "docs" / "accounts.md").read_text()
+    (block,) = re.findall(r"```sh\n(export .*?)```", page, re.DOTALL)
+    _, _, commands = block.partition("\n")  # without the key, which is the test's own
+    with deployments.one_process(upstream, tmp_path, _settings(upstream)) as deployment:
+        script = commands.replace("http://127.0.0.1:8080", deployment.http)
+        environment = os.environ | {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "LLMBASE_API_KEY": ADMIN,
+            "LLMBASE_SERVICE": deployment.grpc,
+        }
+        process = await asyncio.create_subprocess_exec(
+            *("sh", "-euc", script),
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+    assert process.returncode == 0, err
+    assert b'"balance":"25.000000000"' in out
+    assert b"No calls were settled" in err
