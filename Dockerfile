@@ -12,7 +12,7 @@ RUN apt-get update \
  && useradd --uid 10001 --create-home llmbase
 COPY constraints.txt /tmp/constraints.txt
 COPY --from=build /wheels /wheels
-RUN pip install --no-cache-dir --constraint /tmp/constraints.txt "$(echo /wheels/llmbase-*.whl)[local]" \
+RUN pip install --no-cache-dir --constraint /tmp/constraints.txt "$(echo /wheels/llmbase-*.whl)[local,postgres,shared]" \
  && rm -rf /wheels /tmp/constraints.txt
 USER 10001
 ENV PYTHONUNBUFFERED=1

@@ -123,13 +123,6 @@ def test_a_dialect_and_a_key_are_all_a_user_writes(tmp_path, name):
     assert _run("check", str(config)).exit_code == 0
 
 
-def test_a_file_without_keys_is_ok_but_says_what_that_means(good):
-    good.write_text(GOOD.partition("keys:")[0])
-    result = _run("check", str(good), ACME_API_KEY="k")
-    assert result.exit_code == 0
-    assert "every call will be refused" in result.output
-
-
 @pytest.mark.parametrize(
     "url",
     ["mysql://u:pass-word@h/n", "postgresql://u:pass-word@h:x/n", "postgresql://u:pass-word@h"],

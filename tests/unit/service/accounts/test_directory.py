@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import time
 
 import pytest
 from llmbase.v1 import account_pb2 as pb
@@ -191,3 +192,24 @@ async def test_a_store_without_a_revision_is_no_store(here):
         await connection.execute(text("DELETE FROM changes"))
     with pytest.raises(ServiceUnavailable):
         await here.directory.find(digest("x"))
+
+
+async def test_a_postgres_that_hangs_holds_nobody_up_for_long(postgres, clock):
+    database = await postgres_place(postgres).open()
+    try:
+        here = replica(database, clock, 1)
+        key, secret = await _key(here.registry)
+        assert await here.directory.find(digest(secret)) is not None
+        clock.passed += 60
+        with postgres.frozen():
+            began = time.monotonic()
+            assert (await here.directory.find(digest(secret))).key_id == key.id
+            for _ in range(100):  # it was asked a moment ago: not again
+                assert (await here.directory.find(digest(secret))).key_id == key.id
+                with pytest.raises(ServiceUnavailable):
+                    await here.directory.find(digest("llmbase_never-seen"))
+            assert time.monotonic() - began < 4
+        clock.passed += 60
+        assert await here.directory.find(digest("llmbase_never-seen")) is None
+    finally:
+        await database.close()
