@@ -40,7 +40,7 @@ class Reservations:
         self._database = database
         self._ledger = ledger
         self._metrics = metrics
-        self._renewal = Renewal(database, ledger.held, now, metrics)
+        self.renewal = Renewal(database, ledger.held, now, metrics)
         self._waiting: list[_Waiter] = []
         self._wake = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
@@ -75,7 +75,7 @@ class Reservations:
 
     async def run(self) -> NoReturn:
         """Renew what this process holds, and let lapse what nobody renews."""
-        await self._renewal.run()
+        await self.renewal.run()
 
     async def _wait(self, reservation: Reservation) -> None:
         if self._closed or self._writer is None or self._writer.done():
