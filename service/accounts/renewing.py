@@ -66,9 +66,13 @@ class Renewal:
                 while await self.lapse() == _MOST:
                     pass
         except (StoreDown, Contradiction):
-            self._up_since = None
+            self.interrupted()
             return False
         return True
+
+    def interrupted(self) -> None:
+        """The store was away."""
+        self._up_since = None
 
     async def renew(self) -> None:
         """Say of everything that this process holds that it is alive. Raises StoreDown."""
