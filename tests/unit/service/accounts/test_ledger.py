@@ -12,8 +12,15 @@ import pytest
 from service.accounts import spool_lines
 from service.accounts.spool import Spool
 from service.errors import ServiceUnavailable
-from service.store.database import StoreDown
-from tests.support.books import Process, a_reservation, a_settlement, check_books, fresh
+from tests.support.books import (
+    Process,
+    a_reservation,
+    a_settlement,
+    check_books,
+    fresh,
+    spooled_files,
+    until_replayed,
+)
 from tests.support.metrics_page import counted
 from tests.support.postgres import Postgres
 
@@ -40,7 +47,7 @@ async def test_the_same_settlement_twice_is_one_row_and_one_charge(
             _left_behind(tmp_path / "b", spool_lines.encode(over) * 2)
         for name in ("a", "b"):
             async with Process(store_url, tmp_path / name) as later:
-                await _until_replayed(later)
+                await until_replayed(later)
                 assert await _ledger(later) == [(held.call_id, 40)]
                 assert await later.rows("SELECT spent_nanos, reserved_nanos FROM key_spend") == [
                     (40, 0)
@@ -74,7 +81,7 @@ async def test_what_is_waiting_is_written_before_the_end(store_url: str, tmp_pat
                 process.ledger.settle(a_settlement(it, 1))
         async with Process(store_url, tmp_path) as later:
             assert len(await _ledger(later)) == 30
-        assert not _files(tmp_path)
+        assert not spooled_files(tmp_path)
         await check_books(database)
 
 
@@ -87,9 +94,9 @@ async def test_a_full_queue_goes_to_disk_and_nothing_is_lost(
             await asyncio.gather(*(process.reservations.reserve(it) for it in calls))
             for it in calls:
                 process.ledger.settle(a_settlement(it, 1))
-            [file] = _files(tmp_path)
+            [file] = spooled_files(tmp_path)
             assert len(file.read_bytes().splitlines()) == 43
-            await _until_replayed(process)
+            await until_replayed(process)
             assert len(await _ledger(process)) == 50
             assert not process.ledger.held
         await check_books(database)
@@ -110,8 +117,8 @@ async def test_what_was_on_its_way_when_a_process_died_is_settled_by_the_next(
             assert not await _ledger(living), "a file that is being written is its writer's"
         dead.rotate()  # as the end of its process does
         async with Process(store_url, tmp_path) as next_one, Process(store_url, tmp_path) as other:
-            await _until_replayed(next_one)
-            await _until_replayed(other)
+            await until_replayed(next_one)
+            await until_replayed(other)
             assert await _ledger(next_one) == [(settled.call_id, 4)]
             assert await next_one.rows("SELECT call_id FROM reservations") == [(kept.call_id,)]
         await check_books(database)
@@ -125,7 +132,7 @@ async def test_a_torn_line_is_put_aside_and_what_is_whole_is_settled(
         line = spool_lines.encode(a_settlement(held, 4))
         _left_behind(tmp_path, line + line[: len(line) // 2])
         async with Process(store_url, tmp_path) as process:
-            await _until_replayed(process)
+            await until_replayed(process)
             assert await _ledger(process) == [(held.call_id, 4)]
         assert (tmp_path / "refused.log").read_bytes().strip() == line[: len(line) // 2]
         await check_books(database)
@@ -161,7 +168,7 @@ async def test_a_store_that_is_away_costs_nobody_a_settlement(
                 for it in calls[:10]:
                     process.ledger.settle(a_settlement(it, 4))
                 await process.ledger.flush()
-                [file] = _files(tmp_path)
+                [file] = spooled_files(tmp_path)
                 assert len(file.read_bytes().splitlines()) == 10
                 with pytest.raises(ServiceUnavailable):
                     await process.reservations.reserve(a_reservation(1))
@@ -173,7 +180,7 @@ async def test_a_store_that_is_away_costs_nobody_a_settlement(
             finally:
                 postgres.start()
             process.clock.now += 60.0
-            await _until_replayed(process)
+            await until_replayed(process)
             assert await process.rows("SELECT balance_nanos, reserved_nanos FROM accounts") == [
                 (960, 0)
             ]
@@ -195,7 +202,7 @@ async def test_what_cannot_be_written_at_the_end_is_there_for_the_next_process(
             postgres.abandon()
         postgres.start()
         async with Process(url, tmp_path) as process:
-            await _until_replayed(process)
+            await until_replayed(process)
             assert len(await _ledger(process)) == 20
         await check_books(database)
 
@@ -209,7 +216,7 @@ async def test_after_the_end_settlements_go_to_the_spool(store_url: str, tmp_pat
         process.ledger.settle(a_settlement(held, 4))
         process.spool.rotate()
         async with Process(store_url, tmp_path) as later:
-            await _until_replayed(later)
+            await until_replayed(later)
             assert await _ledger(later) == [(held.call_id, 4)]
         await check_books(database)
 
@@ -248,19 +255,3 @@ def _left_behind(directory: Path, lines: bytes) -> None:
     spool = Spool(directory)
     spool.append([lines])
     spool.rotate()
-
-
-def _files(directory: Path) -> list[Path]:
-    return list(directory.glob("*.jsonl"))
-
-
-async def _until_replayed(process: Process) -> None:
-    """Wait until the spool is empty, and the store has all of it."""
-    async with asyncio.timeout(60):
-        while _files(process.directory) or process.ledger.is_behind:
-            await asyncio.sleep(0.01)
-            await process.ledger.flush()
-            try:
-                await process.rows("SELECT 1")
-            except StoreDown:
-                continue
