@@ -6,7 +6,7 @@ call costs is their exact sum, rounded once.
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import NamedTuple, NewType
 
@@ -120,7 +120,10 @@ def _nanos(attos: int) -> Nanos:
 
 
 def _scaled(text: str, scale: int) -> int:
-    amount = Decimal(text)
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        raise ValueError("must be a decimal") from None
     if not amount.is_finite() or not -100 < amount.adjusted() < 10 or len(text) > 100:
         raise ValueError("must be a decimal of at most ten digits before its point")
     whole, part = amount.as_integer_ratio()  # exact, unlike a product of decimals

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import NoReturn
@@ -10,9 +11,11 @@ from typing import NoReturn
 from service.accounts.settling import Change
 from service.accounts.transactions import transact
 from service.store.database import Database
-from service.store.direct import Contradiction, StoreDown
+from service.store.direct import StoreDown
 from service.store.steps import Step, Steps
 from telemetry.metrics import LAPSED, Metrics
+
+_LOG = logging.getLogger("llmbase.accounts")
 
 LAPSE = 600  # seconds after the last renewal
 _ROUND = LAPSE // 3
@@ -65,10 +68,18 @@ class Renewal:
             if began - self._up_since >= _ROUND:
                 while await self.lapse() == _MOST:
                     pass
-        except (StoreDown, Contradiction):
-            self._up_since = None
-            return False
-        return True
+        except StoreDown as error:
+            _LOG.warning("store is away", extra={"detail": str(error)})
+        except Exception as error:  # whatever it is: without the next round, open calls would lapse
+            _LOG.error("cannot renew", extra={"detail": type(error).__name__})
+        else:
+            return True
+        self.interrupted()
+        return False
+
+    def interrupted(self) -> None:
+        """The store was away."""
+        self._up_since = None
 
     async def renew(self) -> None:
         """Say of everything that this process holds that it is alive. Raises StoreDown."""

@@ -21,6 +21,8 @@ __all__ = ["Database", "StoreDown"]
 T = TypeVar("T")
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+# What a URL can say to SQLAlchemy alone.
+_NOT_THE_DRIVERS = ("prepared_statement_cache_size", "async_fallback")
 _BUSY = 5.0  # seconds that SQLite waits for another process's transaction
 _READS: dict[str, object] = {"llmbase_writes": False}
 _WRITES: dict[str, object] = {"llmbase_writes": True}
@@ -108,6 +110,8 @@ def _engine(url: str, kind: str) -> AsyncEngine:
 
 def _direct(engine: AsyncEngine, turn: Any) -> Direct:
     _, options = engine.dialect.create_connect_args(engine.url)
+    for name in _NOT_THE_DRIVERS:
+        options.pop(name, None)
     if not isinstance(turn, asyncio.Lock):
         import asyncpg  # noqa: PLC0415 - an extra: whoever has no PostgreSQL need not have it
 
