@@ -170,7 +170,7 @@ class Charge:
         A provider that was working on it when its caller left, or when the caller's time was over,
         has read the prompt.
         """
-        working = [attempt for attempt in trace.attempts if attempt.outcome == "cancelled"]
+        working = [it for it in trace.attempts if it.outcome == "cancelled" and it.sent]
         if working and _is_the_callers(error):
             asked = trace.candidates[working[-1].candidate]
             route = RouteFacts(served_model=asked.model, provider=asked.provider)
