@@ -129,8 +129,8 @@ class Call:
 
     `may_serve` says whether another model than the requested one may answer: not when the caller
     forbids it, nor when the caller's key may not use that model. `fallback` says the caller's part
-    of that alone, for another llmbase to keep to; `traceparent` is for it, too. `sent` is set when a
-    provider is sent a request for it: from then on it may cost something.
+    of that alone, for another llmbase to keep to; `traceparent` is for it, too. `sent` is set when
+    a provider is sent a request for it: from then on it may cost something.
     """
 
     __slots__ = (
