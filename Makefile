@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-all soak chaos conformance check format clean
+.PHONY: help install run test test-all soak chaos conformance openapi check format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ chaos: install ## ten thousand random calls while everything goes wrong (LLMBASE
 conformance: export CONFORMANCE_KEY = $(KEY)
 conformance: install ## hold llmbase, or TARGET=URL with KEY=, against recorded answers of providers
 	@$(BIN)/python -m conformance $(if $(TARGET),--target $(TARGET)) $(ARGS)
+
+openapi: install ## write docs/openapi.json anew
+	$(BIN)/python -m gateway.openapi > docs/openapi.json
 
 check: install ## formatting, lint, types, import floors, proto lint and breaking changes
 	$(BIN)/ruff format --check .

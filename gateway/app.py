@@ -20,6 +20,7 @@ from llmbase.v1.model_pb2_grpc import ModelServiceStub
 from gateway.balance import get_balance
 from gateway.chat_completions import ChatCompletions
 from gateway.cors import Cors
+from gateway.description import Description
 from gateway.drain import Drain
 from gateway.front import Front
 from gateway.health import Health
@@ -79,6 +80,7 @@ def build_app(
             web.get("/v1/models", models.list),
             web.get("/v1/models/{id:.+}", models.get),
             web.get("/v1/balance", get_balance),
+            web.get("/openapi.json", Description().get),
             web.get("/livez", health.live),
             web.get("/readyz", health.ready),
         ]
