@@ -22,6 +22,7 @@ _COMMANDS = {
     "chat": "Chat with a model in the terminal.",
     "explain": "Say how a request would be routed, and why.",
     "model": "Get local models.",
+    "migrate": "Bring the tables of the store up to date.",
 }
 
 

@@ -41,7 +41,7 @@ class Generation:
         self.board: Board = Board(config.providers, time.monotonic, chance, known)
         self.router = Router(config.models, holdings.providers, self.board)
         self.dispatcher = Dispatcher(self.router, time.time, time.monotonic, chance, metrics)
-        self.authenticator = Authenticator(config.keys)
+        self.authenticator = Authenticator(config.keys, config.accounts)
         self.public_models = config.server.public_models
         self._holders = 0
         self._retired = False

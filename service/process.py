@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import uvloop
-from platformdirs import user_cache_path
+from platformdirs import user_cache_path, user_data_path
 
 from service.config import Config
 from service.labels import known_labels
@@ -36,6 +36,11 @@ class ConfigFile:
 def models_directory() -> Path:
     """Return where `llmbase model pull` puts models: a directory of the user's cache."""
     return user_cache_path("llmbase") / "models"
+
+
+def data_directory() -> Path:
+    """Return where accounts are kept, unless the configuration says otherwise."""
+    return user_data_path("llmbase")
 
 
 def stop_signals() -> asyncio.Event:

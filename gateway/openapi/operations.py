@@ -28,6 +28,9 @@ _SAID = {
     "messages": [{"role": "user", "content": "Explain recursion in one sentence."}],
 }
 _EXAMPLES = {"whole": {"value": _SAID}, "streamed": {"value": _SAID | {"stream": True}}}
+# Reasons of RPCs that have no path here: what administrators do.
+OVER_GRPC_ALONE = ("ADMIN_REQUIRED", "ACCOUNT_NOT_FOUND", "KEY_NOT_FOUND", "ALREADY_EXISTS")
+_CHAT = tuple(reason for reason in BY_REASON if reason not in OVER_GRPC_ALONE)
 _METADATA = {
     "name": "metadata",
     "in": "query",
@@ -100,7 +103,7 @@ def _chat() -> Schema:
         "summary": "Answer a conversation, whole or as a stream.",
         "parameters": [REQUEST_ID, DEADLINE, *CHAT_REQUEST],
         "requestBody": {"required": True, "content": body},
-        "responses": {"200": ok, **_errors((*BY_REASON, "REQUEST_TIMEOUT"), CHAT_ERROR)},
+        "responses": {"200": ok, **_errors((*_CHAT, "REQUEST_TIMEOUT"), CHAT_ERROR)},
     }
 
 

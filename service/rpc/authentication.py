@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from fnmatch import translate
 
-from service.config import KeyConfig
+from service.accounts.caller import OPERATOR, Caller, Limits, SpendCap, allowing
+from service.config import AccessConfig, AccountsConfig, KeyConfig
 from service.errors import InvalidApiKey, MissingApiKey
+from service.money import from_dollars
 
 _LEAST = 16  # printable characters of a key
 _MOST = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """The holder of an API key: its name, and which models the key may use."""
-
-    name: str
-    allowed: re.Pattern[str]
-
-    def may_use(self, model_id: str) -> bool:
-        """Whether the key's list of models has this one."""
-        return self.allowed.match(model_id) is not None
-
-
 class Authenticator:
     """Knows the configured keys."""
 
-    def __init__(self, keys: Iterable[KeyConfig]) -> None:
+    def __init__(self, keys: Iterable[KeyConfig], accounts: AccountsConfig | None = None) -> None:
         self._callers = {
-            key.sha256: Caller(key.name, re.compile("|".join(map(translate, key.models))))
+            key.sha256: _caller(f"static/{key.name}", key, accounts or AccountsConfig())
             for key in keys
         }
 
@@ -53,3 +40,24 @@ class Authenticator:
             if hmac.compare_digest(known, digest):
                 return caller
         raise InvalidApiKey("Invalid API key")
+
+
+def _caller(key_id: str, access: AccessConfig, accounts: AccountsConfig) -> Caller:
+    """Return the holder of a static key, or of an identity. Who pays for nothing is not bounded."""
+    pays = access.account is not None
+    cap = access.spend_cap
+    return Caller(
+        access.name,
+        key_id,
+        allowing(access.models),
+        access.account or OPERATOR,
+        prepaid=pays,
+        admin=access.admin,
+        limits=Limits(
+            accounts.max_active if pays else None,
+            access.max_active,
+            access.requests_per_minute,
+            access.tokens_per_minute,
+        ),
+        cap=SpendCap(from_dollars(cap.usd), cap.period) if cap is not None else None,
+    )

@@ -14,6 +14,7 @@ import grpc
 from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, RouteFacts, Usage
 from llmbase.v1.routing_pb2 import RouteTrace
 
+from service.accounts.caller import Caller
 from service.admission import priority
 from service.admission.admission import Admission
 from service.admission.priority import Priority
@@ -21,7 +22,6 @@ from service.errors import Error, InternalError, ModelNotAllowed, ServiceUnavail
 from service.providers.call import Call
 from service.routing import capability
 from service.rpc import status, validation
-from service.rpc.authentication import Caller
 from service.rpc.current import Current, Generation
 from telemetry.metrics import CALLS, Metrics
 
