@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-all soak chaos conformance openapi check format clean
+.PHONY: help install run test test-all soak chaos conformance openapi k8s check format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,13 @@ conformance: install ## hold llmbase, or TARGET=URL with KEY=, against recorded 
 openapi: install ## write docs/openapi.json anew
 	$(BIN)/python -m gateway.openapi > docs/openapi.json
 
+k8s: install ## hold the manifests and the chart against Kubernetes' schemas, helm and checkov
+	$(BIN)/python -m pytest tests/k8s
+	@test -x $(VENV)-k8s/bin/checkov || { $(PYTHON) -m venv $(VENV)-k8s && \
+	  $(VENV)-k8s/bin/pip install --quiet --disable-pip-version-check -r k8s/requirements.txt; }
+	$(BIN)/python -m tests.k8s.rendered $(VENV)-k8s/rendered
+	$(VENV)-k8s/bin/checkov --config-file k8s/.checkov.yaml --directory $(VENV)-k8s/rendered
+
 check: install ## formatting, lint, types, import floors, proto lint and breaking changes
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -54,4 +61,4 @@ format: install ## apply the formatter and the safe lint fixes
 	$(BIN)/ruff check --fix .
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) gen dist build
+	rm -rf $(VENV) $(VENV)-k8s gen dist build
