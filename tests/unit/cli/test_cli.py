@@ -10,7 +10,18 @@ from cli.__main__ import main
 from cli.default_config import default_config, new_key
 from service.providers.dialects import DIALECTS
 
-COMMANDS = ["up", "service", "gateway", "check", "providers", "models", "chat", "model", "migrate"]
+COMMANDS = [
+    "up",
+    "service",
+    "gateway",
+    "health",
+    "check",
+    "providers",
+    "models",
+    "chat",
+    "model",
+    "migrate",
+]
 
 GOOD = """
 providers:
