@@ -23,6 +23,9 @@ _COMMANDS = {
     "chat": "Chat with a model in the terminal.",
     "explain": "Say how a request would be routed, and why.",
     "model": "Get local models.",
+    "accounts": "Make and list accounts, and give them money.",
+    "keys": "Make, list, revoke and rotate API keys.",
+    "usage": "Show what was used, and what it cost.",
     "migrate": "Bring the tables of the store up to date.",
 }
 

@@ -6,6 +6,7 @@ gRPC's own: its text is about our inside, so the caller is told something of our
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import grpc
@@ -13,6 +14,7 @@ import orjson
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
+from gateway.limit_headers import limit_headers
 from gateway.transcoding.fields import BadField
 
 DOMAIN = "llmbase.ai"
@@ -44,8 +46,8 @@ BY_REASON = {
     "REQUEST_TOO_LARGE": Row(413, "invalid_request_error", "request_too_large"),
     "INSUFFICIENT_BALANCE": Row(402, "insufficient_quota", "insufficient_balance"),
     "SPEND_CAP_REACHED": Row(402, "insufficient_quota", "spend_cap_reached"),
-    "TOO_MANY_CONCURRENT_REQUESTS": Row(429, "rate_limit_error", "too_many_concurrent_requests"),
-    "RATE_LIMIT_EXCEEDED": Row(429, "rate_limit_error", "rate_limit_exceeded"),
+    "TOO_MANY_CONCURRENT_REQUESTS": Row(429, "rate_limit_error", "too_many_concurrent_requests", 1),
+    "RATE_LIMIT_EXCEEDED": Row(429, "rate_limit_error", "rate_limit_exceeded", 1),
     "ALL_PROVIDERS_FAILED": Row(502, "upstream_error", "all_providers_failed", 1),
     "UPSTREAM_TRUNCATED": Row(502, "upstream_error", "upstream_truncated"),
     "UPSTREAM_STALLED": Row(502, "upstream_error", "upstream_stalled"),
@@ -75,7 +77,10 @@ _ANY_OTHER_CODE = ("INTERNAL_ERROR", "Something went wrong inside llmbase.")
 
 
 class HttpError(Exception):
-    """An error as the caller sees it. `retry_after` is in seconds; `close` ends the connection."""
+    """An error as the caller sees it.
+
+    `retry_after` is in seconds; `close` ends the connection; `headers` say what is left of limits.
+    """
 
     def __init__(
         self,
@@ -85,6 +90,7 @@ class HttpError(Exception):
         param: str | None = None,
         retry_after: int | None = None,
         close: bool = False,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = row.status
@@ -94,6 +100,7 @@ class HttpError(Exception):
         self.param = param
         self.retry_after = row.retry_after if retry_after is None else retry_after
         self.close = close
+        self.headers = headers or {}
 
     def body(self) -> bytes:
         """Return the envelope: all four keys are always there."""
@@ -119,6 +126,7 @@ def from_rpc(error: grpc.aio.AioRpcError) -> HttpError:
             status.message,
             param=violations[0].field if violations else None,
             retry_after=_retry_after(status),
+            headers=limit_headers(error.trailing_metadata()),
         )
     reason, message = BY_BARE_CODE.get(error.code(), _ANY_OTHER_CODE)
     return HttpError(BY_REASON[reason], message)

@@ -6,7 +6,7 @@ call costs is their exact sum, rounded once.
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import NamedTuple, NewType
 
@@ -68,9 +68,10 @@ def prices_of(pricing: PricingConfig) -> Prices:
 def cost(prices: Prices, usage: Usage) -> Nanos:
     """Return what a usage costs.
 
-    A part is never more than its whole, whatever the provider said: no class is below zero.
+    What the provider bills counts, where that is not what it has read and written. A part is never
+    more than its whole, whatever the provider said: no class is below zero.
     """
-    prompt, completion = max(usage.prompt_tokens, 0), max(usage.completion_tokens, 0)
+    prompt, completion = max(billed_prompt(usage), 0), max(billed_completion(usage), 0)
     read = min(max(usage.cached_tokens, 0), prompt)
     write = min(max(usage.cache_write_tokens, 0), prompt - read)
     reasoning = min(max(usage.reasoning_tokens, 0), completion)
@@ -83,6 +84,18 @@ def cost(prices: Prices, usage: Usage) -> Nanos:
     )
 
 
+def billed_prompt(usage: Usage) -> int:
+    """Return the tokens of the prompt that are paid for."""
+    apart = usage.HasField("billed_prompt_tokens")
+    return usage.billed_prompt_tokens if apart else usage.prompt_tokens
+
+
+def billed_completion(usage: Usage) -> int:
+    """Return the tokens of the answer that are paid for."""
+    apart = usage.HasField("billed_completion_tokens")
+    return usage.billed_completion_tokens if apart else usage.completion_tokens
+
+
 def worst_case(prices: Prices, input_bound: int, output_bound: int, n: int = 1) -> Nanos:
     """Return the most that so many tokens can cost, whatever their classes turn out to be.
 
@@ -91,6 +104,11 @@ def worst_case(prices: Prices, input_bound: int, output_bound: int, n: int = 1) 
     dearest_input = max(prices.prompt, prices.cache_read, prices.cache_write)
     dearest_output = max(prices.completion, prices.reasoning)
     return _nanos(dearest_input * input_bound + dearest_output * output_bound * n)
+
+
+def output_tokens(prices: Prices, amount: Nanos) -> int:
+    """Return how many tokens of output an amount pays for; their price must not be zero."""
+    return max(amount, 0) * _ATTOS_PER_NANO // prices.completion
 
 
 def _attos(price: str) -> Attos:
@@ -102,7 +120,10 @@ def _nanos(attos: int) -> Nanos:
 
 
 def _scaled(text: str, scale: int) -> int:
-    amount = Decimal(text)
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        raise ValueError("must be a decimal") from None
     if not amount.is_finite() or not -100 < amount.adjusted() < 10 or len(text) > 100:
         raise ValueError("must be a decimal of at most ten digits before its point")
     whole, part = amount.as_integer_ratio()  # exact, unlike a product of decimals

@@ -54,10 +54,12 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         return runner.run(main)
 
 
-def places(grpc: tuple[str, ...], metrics: str | None) -> str:
-    """Return what a ready line says of a service: where gRPC and, if anywhere, metrics are."""
+def places(grpc: tuple[str, ...], service: Service) -> str:
+    """Return what a ready line says of a service: where gRPC is, and what else is anywhere."""
     told = f"grpc {' '.join(grpc)}"
-    return told if metrics is None else f"{told} metrics {metrics}"
+    if service.tls_addresses:
+        told += f" grpcs {' '.join(service.tls_addresses)}"
+    return told if service.metrics_address is None else f"{told} metrics {service.metrics_address}"
 
 
 @contextlib.asynccontextmanager
@@ -80,11 +82,11 @@ async def serve(file: ConfigFile, addresses: tuple[str, ...]) -> None:
     """Serve until SIGINT or SIGTERM, then drain. Raises ConfigError, EngineError."""
     stop = stop_signals()
     metrics = Metrics(file.labels(file.config))
-    service = Service(file.config, models_directory(), metrics)
+    service = Service(file.config, models_directory(), data_directory(), metrics)
     try:
         bound = await service.start(addresses or file.config.server.grpc)
         async with reloading(service, file, metrics):
-            ready = f"ready {places(bound, service.metrics_address)}"
+            ready = f"ready {places(bound, service)}"
             print(ready, flush=True)  # noqa: T201 - the promise to a supervisor
             await stop.wait()
         await service.drain()

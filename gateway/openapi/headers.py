@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.limit_headers import LIMIT_HEADERS
+
 Schema = dict[str, Any]
 
 _TEXT: Schema = {"type": "string"}
@@ -58,9 +60,13 @@ ERROR = {
     **ANSWER,
     "Retry-After": _told("Seconds after which to try again, where waiting helps.", _COUNT),
 }
-CHAT_ERROR = {**ERROR, **_REQUESTED}
+_LIMITS = {
+    name: _told("What is left of the key's limits, as OpenAI says it.") for name in LIMIT_HEADERS
+}
+CHAT_ERROR = {**ERROR, **_REQUESTED, **_LIMITS}
 CHAT_ANSWER = {
     **_REQUESTED,
+    **_LIMITS,
     "x-llmbase-served-model": _told("The model that answered."),
     "x-llmbase-fallback-applied": _told("Whether they differ.", _SWITCH),
     "x-llmbase-fallback-reason": _told("Why they differ."),

@@ -28,9 +28,9 @@ _SAID = {
     "messages": [{"role": "user", "content": "Explain recursion in one sentence."}],
 }
 _EXAMPLES = {"whole": {"value": _SAID}, "streamed": {"value": _SAID | {"stream": True}}}
-# Reasons of RPCs that have no path here: what administrators do.
-OVER_GRPC_ALONE = ("ADMIN_REQUIRED", "ACCOUNT_NOT_FOUND", "KEY_NOT_FOUND", "ALREADY_EXISTS")
-_CHAT = tuple(reason for reason in BY_REASON if reason not in OVER_GRPC_ALONE)
+# Reasons of what is asked about accounts and keys.
+NEVER_OF_A_CHAT = ("ADMIN_REQUIRED", "ACCOUNT_NOT_FOUND", "KEY_NOT_FOUND", "ALREADY_EXISTS")
+_CHAT = tuple(reason for reason in BY_REASON if reason not in NEVER_OF_A_CHAT)
 _METADATA = {
     "name": "metadata",
     "in": "query",
@@ -74,9 +74,9 @@ def paths() -> dict[str, Any]:
         "/v1/balance": {
             "get": _read(
                 "getBalance",
-                "The account's money. 404 where the server keeps no accounts.",
+                "The account's money. 404 where the key belongs to no account.",
                 "Balance",
-                reasons=("UNKNOWN_URL",),
+                reasons=("ACCOUNT_NOT_FOUND",),
             )
         },
         "/livez": {"get": _probe("isAlive", "Whether the process answers.", 200)},

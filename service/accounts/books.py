@@ -10,8 +10,9 @@ from service.accounts import settling, spool_lines
 from service.accounts.records import Reservation, Settlement
 from service.accounts.spool import Spool
 from service.accounts.spool_lines import Entry
-from service.accounts.transactions import Contradiction, transact
+from service.accounts.transactions import transact
 from service.store.database import Database
+from service.store.direct import Contradiction
 from telemetry.metrics import EXCESS, LEDGER_REFUSED, RESERVATION_USED, SETTLEMENTS, Metrics
 
 _LOG = logging.getLogger("llmbase.accounts")
@@ -40,7 +41,7 @@ class Books:
     async def _together(self, entries: Sequence[Entry]) -> None:
         settlements = [it for it in entries if isinstance(it, Settlement)]
         releases = [it for it in entries if isinstance(it, Reservation)]
-        body = partial(settling.write, settlements=settlements, releases=releases)
+        body = partial(settling.write, settlements, releases)
         new = await transact(self._database, self._metrics, "settle", body)
         self._held.difference_update(it.call_id for it in entries)
         self._metrics.count(SETTLEMENTS, len(new))

@@ -1,39 +1,28 @@
-"""How money is held: conditional updates in one transaction for a group of calls.
+"""How money is held, in one transaction for a group of calls.
 
-A group that fits as a whole costs one update for each account and key; one that does not is tried
-call by call, so that nobody is refused while there is money for it.
+What all of them want is added first and looked at then: nobody sees what is not committed. What is
+too much is taken back and its calls are tried one by one, so that nobody is refused while there is
+money for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-from sqlalchemy import insert, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from typing import Any, TypeVar
 
 from service.accounts.periods import period_of
+from service.accounts.purses import Accounts, Caps, Purses
 from service.accounts.records import Reservation
-from service.errors import Error, InsufficientBalance, QuotaViolation, SpendCapReached
+from service.errors import Error
 from service.money import MOST
+from service.store.steps import Step, Steps, insertion
 from service.store.tables import RESERVATIONS
 
-_ACCOUNT = text(
-    "UPDATE accounts SET reserved_nanos = reserved_nanos + :amount "
-    "WHERE id = :id AND balance_nanos - reserved_nanos >= :amount"
-)
-_BACK = text("UPDATE accounts SET reserved_nanos = reserved_nanos - :amount WHERE id = :id")
-# The first call of a period makes the row; that it fits under the cap alone is known by then.
-_KEY = text(
-    "INSERT INTO key_spend (key_id, period, spent_nanos, reserved_nanos) "
-    "VALUES (:id, :period, 0, :amount) ON CONFLICT (key_id, period) DO UPDATE SET "
-    "reserved_nanos = key_spend.reserved_nanos + :amount "
-    "WHERE key_spend.spent_nanos + key_spend.reserved_nanos + :amount <= :cap"
-)
-_HELD = insert(RESERVATIONS)
+K = TypeVar("K")
 
-_Fits = Callable[[int], Awaitable[bool]]
+_HIGHEST = MOST // 4  # that is added at once: no sum in a column can grow too large for it
+_HELD = insertion(RESERVATIONS)
 
 
 @dataclass(slots=True)
@@ -44,105 +33,75 @@ class Outcome:
     again: list[Reservation] = field(default_factory=list)
 
 
-async def hold(connection: AsyncConnection, group: Sequence[Reservation]) -> Outcome:
+def hold(group: Sequence[Reservation]) -> Steps[Outcome]:
     """Hold the money of as many of the group as possible, each of them wholly or not at all."""
-    outcome = Outcome()
-    for account_id, wanted in _by_account(group):
-        fits = _account(connection, account_id)
-        for it in await _without_room(wanted, fits):
-            outcome.refused[it.call_id] = _insufficient(it)
-    back: set[str] = set()
-    for (key_id, period, cap), wanted in _by_key(group, outcome.refused):
-        fits = _key(connection, key_id, period, cap)
-        for it in await _without_room(wanted, fits):
-            outcome.refused[it.call_id] = _capped(it)
-            if it.prepaid:
-                await connection.execute(_BACK, {"id": it.account_id, "amount": it.amount})
-                back.add(it.account_id)
+    outcome, accounts = Outcome(), Accounts(group)
+    yield from _share(accounts, outcome.refused)
+    poor = set(outcome.refused)
+    yield from _share(Caps([it for it in group if it.call_id not in poor]), outcome.refused)
+    back: dict[str, int] = {}
     for it in group:
-        if it.account_id in back and isinstance(outcome.refused.get(it.call_id), _NO_MONEY):
-            outcome.again.append(it)
-            del outcome.refused[it.call_id]
-    left_out = {it.call_id for it in outcome.again} | outcome.refused.keys()
+        if it.prepaid and it.call_id in outcome.refused and it.call_id not in poor:
+            back[it.account_id] = back.get(it.account_id, 0) - it.amount
+    if back:
+        yield accounts.add(back)
+    outcome.again = [it for it in group if it.call_id in poor and it.account_id in back]
+    for it in outcome.again:
+        del outcome.refused[it.call_id]
+    left_out = outcome.refused.keys() | {it.call_id for it in outcome.again}
     rows = [_row(it) for it in group if it.call_id not in left_out]
     if rows:
-        await connection.execute(_HELD, rows)
+        yield Step(_HELD, rows, many=True)
     return outcome
 
 
-_NO_MONEY = InsufficientBalance
+def _share(purses: Purses[K], refused: dict[str, Error]) -> Steps[None]:
+    """Hold what calls want, and refuse those for which there is no room."""
+    if len(purses.wanted) == 1:
+        # There is no order to keep to, and one statement less.
+        [(key, calls)] = purses.wanted.items()
+        over = [] if (yield from _fits(purses, key, calls)) else [key]
+    elif purses.wanted:
+        sums = {key: _sum(calls) for key, calls in purses.wanted.items()}
+        huge = {key for key, amount in sums.items() if amount > _HIGHEST}
+        yield purses.add({key: 0 if key in huge else amount for key, amount in sums.items()})
+        fitting = yield from purses.fitting()
+        over = [key for key in sums if key in huge or key not in fitting]
+        if over:
+            yield purses.add({key: 0 if key in huge else -sums[key] for key in over})
+    else:
+        return
+    for key in over:
+        calls = purses.wanted[key]
+        for it in calls:
+            if (len(calls) == 1 and len(purses.wanted) == 1) or not (
+                yield from _fits(purses, key, [it])
+            ):
+                refused[it.call_id] = purses.refusal(it)
 
 
-def _by_account(group: Sequence[Reservation]) -> list[tuple[str, list[Reservation]]]:
-    accounts: dict[str, list[Reservation]] = {}
-    for it in group:
-        if it.prepaid:
-            accounts.setdefault(it.account_id, []).append(it)
-    return sorted(accounts.items())
+def _fits(purses: Purses[K], key: K, calls: Sequence[Reservation]) -> Steps[bool]:
+    amount = _sum(calls)
+    return amount <= _HIGHEST and (yield from purses.add_if(key, amount, calls))
 
 
-def _by_key(
-    group: Sequence[Reservation], refused: Iterable[str]
-) -> list[tuple[tuple[str, str, int], list[Reservation]]]:
-    keys: dict[tuple[str, str, int], list[Reservation]] = {}
-    for it in group:
-        if it.cap is not None and it.call_id not in refused:
-            period = period_of(it.cap.period, it.created)
-            keys.setdefault((it.key_id, period, it.cap.amount), []).append(it)
-    return sorted(keys.items())
+def _sum(calls: Sequence[Reservation]) -> int:
+    return sum(it.amount for it in calls)
 
 
-async def _without_room(wanted: Sequence[Reservation], fits: _Fits) -> list[Reservation]:
-    if await fits(sum(it.amount for it in wanted)):
-        return []
-    if len(wanted) == 1:
-        return list(wanted)
-    return [it for it in wanted if not await fits(it.amount)]
-
-
-def _account(connection: AsyncConnection, account_id: str) -> _Fits:
-    async def fits(amount: int) -> bool:
-        if amount > MOST:
-            return False
-        row = {"id": account_id, "amount": amount}
-        return (await connection.execute(_ACCOUNT, row)).rowcount == 1
-
-    return fits
-
-
-def _key(connection: AsyncConnection, key_id: str, period: str, cap: int) -> _Fits:
-    async def fits(amount: int) -> bool:
-        if amount > cap:
-            return False
-        row = {"id": key_id, "period": period, "amount": amount, "cap": cap}
-        return (await connection.execute(_KEY, row)).rowcount == 1
-
-    return fits
-
-
-def _insufficient(it: Reservation) -> Error:
-    message = "The account's balance does not cover what the request may cost."
-    return InsufficientBalance(
-        message, quotas=(QuotaViolation(f"account:{it.account_id}", message),)
+def _row(it: Reservation) -> tuple[Any, ...]:
+    """Return the row, in the order of the columns."""
+    return (
+        it.call_id,
+        it.request_id,
+        it.account_id,
+        it.key_id,
+        it.prepaid,
+        period_of(it.cap.period, it.created) if it.cap is not None else None,
+        it.model,
+        it.amount,
+        it.price_version,
+        it.created,
+        it.created,
+        "open",
     )
-
-
-def _capped(it: Reservation) -> Error:
-    message = "What the request may cost does not fit under the key's spend cap."
-    return SpendCapReached(message, quotas=(QuotaViolation(f"key:{it.key_id}", message),))
-
-
-def _row(it: Reservation) -> dict[str, Any]:
-    return {
-        "call_id": it.call_id,
-        "request_id": it.request_id,
-        "account_id": it.account_id,
-        "key_id": it.key_id,
-        "prepaid": it.prepaid,
-        "period": period_of(it.cap.period, it.created) if it.cap is not None else None,
-        "model": it.model,
-        "amount_nanos": it.amount,
-        "price_version": it.price_version,
-        "created": it.created,
-        "renewed": it.created,
-    }

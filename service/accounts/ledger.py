@@ -167,10 +167,13 @@ class Ledger:
         try:
             await self._books.write(entries)
         except StoreDown as error:
-            self._away_until = self._clock() + _PAUSE
             _LOG.warning("store is away", extra={"detail": str(error)})
-            return False
-        return True
+        except Exception as error:  # whatever it is, what is over must not be lost for it
+            _LOG.error("cannot settle", extra={"detail": type(error).__name__})
+        else:
+            return True
+        self._away_until = self._clock() + _PAUSE
+        return False
 
     def _is_away(self) -> bool:
         return self._clock() < self._away_until

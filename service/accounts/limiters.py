@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from typing import Any
 
 from service.accounts.limits import Limiter
 from service.accounts.local_limits import LocalLimiter
+from service.accounts.shared_connection import Connection
 from service.accounts.shared_limits import SharedLimiter
 from service.config import SharedConfig
 from service.config_file import ConfigError
@@ -33,15 +35,21 @@ def shared_limiter(
     except ImportError:
         raise ConfigError("shared.url: needs pip install 'llmbase[shared]'") from None
     # How long things take is the line's to say, and whether they are tried again.
-    pool = ConnectionPool.from_url(
-        shared.url.get_secret_value(),
-        socket_timeout=None,
-        socket_connect_timeout=None,
-        retry=Retry(NoBackoff(), 0),
-        client_name="llmbase",
-    )
+    try:
+        pool = ConnectionPool.from_url(
+            shared.url.get_secret_value(),
+            socket_timeout=None,
+            socket_connect_timeout=None,
+            retry=Retry(NoBackoff(), 0),
+            client_name="llmbase",
+        )
+        make: Callable[[], Connection] = pool.make_connection
+        make()  # a wrong option would be told of only when a call comes
+    except (TypeError, ValueError):
+        # Whatever it says may quote the password.
+        raise ConfigError("shared.url: cannot be read as a URL of Redis") from None
     return SharedLimiter(
-        pool.make_connection,
+        make,
         ResponseError,
         shared.timeout,
         metrics,

@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import NoReturn
 
-from sqlalchemy import BindParameter, bindparam, select, text, update
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from service.accounts.settling import Change
-from service.accounts.transactions import Contradiction, transact
-from service.store.database import Database, StoreDown
-from service.store.tables import RESERVATIONS
+from service.accounts.transactions import transact
+from service.store.database import Database
+from service.store.direct import StoreDown
+from service.store.steps import Step, Steps
 from telemetry.metrics import LAPSED, Metrics
+
+_LOG = logging.getLogger("llmbase.accounts")
 
 LAPSE = 600  # seconds after the last renewal
 _ROUND = LAPSE // 3
 _SOON = 5  # seconds until the store is asked again when it was away
 _MOST = 500  # rows of one transaction
 
-_IDS: BindParameter[list[str]] = bindparam("ids", expanding=True)
 # Rows that are locked are just being settled, or lapse: there is nothing to wait for.
 _MINE = (
-    select(RESERVATIONS.c.call_id)
-    .where(RESERVATIONS.c.call_id.in_(_IDS), RESERVATIONS.c.state == "open")
-    .with_for_update(skip_locked=True)
+    "SELECT call_id FROM reservations WHERE call_id = ANY($1) AND state = 'open' "
+    "FOR UPDATE SKIP LOCKED"
 )
-_RENEW = text("UPDATE reservations SET renewed = :now WHERE call_id = :id AND state = 'open'")
+_RENEW = "UPDATE reservations SET renewed = $2 WHERE call_id = $1"
 _OLD = (
-    select(RESERVATIONS)
-    .where(RESERVATIONS.c.state == "open", RESERVATIONS.c.renewed <= bindparam("until"))
-    .order_by(RESERVATIONS.c.renewed)
-    .limit(_MOST)
-    .with_for_update(skip_locked=True)
+    "SELECT call_id, account_id, key_id, prepaid, period, amount_nanos FROM reservations "
+    "WHERE state = 'open' AND renewed <= $1 ORDER BY renewed LIMIT $2 FOR UPDATE SKIP LOCKED"
 )
-_LAPSE = update(RESERVATIONS).where(RESERVATIONS.c.call_id.in_(_IDS)).values(state="unsettled")
+_LAPSE = "UPDATE reservations SET state = 'unsettled' WHERE call_id = $1"
 
 
 class Renewal:
@@ -72,10 +68,18 @@ class Renewal:
             if began - self._up_since >= _ROUND:
                 while await self.lapse() == _MOST:
                     pass
-        except (StoreDown, Contradiction):
-            self._up_since = None
-            return False
-        return True
+        except StoreDown as error:
+            _LOG.warning("store is away", extra={"detail": str(error)})
+        except Exception as error:  # whatever it is: without the next round, open calls would lapse
+            _LOG.error("cannot renew", extra={"detail": type(error).__name__})
+        else:
+            return True
+        self.interrupted()
+        return False
+
+    def interrupted(self) -> None:
+        """The store was away."""
+        self._up_since = None
 
     async def renew(self) -> None:
         """Say of everything that this process holds that it is alive. Raises StoreDown."""
@@ -92,18 +96,18 @@ class Renewal:
         return lapsed
 
 
-async def _renew(ids: list[str], now: int, connection: AsyncConnection) -> None:
-    mine = (await connection.execute(_MINE, {"ids": ids})).scalars().all()
+def _renew(ids: list[str], now: int) -> Steps[None]:
+    mine = yield Step(_MINE, [ids])
     if mine:
-        await connection.execute(_RENEW, [{"id": it, "now": now} for it in mine])
+        yield Step(_RENEW, [(call_id, now) for (call_id,) in mine], many=True)
 
 
-async def _lapse(until: int, connection: AsyncConnection) -> int:
-    rows = (await connection.execute(_OLD, {"until": until})).all()
+def _lapse(until: int) -> Steps[int]:
+    rows = yield Step(_OLD, [until, _MOST])
     if rows:
-        await connection.execute(_LAPSE, {"ids": [row.call_id for row in rows]})
+        yield Step(_LAPSE, [(call_id,) for call_id, *_ in rows], many=True)
         change = Change()
-        for row in rows:
-            change.free(row)
-        await change.write(connection)
+        for _, *held in rows:
+            change.free(*held)
+        yield from change.steps()
     return len(rows)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NoReturn
 
 from service.accounts.holding import Outcome, hold
 from service.accounts.ledger import Ledger
 from service.accounts.records import Reservation
 from service.accounts.renewing import Renewal
-from service.accounts.transactions import Contradiction, Unsure, transact
+from service.accounts.transactions import transact
 from service.errors import Error, InsufficientBalance, ServiceUnavailable, SpendCapReached
-from service.store.database import Database, StoreDown
+from service.store.database import Database
+from service.store.direct import Contradiction, StoreDown, Unsure
 from telemetry.metrics import Metrics
+
+_LOG = logging.getLogger("llmbase.accounts")
 
 _MOST = 256  # calls of one transaction
 _RETRY_AFTER = 1.0  # seconds
@@ -38,7 +43,7 @@ class Reservations:
         self._database = database
         self._ledger = ledger
         self._metrics = metrics
-        self._renewal = Renewal(database, ledger.held, now, metrics)
+        self.renewal = Renewal(database, ledger.held, now, metrics)
         self._waiting: list[_Waiter] = []
         self._wake = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
@@ -73,7 +78,7 @@ class Reservations:
 
     async def run(self) -> NoReturn:
         """Renew what this process holds, and let lapse what nobody renews."""
-        await self._renewal.run()
+        await self.renewal.run()
 
     async def _wait(self, reservation: Reservation) -> None:
         if self._closed or self._writer is None or self._writer.done():
@@ -81,7 +86,13 @@ class Reservations:
         waiter = _Waiter(reservation, asyncio.get_running_loop().create_future())
         self._waiting.append(waiter)
         self._wake.set()
-        await waiter.written
+        try:
+            await waiter.written
+        except asyncio.CancelledError:
+            # Between the answer and its receipt: the writer thinks that it is held for somebody.
+            if not waiter.written.cancelled() and waiter.written.exception() is None:
+                self._ledger.release(reservation)
+            raise
 
     async def _write(self) -> None:
         while self._waiting or not self._closed:
@@ -99,7 +110,7 @@ class Reservations:
         reservations = [it.reservation for it in group]
         try:
             outcome = await transact(
-                self._database, self._metrics, "reserve", lambda it: hold(it, reservations)
+                self._database, self._metrics, "reserve", partial(hold, reservations)
             )
         except Contradiction:
             if len(group) > 1:
@@ -111,10 +122,14 @@ class Reservations:
             if isinstance(error, Unsure | asyncio.CancelledError):
                 for it in reservations:  # it may be held, or not: both are in order then
                     self._ledger.release(it)
-            for waiter in group:
+            # Those behind them have waited as long, and would find the same.
+            behind, self._waiting = self._waiting, []
+            for waiter in (*group, *behind):
                 self._tell(waiter, _away())
-            if not isinstance(error, StoreDown):
+            if not isinstance(error, Exception):
                 raise
+            if not isinstance(error, StoreDown):
+                _LOG.error("cannot reserve", extra={"detail": type(error).__name__})
         else:
             self._answer(group, outcome)
 

@@ -6,42 +6,30 @@ Locks are taken in one order everywhere: reservations, accounts, key_spend, each
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any
-
-from sqlalchemy import BindParameter, TextClause, bindparam, delete, insert, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.accounts.periods import day, period_of
 from service.accounts.records import Reservation, Settlement
 from service.money import MOST, Nanos
-from service.store.tables import LEDGER, RESERVATIONS
+from service.store.steps import Step, Steps, insertion
+from service.store.tables import LEDGER
 
-_IDS: BindParameter[Sequence[str]] = bindparam("ids", expanding=True)
-_KNOWN = select(LEDGER.c.call_id).where(LEDGER.c.call_id.in_(_IDS))
+_KNOWN = "SELECT call_id FROM ledger WHERE call_id = ANY($1)"
+# Whoever else wants these rows skips them: there is nobody to wait for in a circle with.
 _HELD = (
-    delete(RESERVATIONS)
-    .where(RESERVATIONS.c.call_id.in_(_IDS))
-    .returning(
-        RESERVATIONS.c.call_id,
-        RESERVATIONS.c.account_id,
-        RESERVATIONS.c.key_id,
-        RESERVATIONS.c.prepaid,
-        RESERVATIONS.c.period,
-        RESERVATIONS.c.amount_nanos,
-        RESERVATIONS.c.state,
-    )
+    "DELETE FROM reservations WHERE call_id = ANY($1) "
+    "RETURNING state, account_id, key_id, prepaid, period, amount_nanos"
 )
-_LEDGER = insert(LEDGER)
-_ACCOUNT = text(
-    "UPDATE accounts SET balance_nanos = balance_nanos - :cost, "
-    "reserved_nanos = reserved_nanos - :held WHERE id = :id"
+_LEDGER = insertion(LEDGER)
+_ACCOUNT = (
+    "UPDATE accounts SET balance_nanos = balance_nanos - $2, reserved_nanos = reserved_nanos - $3 "
+    "WHERE id = $1"
 )
-_KEY = text(
-    "INSERT INTO key_spend (key_id, period, spent_nanos, reserved_nanos) "
-    "VALUES (:id, :period, :cost, 0) ON CONFLICT (key_id, period) DO UPDATE SET "
-    "spent_nanos = key_spend.spent_nanos + :cost, "
-    "reserved_nanos = key_spend.reserved_nanos - :held"
+_KEY = (
+    "INSERT INTO key_spend (key_id, period, spent_nanos, reserved_nanos) VALUES ($1, $2, $3, 0) "
+    "ON CONFLICT (key_id, period) DO UPDATE SET "
+    "spent_nanos = key_spend.spent_nanos + $3, reserved_nanos = key_spend.reserved_nanos - $4"
 )
 
 
@@ -49,58 +37,54 @@ class Change:
     """By how much accounts and keys have spent more, and hold less."""
 
     def __init__(self) -> None:
-        self._cost: defaultdict[tuple[str, ...], int] = defaultdict(int)
-        self._held: defaultdict[tuple[str, ...], int] = defaultdict(int)
+        self._accounts: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
+        self._keys: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
 
     def settle(self, settlement: Settlement) -> None:
         """A call has cost something."""
         cost, held = charged(settlement), settlement.reservation
-        self._cost[settlement.account_id,] += cost
+        self._accounts[settlement.account_id][0] += cost
         if held is not None and held.cap is not None:
-            self._cost[held.key_id, period_of(held.cap.period, held.created)] += cost
+            self._keys[held.key_id, period_of(held.cap.period, held.created)][0] += cost
 
-    def free(self, row: Any) -> None:
+    def free(
+        self, account_id: str, key_id: str, prepaid: bool, period: str | None, amount: int
+    ) -> None:
         """A reservation that was open is no more."""
-        if row.prepaid:
-            self._held[row.account_id,] += row.amount_nanos
-        if row.period is not None:
-            self._held[row.key_id, row.period] += row.amount_nanos
+        if prepaid:
+            self._accounts[account_id][1] += amount
+        if period is not None:
+            self._keys[key_id, period][1] += amount
 
-    async def write(self, connection: AsyncConnection) -> None:
+    def steps(self) -> Steps[None]:
         """Change the accounts, and what is spent of caps."""
-        for statement, rows in ((_ACCOUNT, self._rows(1)), (_KEY, self._rows(2))):
-            if rows:
-                await _many(connection, statement, rows)
-
-    def _rows(self, parts: int) -> list[dict[str, Any]]:
-        keys = sorted({key for key in (*self._cost, *self._held) if len(key) == parts})
-        return [
-            {"id": key[0], "cost": self._cost[key], "held": self._held[key]}
-            | ({"period": key[1]} if parts > 1 else {})
-            for key in keys
-        ]
+        if self._accounts:
+            rows = [(account_id, *change) for account_id, change in sorted(self._accounts.items())]
+            yield Step(_ACCOUNT, rows, many=True)
+        if self._keys:
+            spent = [(*key, *change) for key, change in sorted(self._keys.items())]
+            yield Step(_KEY, spent, many=True)
 
 
-async def write(
-    connection: AsyncConnection,
-    settlements: Iterable[Settlement],
-    releases: Iterable[Reservation],
-) -> list[Settlement]:
+def write(
+    settlements: Iterable[Settlement], releases: Iterable[Reservation]
+) -> Steps[list[Settlement]]:
     """Settle and release in one transaction; return what has not been in the ledger before."""
-    unique: Mapping[str, Settlement] = {it.call_id: it for it in settlements}
-    known = await _ids(connection, unique) if unique else frozenset()
+    unique = {it.call_id: it for it in settlements}
+    found = (yield Step(_KNOWN, [list(unique)])) if unique else ()
+    known = {call_id for (call_id,) in found}
     new = [it for call_id, it in unique.items() if call_id not in known]
     change = Change()
-    over = sorted({it.call_id for it in releases} | {it.call_id for it in new if it.reservation})
+    over = {it.call_id for it in releases}.union(it.call_id for it in new if it.reservation)
     if over:
-        for row in await connection.execute(_HELD, {"ids": over}):
-            if row.state == "open":
-                change.free(row)
+        for state, *held in (yield Step(_HELD, [sorted(over)])):
+            if state == "open":
+                change.free(*held)
     if new:
-        await connection.execute(_LEDGER, [_row(it) for it in new])
+        yield Step(_LEDGER, [_row(it) for it in new], many=True)
         for settlement in new:
             change.settle(settlement)
-    await change.write(connection)
+    yield from change.steps()
     return new
 
 
@@ -109,39 +93,29 @@ def charged(settlement: Settlement) -> Nanos:
     return min(settlement.cost, MOST)
 
 
-async def _ids(connection: AsyncConnection, call_ids: Iterable[str]) -> frozenset[str]:
-    found = await connection.execute(_KNOWN, {"ids": list(call_ids)})
-    return frozenset(found.scalars())
-
-
-async def _many(
-    connection: AsyncConnection, statement: TextClause, rows: list[dict[str, Any]]
-) -> None:
-    await connection.execute(statement, rows if len(rows) > 1 else rows[0])
-
-
-def _row(it: Settlement) -> dict[str, Any]:
+def _row(it: Settlement) -> tuple[Any, ...]:
+    """Return the ledger's row, in the order of its columns."""
     usage = it.usage
-    return {
-        "call_id": it.call_id,
-        "request_id": it.request_id,
-        "account_id": it.account_id,
-        "key_id": it.key_id,
-        "ended": it.ended,
-        "day": day(it.ended),
-        "outcome": it.outcome,
-        "requested_model": it.requested_model,
-        "served_model": it.served_model,
-        "provider": it.provider,
-        "prompt_tokens": usage.prompt_tokens,
-        "cached_tokens": usage.cached_tokens,
-        "cache_write_tokens": usage.cache_write_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "reasoning_tokens": usage.reasoning_tokens,
-        "estimated": usage.estimated,
-        "price_version": it.price_version,
-        "reserved_nanos": it.reservation.amount if it.reservation is not None else 0,
-        "cost_nanos": charged(it),
-        "excess_nanos": min(it.excess, MOST),
-        "provider_nanos": it.provider_cost and min(it.provider_cost, MOST),
-    }
+    return (
+        it.call_id,
+        it.request_id,
+        it.account_id,
+        it.key_id,
+        it.ended,
+        day(it.ended),
+        it.outcome,
+        it.requested_model,
+        it.served_model,
+        it.provider,
+        usage.prompt_tokens,
+        usage.cached_tokens,
+        usage.cache_write_tokens,
+        usage.completion_tokens,
+        usage.reasoning_tokens,
+        usage.estimated,
+        it.price_version,
+        it.reservation.amount if it.reservation is not None else 0,
+        charged(it),
+        min(it.excess, MOST),
+        it.provider_cost and min(it.provider_cost, MOST),
+    )

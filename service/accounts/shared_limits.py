@@ -14,7 +14,7 @@ import logging
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from service.accounts.caller import Caller
@@ -32,7 +32,8 @@ from service.accounts.limits import (
     refusal,
 )
 from service.accounts.local_limits import LocalLimiter
-from service.accounts.shared_line import Connection, Line, NoAnswer
+from service.accounts.shared_connection import Connection
+from service.accounts.shared_line import Line, NoAnswer
 from service.accounts.shared_scripts import ENTER, LEAVE, RENEW
 from service.config import BreakerConfig
 from service.routing.breaker import Breaker, ErrorClass, State
@@ -71,20 +72,25 @@ class SharedLimiter:
         self._metrics = metrics
         self._closed = closed
         self._lease = lease
+        self._lifetime = str(round(lease * 1e6))
         self._clock = clock
         self._now = now
         self._breaker = Breaker(ErrorClass.SLOW, breaker, chance)
         self._here = LocalLimiter(now or (lambda: int(clock() * 1e6)), metrics)
-        self._names = (f"{uuid.uuid4().hex[:16]}.{i:x}" for i in itertools.count())
+        process = uuid.uuid4().hex[:16]
+        self._names = (f"{process}.{i:x}" for i in itertools.count())
         self._open: set[SharedLease] = set()
-        self._unsure: list[tuple[Caller, str, int]] = []
+        self._unsure: list[tuple[Caller, str, int]] = []  # what may be taken, for nobody
+        self._doubtful: set[SharedLease] = set()  # what may be renewed
+        self._missed = False  # whether the server may not know of calls that are open
+        self._back = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         metrics.set(LIMITER_AWAY, 0)
 
     async def start(self) -> None:
         """Begin to exchange and to renew. A server that is away keeps nobody from starting."""
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._line.run()), loop.create_task(self._renew())]
+        self._tasks = [loop.create_task(self._line.run()), loop.create_task(self._keep_up())]
 
     async def close(self) -> None:
         """Tell of calls that have left, as far as that can be done in a second."""
@@ -107,7 +113,7 @@ class SharedLimiter:
             return self._here.note(caller, 0)
         if self._breaker.state(self._clock()) is State.OPEN:
             return await self._alone(caller, tokens)
-        self._breaker.enter(self._clock())
+        probe = self._breaker.enter(self._clock())
         name, started = next(self._names), self._clock()
         taken = cost(tokens, caller.limits.tokens_per_minute)
         try:
@@ -119,6 +125,10 @@ class SharedLimiter:
             )
         except NoAnswer:
             return await self._alone(caller, tokens)
+        except asyncio.CancelledError:
+            if probe:
+                self._breaker.leave()  # it may not even have asked
+            raise
         finally:
             self._metrics.observe(LIMITER_SECONDS, self._clock() - started)
         standing = Standing(LIMITS[met - 1] if met else None, requests, used)
@@ -161,9 +171,8 @@ class SharedLimiter:
 
     def _entering(self, caller: Caller, name: str, taken: int) -> tuple[str, ...]:
         limits = caller.limits
-        lease = str(round(self._lease * 1e6))
         bounds = (str(limits.account_active or 0), str(limits.active or 0))
-        return (self._time(), name, *_rates(caller), lease, *bounds, str(taken))
+        return (self._time(), name, *_rates(caller), self._lifetime, *bounds, str(taken))
 
     def _time(self) -> str:
         return "" if self._now is None else str(self._now())
@@ -173,40 +182,60 @@ class SharedLimiter:
             _LOG.info("shared limiter is back")
         self._breaker.succeed()
         self._metrics.set(LIMITER_AWAY, 0)
+        if self._missed:
+            self._missed = False
+            self._back.set()
 
     def _silent(self, error: Exception) -> None:
+        self._missed = True
         was = self._breaker.until
         self._breaker.fail(self._clock())
         if was is None and self._breaker.until is not None:
             _LOG.warning("shared limiter is away", extra={"fault": type(error).__name__})
             self._metrics.set(LIMITER_AWAY, 1)
 
-    async def _renew(self) -> None:
-        """Keep the leases of open calls; also what brings a server back that nobody asks."""
+    async def _keep_up(self) -> None:
+        """Renew in time, and at once when the server is back; else nobody may be asking it."""
         while True:
-            await asyncio.sleep(self._lease / _BEATS)
-            if self._breaker.state(self._clock()) is State.OPEN:
-                continue
-            unsure, self._unsure = self._unsure, []
-            for caller, name, taken in unsure:
-                self._tell_left(caller, name, -taken)
-            self._line.hurry()
-            for keys, names in self._renewals():
-                self._breaker.enter(self._clock())
-                arguments = (self._time(), str(round(self._lease * 1e6)), *names)
-                try:
-                    await self._line.ask(RENEW, keys, arguments)
-                except NoAnswer:
-                    break
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._lease / _BEATS):
+                    await self._back.wait()
+            self._back.clear()
+            if self._breaker.state(self._clock()) is not State.OPEN:
+                await self.renew()
 
-    def _renewals(self) -> Iterator[tuple[tuple[str], list[str]]]:
+    async def renew(self) -> None:
+        """Have the server keep the leases of open calls, and forget those it may have kept."""
+        doubtful, self._doubtful = self._doubtful, set()
+        self._tell_gone(doubtful)
+        unsure, self._unsure = self._unsure, []
+        for caller, name, more in unsure:
+            self._tell_left(caller, name, more)
+        self._line.hurry()
+        for keys, leases in self._sets():
+            self._breaker.enter(self._clock())
+            names = [lease.name for lease in leases]
+            try:
+                await self._line.ask(RENEW, keys, (self._time(), self._lifetime, *names))
+            except NoAnswer:
+                self._doubtful.update(leases)
+                break
+            self._tell_gone(leases)
+
+    def _tell_gone(self, renewed: Iterable[SharedLease]) -> None:
+        """Tell again of those that have left: it may have come before the renewal."""
+        for lease in renewed:
+            if lease not in self._open:
+                self._tell_left(lease.caller, lease.name, 0)
+
+    def _sets(self) -> Iterator[tuple[tuple[str], list[SharedLease]]]:
         """Return the sets that leases are in, with those that are open, some at a time."""
-        sets: dict[str, list[str]] = {}
+        sets: dict[str, list[SharedLease]] = {}
         for lease in self._open:
             account, key, _ = _keys(lease.caller)
             if lease.caller.limits.account_active:
-                sets.setdefault(account, []).append(lease.name)
-            sets.setdefault(key, []).append(lease.name)
+                sets.setdefault(account, []).append(lease)
+            sets.setdefault(key, []).append(lease)
         for name, leases in sets.items():
             for i in range(0, len(leases), _MOST_AT_ONCE):
                 yield (name,), leases[i : i + _MOST_AT_ONCE]

@@ -8,32 +8,19 @@ still come over it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from service.accounts.shared_scripts import SCRIPTS, Script
+from service.accounts.shared_connection import Connection, Reconnecting, look
+from service.accounts.shared_scripts import Script
 
 _MOST_AT_ONCE = 256  # commands
 _MOST_KEPT = 100_000  # commands that are told again later; beyond it the oldest are forgotten
-_CONNECT = 2.0  # seconds for a new connection; nobody waits so long
 _GATHER = 0.002  # seconds that what nobody waits for may be gathered
 _LAST_PASSES = 4  # turns of the loop for an answer that has come while the loop was busy
-
-
-class Connection(Protocol):
-    """What is used of redis-py's connections."""
-
-    @property
-    def is_connected(self) -> bool: ...  # noqa: D102
-    async def connect(self) -> None: ...  # noqa: D102
-    async def disconnect(self, nowait: bool = False) -> None: ...  # noqa: D102
-    def pack_commands(self, commands: Any) -> list[bytes]: ...  # noqa: D102
-    async def send_packed_command(self, command: Any, check_health: bool = True) -> None: ...  # noqa: D102
-    async def read_response(self, *, timeout: float | None = None) -> Any: ...  # noqa: D102
 
 
 class NoAnswer(Exception):
@@ -75,7 +62,7 @@ class Line:
         answered: Callable[[], None],
         silent: Callable[[Exception], None],
     ) -> None:
-        self._make = connection
+        self._connection = Reconnecting(connection)
         self._refusal = refusal
         self._timeout = timeout
         self._answered = answered
@@ -85,8 +72,6 @@ class Line:
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._connection: Connection | None = None
-        self._connecting: asyncio.Task[None] | None = None
         self._closed = False
         self._gathering: asyncio.TimerHandle | None = None
 
@@ -143,9 +128,12 @@ class Line:
             await self._end()
 
     def _batch(self) -> list[Command]:
-        """Take what goes out together: first what was told, as calls may wait for its effect."""
+        """Take what goes out together: first what was told, as calls may wait for its effect.
+
+        However much that is, half of the places are for calls.
+        """
         batch: list[Command] = []
-        while self._kept and len(batch) < _MOST_AT_ONCE:
+        while self._kept and len(batch) < _MOST_AT_ONCE // 2:
             batch.append(self._kept.popleft())
         while self._waiting and len(batch) < _MOST_AT_ONCE:
             command = self._waiting.popleft()
@@ -156,7 +144,7 @@ class Line:
     async def _exchange(self, batch: list[Command]) -> bool:
         """Send and hand out the answers; tell whether there were any."""
         exchange = asyncio.get_running_loop().create_task(self._send(batch))
-        exchange.add_done_callback(_look)
+        exchange.add_done_callback(look)
         try:
             await asyncio.wait([exchange], timeout=self._timeout)
             for _ in range(_LAST_PASSES):
@@ -167,7 +155,7 @@ class Line:
             answers = exchange.result()
         except BaseException as error:
             exchange.cancel()
-            await self._drop()
+            await self._connection.drop()
             self._fail(batch)
             if not isinstance(error, Exception):
                 raise
@@ -175,7 +163,7 @@ class Line:
             return False
         refusals = [answer for answer in answers if isinstance(answer, Exception)]
         if refusals:
-            await self._drop()
+            await self._connection.drop()
             self._silent(refusals[0])
         else:
             self._answered()
@@ -184,7 +172,7 @@ class Line:
         return True
 
     async def _send(self, batch: list[Command]) -> list[Any]:
-        connection = await self._connected()
+        connection = await self._connection.get()
         packed = connection.pack_commands([command.packed() for command in batch])
         await connection.send_packed_command(packed, check_health=False)
         # Every answer is read, or the connection is given up: none is ever taken for another.
@@ -209,44 +197,12 @@ class Line:
         while self._waiting:
             _refuse(self._waiting.popleft())
 
-    async def _connected(self) -> Connection:
-        """Return the connection. Making one may take longer than any exchange waits for it."""
-        while self._connection is None or not self._connection.is_connected:
-            if self._connecting is None or self._connecting.done():
-                self._connecting = asyncio.get_running_loop().create_task(self._connect())
-                self._connecting.add_done_callback(_look)
-            await asyncio.shield(self._connecting)
-        return self._connection
-
-    async def _connect(self) -> None:
-        connection = self._make()
-        try:
-            async with asyncio.timeout(_CONNECT):
-                await connection.connect()
-                loads = [("SCRIPT", "LOAD", script.text) for script in SCRIPTS]
-                packed = connection.pack_commands(loads)
-                await connection.send_packed_command(packed, check_health=False)
-                for _ in loads:
-                    await connection.read_response(timeout=math.inf)
-        except BaseException:
-            await _close(connection)
-            raise
-        self._connection = connection
-
-    async def _drop(self) -> None:
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            await _close(connection)
-
     async def _end(self) -> None:
         self._closed = True
         self._refuse_waiting()
         if self._gathering is not None:
             self._gathering.cancel()
-        if self._connecting is not None:
-            self._connecting.cancel()
-            await asyncio.wait([self._connecting])
-        await self._drop()
+        await self._connection.close()
 
 
 def _hand_out(command: Command, answer: Any) -> None:
@@ -263,14 +219,3 @@ def _hand_out(command: Command, answer: Any) -> None:
 def _refuse(command: Command) -> None:
     if command.answer is not None and not command.answer.done():
         command.answer.set_exception(NoAnswer())
-
-
-def _look(task: asyncio.Task[Any]) -> None:
-    """Take note of an error that nobody waits for any longer."""
-    if not task.cancelled():
-        task.exception()
-
-
-async def _close(connection: Connection) -> None:
-    with contextlib.suppress(Exception):
-        await connection.disconnect(nowait=True)

@@ -58,7 +58,7 @@ class Spool:
     def refuse(self, line: bytes) -> None:
         """Put aside what cannot be replayed: somebody has to look at it. Raises OSError."""
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = self._directory / _REFUSED
+        path = self._directory.joinpath(_REFUSED)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             _write(descriptor, line.rstrip(b"\n") + b"\n")
@@ -68,7 +68,7 @@ class Spool:
 
     def _open(self) -> int:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = self._directory / f"{os.getpid()}-{uuid.uuid4().hex}{_SUFFIX}"
+        path = self._directory.joinpath(f"{os.getpid()}-{uuid.uuid4().hex}{_SUFFIX}")
         new = path.with_suffix(_NEW)
         file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         fcntl.flock(file, fcntl.LOCK_EX)

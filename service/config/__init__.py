@@ -79,6 +79,14 @@ class Config(Frozen):
     images: ImagesConfig = ImagesConfig()
 
     @model_validator(mode="after")
+    def _who_pays_is_kept(self) -> Config:
+        for part in ("keys", "identities"):
+            for i, caller in enumerate(getattr(self, part)):
+                if self.store is None and (caller.account or caller.spend_cap):
+                    raise ValueError(f"{part}.{i}: `account` and `spend_cap` need a `store`")
+        return self
+
+    @model_validator(mode="after")
     def _references_exist(self) -> Config:
         for model_id, model in self.models.items():
             for i, target in enumerate(model.targets):

@@ -44,6 +44,7 @@ class Answer:
         self._asked = request
         self._request = request  # as the target that answers now has it
         self._stream = stream
+        self._before = 0  # characters that came from the targets before
         self._attempt = attempt
         self.route = route
         self._id = answer_id
@@ -59,6 +60,11 @@ class Answer:
     def usage(self) -> Usage:
         """The providers' figures once the answer is complete, else our estimate of what came."""
         return self._own_usage() if self._seam is None else self._seam.add_to(self._own_usage())
+
+    @property
+    def characters(self) -> int:
+        """How much text there has been so far."""
+        return self._before + self._stream.characters
 
     async def read(self) -> ChatCompletionChunk | None:
         """Return the next chunk, None after the last.
@@ -133,6 +139,7 @@ class Answer:
         if resumed is None:
             raise error from fault
         self._seam.settle(self._own_usage())
+        self._before += self._stream.characters
         self._stream, self._attempt = resumed
         self._request = request
         self._resumed = Resumed(

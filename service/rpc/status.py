@@ -60,6 +60,11 @@ class Status:
     trailing_metadata: tuple[tuple[str, str | bytes], ...]
 
 
+def reason(error: errors.Error) -> str:
+    """Return the reason of an error alone."""
+    return _CODES[type(error)][1]
+
+
 def from_error(error: errors.Error) -> Status:
     """Return the status of an error, with ErrorInfo and what else it carries as details."""
     code, reason = _CODES[type(error)]

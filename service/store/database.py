@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from typing import Any
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
 
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from service.store.direct import Direct, StoreDown, Unsure
+from service.store.direct_sqlite import SqliteDirect
+from service.store.steps import Steps
+
+__all__ = ["Database", "StoreDown"]
+
+T = TypeVar("T")
+
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+# What a URL can say to SQLAlchemy alone.
+_NOT_THE_DRIVERS = ("prepared_statement_cache_size", "async_fallback")
 _BUSY = 5.0  # seconds that SQLite waits for another process's transaction
 _READS: dict[str, object] = {"llmbase_writes": False}
 _WRITES: dict[str, object] = {"llmbase_writes": True}
-
-
-class StoreDown(Exception):
-    """The store does not answer, or not as it should."""
 
 
 class Database:
@@ -33,6 +40,7 @@ class Database:
         # SQLite takes one transaction at a time. Those of one process wait here, in order; in the
         # file they would wait asleep, and be told to try again at random.
         self._turn = asyncio.Lock() if self.kind == "sqlite" else contextlib.nullcontext()
+        self._direct = _direct(self._engine, self._turn)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -40,8 +48,21 @@ class Database:
 
         Raises StoreDown.
         """
-        async with self._within(_WRITES) as connection:
+        async with self._turn, self._within(_WRITES) as connection:
             yield connection
+
+    async def run(self, work: Callable[[], Steps[T]]) -> T:
+        """Do a transaction of plain statements, for what every call has to wait for.
+
+        Raises StoreDown, Unsure, Conflict, Contradiction, and what `work` raises.
+        """
+        try:
+            async with asyncio.timeout(self._patience):
+                return await self._direct.run(work)
+        except TimeoutError as error:
+            raise Unsure(place(error)) from error
+        except OSError as error:
+            raise StoreDown(place(error)) from error
 
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -55,8 +76,7 @@ class Database:
     @contextlib.asynccontextmanager
     async def _within(self, options: dict[str, object]) -> AsyncIterator[AsyncConnection]:
         try:
-            turn = self._turn if options is _WRITES else contextlib.nullcontext()
-            async with asyncio.timeout(self._patience), turn:
+            async with asyncio.timeout(self._patience):
                 connection = await self._connect()
                 try:
                     await connection.execution_options(**options)
@@ -75,6 +95,7 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection."""
+        await self._direct.close()
         await self._engine.dispose()
 
 
@@ -85,6 +106,26 @@ def _engine(url: str, kind: str) -> AsyncEngine:
     event.listen(engine.sync_engine, "connect", _on_connect)
     event.listen(engine.sync_engine, "begin", _on_begin)
     return engine
+
+
+def _direct(engine: AsyncEngine, turn: Any) -> Direct:
+    _, options = engine.dialect.create_connect_args(engine.url)
+    for name in _NOT_THE_DRIVERS:
+        options.pop(name, None)
+    if not isinstance(turn, asyncio.Lock):
+        import asyncpg  # noqa: PLC0415 - an extra: whoever has no PostgreSQL need not have it
+
+        from service.store.direct_postgres import PostgresDirect  # noqa: PLC0415
+
+        return PostgresDirect(lambda: asyncpg.connect(**options))
+
+    def connect() -> sqlite3.Connection:
+        path = engine.url.database or ":memory:"
+        connection = sqlite3.connect(path, timeout=_BUSY, check_same_thread=False)
+        _on_connect(connection, None)
+        return connection
+
+    return SqliteDirect(connect, turn)
 
 
 def _on_connect(connection: Any, _record: object) -> None:

@@ -17,17 +17,28 @@ from service.store.schema import HEAD, NewerStore, revision
 _MIGRATING = 600.0  # seconds that migrating may take, waiting for another process included
 
 
-async def open_store(config: StoreConfig, data_directory: Path) -> Database:
-    """Return the store, its tables as we need them; the caller closes it. Raises StoreError."""
+def find_store(config: StoreConfig, data_directory: Path) -> Database:
+    """Return the store, nothing of it opened yet; the caller closes it. Raises StoreError."""
     url = store_url(config, data_directory)
     _prepare(url)
-    database = Database(url.render_as_string(hide_password=False))
+    return Database(url.render_as_string(hide_password=False))
+
+
+async def make_ready(database: Database, config: StoreConfig, data_directory: Path) -> None:
+    """See to it that the tables are as we need them. Raises StoreError."""
+    url = store_url(config, data_directory)
+    with _one_line(url):
+        async with database.reading() as connection:
+            found = await connection.run_sync(revision)
+        if found != HEAD:
+            await _migrate(url)
+
+
+async def open_store(config: StoreConfig, data_directory: Path) -> Database:
+    """Return the store, its tables as we need them; the caller closes it. Raises StoreError."""
+    database = find_store(config, data_directory)
     try:
-        with _one_line(url):
-            async with database.reading() as connection:
-                found = await connection.run_sync(revision)
-            if found != HEAD:
-                await _migrate(url)
+        await make_ready(database, config, data_directory)
     except BaseException:
         await database.close()
         raise

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support import config as configuration
 from tests.support import deployments, failures
+from tests.support import event_frames as frames
 from tests.support.asking import hello
 from tests.support.config import KEY
 from tests.support.deployments import Deployment
@@ -21,7 +22,7 @@ from tests.support.metrics_page import counted
 from tests.support.proto_request import proto_request
 from tests.support.rest_door import RestDoor
 from tests.support.scripted_upstream import ScriptedUpstream
-from tests.support.scripts import Script
+from tests.support.scripts import Piece, Script, cut, stall
 
 # A number that no double holds, and keys in an order that no sorting gives.
 ARGUMENTS = '{"tree":12345678901234567890,"at":1.10}'
@@ -43,6 +44,10 @@ def up(_upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) ->
     for dialect in ("gemini", "cohere"):
         root = _upstream.url(f"/{dialect}").removesuffix("/v1")
         config["providers"][dialect] = configuration.provider(root) | {"dialect": dialect}
+    root = _upstream.url("/bedrock").removesuffix("/v1")
+    bedrock = configuration.provider(root) | {"dialect": "bedrock"}  # its API key goes as a bearer
+    config["providers"]["bedrock"] = bedrock
+    config["models"]["test/bedrock"] = configuration.model(("bedrock", "amazon.nova-lite-v1:0"))
     config["models"]["test/gemini"] = configuration.model(("gemini", "gemini-3-pro"))
     for policy in ("warn", "drop", "strict"):
         target = configuration.model(("cohere", "command"), parameters=policy)
@@ -149,6 +154,29 @@ async def test_a_strict_model_refuses_at_both_doors_before_anything_is_sent(
         assert (failure.status, failure.type) == (400, "invalid_request_error")
         assert failure.param in LEFT_OUT
     assert upstream.requests == []
+
+
+BEDROCK = b"".join(
+    [
+        frames.event("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "Hi"}}),
+        frames.event("messageStop", {"stopReason": "end_turn"}),
+    ]
+)
+METADATA = frames.event("metadata", {"usage": {"inputTokens": 9, "outputTokens": 1}})
+
+
+@pytest.mark.parametrize("after", [(METADATA,), (METADATA, stall), (stall,), (cut,)])
+async def test_bedrocks_usage_is_waited_for_after_the_end_but_not_for_long(
+    after: tuple[Piece, ...], rest: RestDoor, upstream: ScriptedUpstream
+) -> None:
+    upstream.otherwise(Script([BEDROCK, *after]))
+
+    answer = await rest.ask(hello("test/bedrock", stream=True))
+
+    assert (answer.complete, answer.text, answer.finish) == (True, "Hi", "stop")
+    assert answer.usage is not None
+    assert answer.usage.estimated == (METADATA not in after)
+    assert answer.usage.prompt == 9 or answer.usage.estimated
 
 
 async def test_an_unknown_word_and_an_unknown_event_are_counted_and_the_answer_goes_on(

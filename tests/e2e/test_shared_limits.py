@@ -301,7 +301,8 @@ async def test_the_calls_of_a_process_that_dies_are_forgotten_after_a_while(valk
     try:
         assert process.stdout is not None
         assert await process.stdout.readline() == b"entered\n"
-        async with shared(valkey) as limiter:
+        async with shared(valkey) as limiter, server(valkey) as client:
+            assert await open_calls(client) == 3
             process.kill()
             await process.wait()
 
@@ -310,6 +311,7 @@ async def test_the_calls_of_a_process_that_dies_are_forgotten_after_a_while(valk
                 return bool(got)
 
             await until(free)
+            assert await client.zcard("llmbase:{a}:active") == 1
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
@@ -347,6 +349,33 @@ async def test_open_calls_are_renewed_and_those_of_the_dead_are_not(valkey):
             await other.enter(who, 0)
 
 
+async def test_a_call_that_leaves_while_it_is_renewed_is_not_kept(valkey):
+    async with shared(valkey, lease=3600.0) as limiter, server(valkey) as client:
+        leases = [await limiter.enter(caller(account_active=9), 0) for _ in range(3)]
+        for lease in leases:
+            renewal = asyncio.create_task(limiter.renew())
+            await asyncio.sleep(0)
+            lease.leave(None)  # it is told before the renewal goes out, which has it, too
+            await renewal
+            await limiter.told()
+        assert await open_calls(client) == 0
+        assert await client.zcard("llmbase:{a}:active") == 0
+
+
+async def test_a_probe_that_is_cancelled_before_it_has_asked_is_followed_by_another(valkey):
+    async with shared(valkey, lease=3600.0, clock=lambda: now) as limiter:
+        now = 0.0
+        for _ in range(5):
+            limiter._silent(OSError())
+        now = 100.0
+        probe = asyncio.create_task(limiter.enter(caller(active=9), 0))
+        await asyncio.sleep(0)
+        probe.cancel()
+        await asyncio.wait([probe])
+        await limiter.enter(caller(active=9), 0)
+        assert _away(limiter) == 0
+
+
 # A server that is away.
 
 
@@ -378,7 +407,7 @@ def hung(valkey):
 
 async def test_without_a_server_that_answers_a_process_counts_alone_from_where_it_is(valkey):
     who = caller(active=10, requests_per_minute=600)
-    async with shared(valkey, timeout=0.05, lease=0.6, breaker=QUICK) as limiter:
+    async with shared(valkey, timeout=0.05, lease=3600.0, breaker=QUICK) as limiter:
         leases = [await limiter.enter(who, 0) for _ in range(4)]
         with hung(valkey):
             leases += [await limiter.enter(who, 0) for _ in range(6)]
@@ -449,11 +478,14 @@ async def test_nobody_gets_in_without_a_server_where_that_is_asked_for(valkey):
 
 async def test_a_server_that_was_started_again_learns_of_all_open_calls(valkey):
     who = caller(account_active=3)
-    async with shared(valkey, lease=0.3, breaker=QUICK) as limiter, server(valkey) as client:
+    async with shared(valkey, lease=3600.0, breaker=QUICK) as limiter, server(valkey) as client:
         for _ in range(3):
             await limiter.enter(who, 0)
         valkey.stop()
         valkey.start()
+        with contextlib.suppress(Error):
+            await limiter.enter(who, 0)  # notices
+        await _until_back(limiter, who)
 
         async def all_there():
             with contextlib.suppress(OSError):
@@ -501,3 +533,11 @@ def test_a_missing_package_is_said_in_a_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
     with pytest.raises(ConfigError, match=r"^shared.url: needs pip install 'llmbase\[shared\]'$"):
         limiter(SharedConfig(url="redis://127.0.0.1"), Metrics({}), random.Random())
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://:secret@host:port", "redis://:secret@[host/0", "redis://:secret@host?what=1"]
+)
+def test_a_url_that_cannot_be_read_is_said_at_the_start_without_its_password(url):
+    with pytest.raises(ConfigError, match=r"^shared.url: cannot be read as a URL of Redis$"):
+        limiter(SharedConfig(url=url), Metrics({}), random.Random())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import uuid
@@ -146,6 +147,19 @@ def a_settlement(held: Reservation, cost: int, excess: int = 0, **changes: Any) 
         "reservation": held,
     }
     return Settlement(**(fields | changes))
+
+
+def spooled_files(directory: Path) -> list[Path]:
+    """What is in a spool and can be replayed, or is being written."""
+    return list(directory.glob("*.jsonl"))
+
+
+async def until_replayed(process: Process) -> None:
+    """Wait until a process's spool is empty, and the store has all of it."""
+    async with asyncio.timeout(60):
+        while spooled_files(process.directory) or process.ledger.is_behind:
+            await asyncio.sleep(0.01)
+            await process.ledger.flush()
 
 
 async def check_books(database: Database) -> None:

@@ -11,6 +11,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 from tests.support.parts import require_part
 from tests.support.servers import Server, free_port
 
@@ -47,9 +49,28 @@ class Postgres:
         """Start it, also after `stop`."""
         self._server.start()
 
+    def start_again(self) -> None:
+        """Start it if it does not run: what a test of an outage leaves behind."""
+        if not self._server.runs:
+            self._server.start()
+
     def stop(self) -> None:
         """Cut every connection, and listen no longer: an outage."""
         self._server.stop()
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Have it accept connections and answer nothing, until the context ends."""
+        postmaster = psutil.Process(self._server.pid)
+        everybody = [postmaster, *postmaster.children(recursive=True)]
+        for process in everybody:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in everybody:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.resume()
 
     def abandon(self) -> None:
         """End it without a last checkpoint, as a crash does."""

@@ -42,6 +42,11 @@ class Server:
         assert self._popen is not None
         return self._popen.pid
 
+    @property
+    def runs(self) -> bool:
+        """Whether it was started, and has not ended."""
+        return self._popen is not None and self._popen.poll() is None
+
     def start(self) -> None:
         """Start it, and return when it answers."""
         with self._log.open("ab") as log:

@@ -17,12 +17,15 @@ from service.providers.dialects import anthropic_wire as wire
 from service.providers.dialects.answer_tool import ANSWER_TOOL
 from service.providers.dialects.openai_wire import RawObject, read
 from service.providers.dialects.stream_state import with_calls
+from service.providers.dialects.unknown import OnUnknown
 
 _TEXT, _CALL = "text", "tool_use"
 _THOUGHTS = ("thinking", "redacted_thinking")
 
 
-def decode(decoder: json.Decoder[wire.Answer], body: bytes) -> pb.ChatCompletion:
+def decode(
+    decoder: json.Decoder[wire.Answer], body: bytes, on_unknown: OnUnknown
+) -> pb.ChatCompletion:
     """Return the one choice and, if given, usage.
 
     Raises ProviderFault: MALFORMED; REPORTED, STATUS or REJECTED for an error inside the answer.
@@ -33,7 +36,7 @@ def decode(decoder: json.Decoder[wire.Answer], body: bytes) -> pb.ChatCompletion
     if answer.content is None:
         raise ProviderFault(FaultKind.MALFORMED, "an answer without `content`")
     try:
-        message, answered = _message(answer.content)
+        message, answered = _message(answer.content, on_unknown)
         if said := facts.refusal(answer.stop_details):
             message.refusal = said
     except (ValueError, RecursionError) as fault:
@@ -62,7 +65,7 @@ def call_name(block: wire.Block) -> str:
     return block.name
 
 
-def _message(content: list[Raw]) -> tuple[pb.Message, bool]:
+def _message(content: list[Raw], on_unknown: OnUnknown) -> tuple[pb.Message, bool]:
     """Return the message, and whether a call was its text."""
     message = pb.Message(role=pb.ROLE_ASSISTANT)
     texts: list[str] = []
@@ -72,6 +75,8 @@ def _message(content: list[Raw]) -> tuple[pb.Message, bool]:
     for raw in content:
         kind = json.decode(raw, type=wire.Kind).type
         if kind not in (_TEXT, _CALL, *_THOUGHTS):
+            if wire.is_new(kind):
+                on_unknown("enum", kind or "")
             continue
         block = json.decode(raw, type=wire.Block)
         if kind == _TEXT:

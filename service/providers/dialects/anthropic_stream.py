@@ -171,6 +171,8 @@ class AnthropicStreamDecoder:
                 if text := json.decode(raw, type=wire.Block).thinking:
                     thought.texts.append(text)
                     self._choice.reasoning(chunk, text)
+            case other if wire.is_new(other):
+                self._on_unknown("enum", other or "")
 
     def _begin_call(
         self, block: wire.Block, number: int | None, chunk: pb.ChatCompletionChunk

@@ -143,7 +143,9 @@ def test_an_error_worth_retrying_says_when_even_if_the_service_does_not() -> Non
 
     assert {reason for reason, wait in waits.items() if wait is not None} == {
         "ALL_PROVIDERS_FAILED",
+        "RATE_LIMIT_EXCEEDED",
         "SERVICE_UNAVAILABLE",
+        "TOO_MANY_CONCURRENT_REQUESTS",
     }
 
 

@@ -60,3 +60,21 @@ def test_details_carry_the_field_the_wait_and_the_facts():
     _, details = _details(status.from_error(_example(errors.AllProvidersFailed)))
     assert details[error_details_pb2.RetryInfo].retry_delay.ToTimedelta().total_seconds() == 1.5
     assert dict(details[error_details_pb2.ErrorInfo].metadata) == {"provider": "acme"}
+
+
+def test_whose_limit_was_met_and_what_is_left_is_told():
+    error = errors.RateLimitExceeded(
+        "message",
+        retry_after=0.25,
+        quotas=(errors.QuotaViolation("key:ci", "60 requests per minute"),),
+        headers=(("x-ratelimit-remaining-requests", "0"),),
+    )
+    said = status.from_error(error)
+    parsed, details = _details(said)
+    assert said.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert details[error_details_pb2.RetryInfo].retry_delay.nanos == 250_000_000
+    quota = error_details_pb2.QuotaFailure()
+    assert any(packed.Unpack(quota) for packed in parsed.details)
+    (violation,) = quota.violations
+    assert (violation.subject, violation.description) == ("key:ci", "60 requests per minute")
+    assert dict(said.trailing_metadata)["x-ratelimit-remaining-requests"] == "0"
