@@ -16,6 +16,7 @@ _COMMANDS = {
     "up": "Serve both doors, gRPC and REST, in one process.",
     "service": "Serve the gRPC door alone.",
     "gateway": "Serve the REST door alone, in front of a service.",
+    "health": "Say whether the doors on this machine take calls.",
     "check": "Check a configuration file.",
     "providers": "List the dialects, and the providers that each needs no more than a key for.",
     "models": "List the models of a running service.",

@@ -21,6 +21,7 @@ from llmbase.v1.model_pb2_grpc import ModelServiceStub
 from gateway.balance import Balance
 from gateway.chat_completions import ChatCompletions
 from gateway.cors import Cors
+from gateway.description import Description
 from gateway.drain import Drain
 from gateway.front import Front
 from gateway.health import Health
@@ -81,6 +82,7 @@ def build_app(
             web.get("/v1/models", models.list),
             web.get("/v1/models/{id:.+}", models.get),
             web.get("/v1/balance", balance.get),
+            web.get("/openapi.json", Description().get),
             web.get("/livez", health.live),
             web.get("/readyz", health.ready),
         ]

@@ -60,6 +60,13 @@ BY_REASON = {
     "INTERNAL_ERROR": Row(500, "server_error", "internal_error"),
 }
 
+# What the door finds wrong by itself.
+OF_THE_DOOR = {
+    "request_timeout": Row(408, "invalid_request_error", "request_timeout"),
+    "unknown_url": Row(404, "invalid_request_error", "unknown_url"),
+    "method_not_allowed": Row(405, "invalid_request_error", "method_not_allowed"),
+}
+
 # What a status of gRPC's own stands for, and what to say.
 BY_BARE_CODE = {
     grpc.StatusCode.UNAVAILABLE: ("SERVICE_UNAVAILABLE", "The service is not available."),
@@ -174,18 +181,18 @@ def request_too_large(limit: int) -> HttpError:
 
 def request_timeout(seconds: float) -> HttpError:
     """Return the error of a body that did not arrive in time."""
-    row = Row(408, "invalid_request_error", "request_timeout")
-    return HttpError(row, f"The request body must arrive within {seconds:g} seconds.", close=True)
+    message = f"The request body must arrive within {seconds:g} seconds."
+    return HttpError(OF_THE_DOOR["request_timeout"], message, close=True)
 
 
 def unknown_url(message: str) -> HttpError:
     """Return the error of a path that leads nowhere."""
-    return HttpError(Row(404, "invalid_request_error", "unknown_url"), message)
+    return HttpError(OF_THE_DOOR["unknown_url"], message)
 
 
 def method_not_allowed(message: str) -> HttpError:
     """Return the error of a method that the path does not know; the caller adds `Allow`."""
-    return HttpError(Row(405, "invalid_request_error", "method_not_allowed"), message)
+    return HttpError(OF_THE_DOOR["method_not_allowed"], message)
 
 
 def http_error(status: int, message: str) -> HttpError:

@@ -11,7 +11,18 @@ from cli.default_config import default_config, new_key
 from service.providers.dialects import DIALECTS
 
 COMMANDS = [
-    *("up", "service", "gateway", "check", "providers", "models", "chat", "explain", "model"),
+    *(
+        "up",
+        "service",
+        "gateway",
+        "health",
+        "check",
+        "providers",
+        "models",
+        "chat",
+        "explain",
+        "model",
+    ),
     *("accounts", "keys", "usage", "migrate"),
 ]
 
