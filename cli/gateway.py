@@ -87,12 +87,23 @@ def settings(max_body: int, cors: str, keepalive: float) -> Settings:
     show_envvar=True,
     help="Seconds that open calls get at the end.",
 )
+@click.option(
+    "--notice",
+    type=click.FloatRange(min=0),
+    default=Settings().notice,
+    envvar="LLMBASE_NOTICE",
+    show_default=True,
+    show_envvar=True,
+    help="Seconds before that in which new calls are still taken, while /readyz says no.",
+)
 @log_level_option
-def command(service: str, http: str, drain: float, log_level: str, **door: Any) -> None:
+def command(
+    service: str, http: str, drain: float, notice: float, log_level: str, **door: Any
+) -> None:
     """Serve the REST door alone, in front of a service: the sidecar.
 
     Prints `ready http://HOST:PORT` once it listens. SIGINT and SIGTERM let open calls finish.
     """
     with one_line():
         log.to_stderr(log_level)
-        run(serve(service, http, replace(settings(**door), drain=drain)))
+        run(serve(service, http, replace(settings(**door), drain=drain, notice=notice)))

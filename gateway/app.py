@@ -40,6 +40,7 @@ class Settings:
     keepalive: float = 15.0
     body_timeout: float = 60.0
     drain: float = 30.0
+    notice: float = 0.0
 
 
 def new_request_id() -> str:

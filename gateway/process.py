@@ -22,4 +22,4 @@ async def serve(service: str, http: str, settings: Settings) -> None:
         door = await start_http(build_app(channel, settings), http)
         print(f"ready {door.url}", flush=True)  # noqa: T201 - the promise to a supervisor
         await stop.wait()
-        await door.stop(settings.drain)
+        await door.stop(settings.drain, settings.notice)
