@@ -18,9 +18,16 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _MARKED = re.compile(f"{_OPEN}([A-Za-z0-9_]+){_CLOSE}")
 
+# What YAML's errors quote: a character, the name of a token, or more of the file than may be told.
+_QUOTED = re.compile(r"'([^']*)'")
+
 
 class ConfigError(Exception):
     """The file cannot be used; the message has one line per fault, each naming its key."""
+
+
+class _RepeatedKeyError(yaml.MarkedYAMLError):
+    """What we call wrong ourselves."""
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -31,7 +38,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = key_node.value
             if key in seen:
-                raise yaml.MarkedYAMLError(
+                raise _RepeatedKeyError(
                     problem=f"the key {key!r} appears twice", problem_mark=key_node.start_mark
                 )
             seen.add(key)
@@ -54,7 +61,7 @@ def parse(text: str, environ: Mapping[str, str]) -> Config:
         marked = _VARIABLE.sub(f"{_OPEN}\\1{_CLOSE}", text)
         data = yaml.load(marked, _UniqueKeyLoader)  # noqa: S506
     except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"not YAML: {error}") from None
+        raise ConfigError(f"not YAML: {_problem(error)}") from None
     if not isinstance(data, dict):
         raise ConfigError("must be a mapping with the keys server, providers, models, keys")
     data = _expand(data, environ, "")
@@ -62,6 +69,24 @@ def parse(text: str, environ: Mapping[str, str]) -> Config:
         return Config.model_validate(data)
     except ValidationError as error:
         raise ConfigError("\n".join(_lines(error))) from None
+
+
+def _problem(error: Exception) -> str:
+    """Return what is wrong and where, without the line it is in: that can hold a secret."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return str(error)
+    said = [text for text in (error.context, error.problem) if text]
+    if not isinstance(error, _RepeatedKeyError):
+        said = [_QUOTED.sub(_harmless, text) for text in said]
+    mark = error.problem_mark or error.context_mark
+    if mark is not None:
+        said.append(f"in line {mark.line + 1}, column {mark.column + 1}")
+    return ", ".join(said)
+
+
+def _harmless(quoted: re.Match[str]) -> str:
+    known = len(quoted[1]) <= 2 or quoted[1].startswith("<")
+    return quoted[0] if known else "..."
 
 
 def _expand(value: object, environ: Mapping[str, str], key: str) -> Any:

@@ -6,11 +6,12 @@ import logging
 import re
 
 from service.providers.dialects.unknown import Kind
+from service.providers.http_faults import redact
 from telemetry.metrics import PROVIDER_UNKNOWN, Metrics
 
 _LOG = logging.getLogger("llmbase.providers")
-# A machine's word. Anything else could be somebody's text, and is not repeated.
-_WORD = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
+# A machine's word. Anything else is not repeated: it may be somebody's text or, with digits, a key.
+_WORD = re.compile(r"(?=.{1,48}\Z)(?:[A-Za-z_.:/-]*[0-9]){0,2}[A-Za-z_.:/-]*")
 _MOST = 64  # words of a provider that are remembered, and so logged
 
 
@@ -25,7 +26,8 @@ class UnknownWords:
     def __call__(self, kind: Kind, word: str) -> None:
         """Count it; the first time log it, if it can be."""
         self._metrics.count(PROVIDER_UNKNOWN, provider=self._provider, kind=kind)
-        shown = word if _WORD.fullmatch(word) else "(not a word)"
+        known = _WORD.fullmatch(word) and redact(word, ()) == word
+        shown = word if known else "(not a word)"
         if (kind, shown) in self._seen or len(self._seen) >= _MOST:
             return
         self._seen.add((kind, shown))

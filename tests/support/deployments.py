@@ -53,18 +53,26 @@ def sidecar(
     config: dict[str, Any] | None = None,
     *,
     environment: Mapping[str, str] | None = None,
+    every: Mapping[str, str] | None = None,
 ) -> Iterator[Deployment]:
-    """`llmbase service` and `llmbase gateway`, which meet at a Unix socket."""
+    """`llmbase service` and `llmbase gateway`, which meet at a Unix socket.
+
+    `environment` is the gateway's, `every` that of both.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     path = configuration.write(config or configuration.standard(upstream), directory)
     socket = f"unix:{directory / 'service.sock'}"
     at = ("--grpc", "127.0.0.1:0", "--grpc", socket)
-    with running("service", "--config", str(path), *at, directory=directory) as service:
-        grpc = next(word for word in service.wait_until_ready() if word.startswith("127."))
+    flags = ("--config", str(path), *at)
+    with running("service", *flags, directory=directory, environment=every) as service:
+        bound = service.wait_until_ready()
+        grpc = next(word for word in bound if word.startswith("127."))
+        metrics = bound[bound.index("metrics") + 1] if "metrics" in bound else ""
         flags = ("--service", socket, "--http", "127.0.0.1:0")
-        with running("gateway", *flags, directory=directory, environment=environment) as gateway:
+        own = {**(every or {}), **(environment or {})}
+        with running("gateway", *flags, directory=directory, environment=own) as gateway:
             (http,) = gateway.wait_until_ready()
-            yield Deployment(http, grpc, upstream, (gateway, service))
+            yield Deployment(http, grpc, upstream, (gateway, service), metrics)
 
 
 @contextlib.contextmanager

@@ -159,3 +159,22 @@ def test_what_is_not_a_configuration_is_said_so(text):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read"):
         load(tmp_path / "none.yaml", {})
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('api_key: "sesame-1234}', "found unexpected end of stream, in line 3"),
+        ("{api_key: sesame-1234: x}", "expected ',' or '}', but got ':', in line 2, column 24"),
+        ("api_key: !sesame-1234 x", "could not determine a constructor for the tag ..., in line 2"),
+        ("api_key: *sesame-1234", "found undefined alias ..., in line 2, column 12"),
+        ("api_key: 'sesame-1234", "while scanning a quoted scalar"),
+        ("a: sesame-1234\n  a: b", "the key 'a' appears twice, in line 3, column 3"),
+    ],
+)
+def test_what_is_no_yaml_is_named_by_its_place_and_never_quoted(line, says):
+    with pytest.raises(ConfigError) as caught:
+        parse(f"providers:\n  {line}\n", {})
+
+    assert says in str(caught.value)
+    assert "sesame" not in str(caught.value)

@@ -40,13 +40,35 @@ def test_each_is_counted_and_a_word_is_logged_once(
     assert logged == [("acme", "event", "novelty"), ("acme", "enum", "novelty")]
 
 
-@pytest.mark.parametrize("text", ["two words", "x" * 65, "", "na\nme", "mot français"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "two words",
+        "x" * 49,
+        "",
+        "na\nme",
+        "name\n",
+        "mot français",
+        "llmbase_some-key-of-a-caller",
+        "3f9c0a1b7d",
+        "secret-of-2024",
+    ],
+)
 def test_what_could_be_somebodys_text_is_not_repeated(
     metrics: _Counts, caplog: pytest.LogCaptureFixture, text: str
 ) -> None:
     caplog.set_level(logging.INFO)
     UnknownWords("acme", metrics)("event", text)
     assert [it.word for it in caplog.records] == ["(not a word)"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("word", ["end_turn", "MAX_TOKENS", "contentBlockDelta", "response.v2"])
+def test_what_a_machine_says_is_a_word(
+    metrics: _Counts, caplog: pytest.LogCaptureFixture, word: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    UnknownWords("acme", metrics)("event", word)
+    assert [it.word for it in caplog.records] == [word]  # type: ignore[attr-defined]
 
 
 def test_a_provider_cannot_fill_the_log_or_the_memory(
