@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-all soak chaos conformance openapi k8s image image-test check format clean
+.PHONY: help install run test test-all soak chaos crash conformance openapi k8s image image-test check format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ soak: install ## what needs real time: 100,000 cancelled streams, a call of six 
 chaos: export LLMBASE_CHAOS_CALLS ?= 10000
 chaos: install ## ten thousand random calls while everything goes wrong (LLMBASE_CHAOS_SEED, _CALLS)
 	$(BIN)/python -m pytest -s tests/chaos
+
+crash: export LLMBASE_CRASH_RUNS ?= 500
+crash: install ## kill the service five hundred times and look at the books (LLMBASE_CRASH_RUNS, _SEED)
+	$(BIN)/python -m pytest -s tests/crash
 
 conformance: export CONFORMANCE_KEY = $(KEY)
 conformance: install ## hold llmbase, or TARGET=URL with KEY=, against recorded answers of providers

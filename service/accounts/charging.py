@@ -26,6 +26,8 @@ from service.money import Nanos, Prices, cost, output_tokens, worst_case
 from service.providers import estimate
 from service.providers.call import Call
 
+_AT_WORK = ("cancelled", "lost")  # the outcomes of attempts that were going on at the end
+
 
 class Holds(Protocol):
     """Holds money; see `reserving.Reservations`."""
@@ -170,9 +172,9 @@ class Charge:
         A provider that was working on it when its caller left, or when the caller's time was over,
         has read the prompt.
         """
-        working = [attempt for attempt in trace.attempts if attempt.outcome == "cancelled"]
+        working = [it for it in trace.attempts if it.outcome in _AT_WORK and it.sent]
         if working and _is_the_callers(error):
-            asked = trace.candidates[working[-1].candidate]
+            asked = trace.candidates[working[0].candidate]  # what was beside it, a hedge, is ours
             route = RouteFacts(served_model=asked.model, provider=asked.provider)
             usage = estimate.usage(self._request, 0)
             price = self._price

@@ -19,7 +19,7 @@ from telemetry.metrics import PROVIDER_ALERTS, Metrics
 
 _LOG = logging.getLogger("llmbase.routing")
 
-# What ends an attempt that its provider was at work for: it bills what it had been sent.
+# What ends an attempt that its provider, once asked, was at work for: it bills what it was sent.
 _AT_WORK = frozenset({"lost", "cancelled", FaultKind.SLOW.value, FaultKind.TRUNCATED.value})
 _OUR_FAULT = (401, 403)  # statuses that say our credentials are no good: an alert
 
@@ -59,6 +59,7 @@ class Attempt:
 
     async def run(self, ask: Awaitable[T]) -> T:
         """Return the answer. Raises ProviderFault, DeadlineExceeded."""
+        self.call.sent = False
         try:
             answer = await ask
         except ProviderFault as fault:
@@ -120,10 +121,12 @@ class Attempt:
         if not self.traced.outcome:
             self.traced.first_content_ms = _milliseconds(self._visit.seconds)
         self.traced.outcome = outcome
+        self.traced.sent = self.call.sent
 
     def _end(self, outcome: str) -> None:
         self._came(outcome)
-        if outcome in _AT_WORK and not self.traced.HasField("cost_nanos"):
+        at_work = self.traced.sent and outcome in _AT_WORK
+        if at_work and not self.traced.HasField("cost_nanos"):
             self.settle(estimate.usage(self._request, 0))
         self._visit.leave()
 

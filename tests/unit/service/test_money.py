@@ -106,7 +106,15 @@ MONEY_FILES = sorted(
 # How long is waited, and how often in a minute, is no money: these files have no amounts.
 NO_AMOUNTS = {
     *("cache", "directory", "freshness"),
-    *("limiters", "limits", "local_limits", "shared_limits", "shared_line", "shared_scripts"),
+    *(
+        "limiters",
+        "limits",
+        "local_limits",
+        "shared_connection",
+        "shared_limits",
+        "shared_line",
+        "shared_scripts",
+    ),
 }
 # Files with amounts that wait, too: these may name seconds, and nothing else of a float.
 SECONDS = {"ledger", "reserving"}
@@ -117,19 +125,29 @@ def test_no_float_reaches_money(path: Path) -> None:
     if path.stem in NO_AMOUNTS:
         return
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    seconds = {
-        id(node.value)
-        for node in tree.body
-        if isinstance(node, ast.Assign) and path.stem in SECONDS
-    }
+    seconds = {id(it.value) for it in ast.walk(tree) if _names_seconds(it)}
+    if path.stem in SECONDS:
+        seconds |= {id(node.value) for node in tree.body if isinstance(node, ast.Assign)}
     for node in ast.walk(tree):
         at = f"{path.name}:{getattr(node, 'lineno', 0)}"
         if isinstance(node, ast.Constant) and id(node) not in seconds:
             assert not isinstance(node.value, float | complex), at
         if isinstance(node, ast.BinOp | ast.AugAssign):
-            assert not isinstance(node.op, ast.Div), at
+            assert not isinstance(node.op, ast.Div) or _is_path(node), at
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             assert node.func.id not in ("float", "round", "complex"), at
+
+
+def _names_seconds(node: ast.AST) -> bool:
+    return isinstance(node, ast.keyword) and node.arg in ("retry_after", "timeout", "patience")
+
+
+def _is_path(node: ast.BinOp | ast.AugAssign) -> bool:
+    """A slash before a name in quotes."""
+    right = node.right if isinstance(node, ast.BinOp) else node.value
+    return isinstance(right, ast.JoinedStr) or (
+        isinstance(right, ast.Constant) and isinstance(right.value, str)
+    )
 
 
 def _pricing(chance: random.Random) -> PricingConfig:

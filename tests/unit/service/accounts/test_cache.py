@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import random
+from collections.abc import Callable
 
 import pytest
 
@@ -251,5 +254,53 @@ def test_a_store_that_was_set_back_is_believed():
         store.revision = 3
         await asyncio.sleep(AGE + 1)
         assert await known.get("a") == "older"
+
+    run(main())
+
+
+class _Past:
+    """What was there under each name, and when: what a late answer may still say."""
+
+    def __init__(self, store: _Store, clock: Callable[[], float]) -> None:
+        self._store, self._clock = store, clock
+        self._changes: dict[str, list[tuple[float, str | None]]] = {}
+
+    def change(self, name: str, value: str | None) -> None:
+        self._store.change(name, value)
+        self._changes.setdefault(name, [(0.0, None)]).append((self._clock(), value))
+
+    def may_be(self, name: str, since: float) -> set[str | None]:
+        """What was true at some moment from `since` on."""
+        changes = self._changes.get(name, [(0.0, None)])
+        ends = [*(time for time, _ in changes[1:]), math.inf]
+        return {value for (_, value), end in zip(changes, ends, strict=True) if end >= since}
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_whatever_happens_no_answer_is_older_than_promised(seed: int) -> None:
+    async def main() -> None:
+        chance, clock = random.Random(seed), asyncio.get_running_loop().time
+        store = _Store()
+        known = _Known(store, most=3)
+        past = _Past(store, clock)
+
+        async def others() -> None:
+            for i in range(300):
+                await asyncio.sleep(chance.expovariate(2))
+                past.change(chance.choice("abcde"), chance.choice([None, f"value {i}"]))
+                store.seconds = chance.choice([0.001, 0.01, 0.3, 0.9])
+                if chance.random() < 0.3:  # our own: told at once
+                    known.freshness.changed(store.revision)
+
+        async def asks() -> None:
+            for _ in range(300):
+                await asyncio.sleep(chance.expovariate(2))
+                name, began = chance.choice("abcde"), clock()
+                value = await known.get(name)
+                # As old as what is remembered may be, or as long as the question took.
+                oldest = min(began, clock() - AGE) - store.seconds
+                assert value in past.may_be(name, oldest), (name, value)
+
+        await asyncio.gather(others(), *(asks() for _ in range(4)))
 
     run(main())
