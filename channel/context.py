@@ -9,7 +9,8 @@ import grpc
 
 from channel.callbacks import call_back
 from channel.metadata import Entries, received
-from channel.rpc import NOTHING, Rpc
+from channel.rpc import Rpc
+from channel.state import NOTHING
 from channel.status import Status
 from channel.stepping import hand_over
 
