@@ -170,7 +170,7 @@ class UnaryStreamCall(
         AioRpcError when the call has failed, CancelledError when it has been cancelled, UsageError
         while another read is under way.
         """
-        if self._rpc.status is None:
+        if self._rpc.status is None or self._rpc.message is not NOTHING:
             self._use(_Style.READ)
             if self._reading:
                 raise grpc.aio.UsageError("One read at a time: another is under way.")

@@ -152,8 +152,8 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
         """No effect: nothing is serialized."""
 
     def peer(self) -> str:
-        """The caller, who has no address."""
-        return "in-process"
+        """The caller's address, if it has one."""
+        return self._rpc.peer
 
     def peer_identities(self) -> Iterable[bytes] | None:
         """None: the caller is not authenticated by the channel."""

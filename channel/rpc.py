@@ -51,6 +51,7 @@ class Rpc(CallState):
         "invocation_metadata",
         "method",
         "on_handler_end",
+        "peer",
         "request",
         "taken",
         "task",
@@ -70,6 +71,7 @@ class Rpc(CallState):
     ) -> None:
         super().__init__(loop)
         self.method = method
+        self.peer = "in-process"  # unless who opens it knows better
         self.request = request
         self.invocation_metadata = invocation_metadata
         self.taken: asyncio.Future[None] | None = None  # for a writer in a task of its own

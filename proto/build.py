@@ -15,7 +15,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 def compile_protos(root: Path) -> None:
-    """Write gen/llmbase/v1: messages, gRPC stubs and their types (for mypy). Raises SystemExit."""
+    """Write gen/llmbase: messages, gRPC stubs and their types (for mypy). Raises SystemExit."""
     # Hatch may load this file, for its metadata, where the compiler is not installed yet.
     from grpc_tools import _proto as bundled  # noqa: PLC0415
     from grpc_tools import protoc  # noqa: PLC0415
@@ -40,9 +40,9 @@ def compile_protos(root: Path) -> None:
     )
     if code != 0:
         raise SystemExit(f"protoc failed with exit code {code}")
-    for package in (gen / "llmbase", gen / "llmbase" / "v1"):
-        (package / "__init__.py").touch()
-        (package / "py.typed").touch()
+    for folder in [path for path in gen.rglob("*") if path.is_dir()]:
+        (folder / "__init__.py").touch()
+        (folder / "py.typed").touch()
 
 
 def _program(name: str) -> str:
