@@ -11,15 +11,18 @@ from llmbase.relay.v1 import relay_pb2
 from channel.metadata import Entries, received
 from channel.status import Status
 
-# Bytes. A window holds two parts, so that one is on its way while the other is read.
-WINDOW: Final = 128 * 1024
-PART: Final = 64 * 1024
+# Bytes. The window is HTTP/2's; it holds two parts, so that one is on its way while one is read.
+WINDOW: Final = 64 * 1024
+PART: Final = 32 * 1024
 LARGEST_REQUEST: Final = 256 * 1024
+# Of a status, or of initial metadata; gRPC's own limit is lower. More would block the stream.
+LARGEST_METADATA: Final = 64 * 1024
 # What a message costs beside its content: many tiny ones are to be bounded, too.
 PER_MESSAGE: Final = 64
 
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 _MICROSECONDS: Final = 1_000_000
+_FOR_EVER: Final = 2.0**62  # microseconds
 
 
 def to_wire(entries: Entries) -> list[relay_pb2.MetadataEntry]:
@@ -44,7 +47,7 @@ def size_of(entries: Entries) -> int:
 
 def microseconds(seconds: float | None) -> int | None:
     """A timeout as `Open` has it."""
-    return None if seconds is None else max(1, int(seconds * _MICROSECONDS))
+    return None if seconds is None else max(1, int(min(seconds * _MICROSECONDS, _FOR_EVER)))
 
 
 def timeout_of(opened: relay_pb2.Open) -> float | None:

@@ -43,6 +43,9 @@ class Keeper:
                 self._over(None)
             except grpc.aio.AioRpcError as error:
                 self._over(error.code())
+            except Exception:  # what came was no relay's: calls go on without it
+                _LOG.exception("relay failed")
+                self._pause = _LONGEST_PAUSE
             finally:
                 stream.cancel()
                 self.session = self._new_session()

@@ -20,6 +20,7 @@ from channel.state import NOTHING
 from channel.status import CANCELLED, Status
 from relay.credit import Credit
 from relay.frames import (
+    LARGEST_METADATA,
     PART,
     PER_MESSAGE,
     from_wire,
@@ -92,9 +93,18 @@ class ServedCall:
                 self._begin()
             if rpc.message is not NOTHING:
                 await self._send(rpc.take())
-        if not self._left:
-            status = status_to_wire(self._unsent or rpc.status)
-            self._outbox.put(status.ByteSize(), call=self._number, status=status)
+        self._end(self._unsent or rpc.status)
+
+    def fail(self, error: Exception) -> None:
+        """Hears that `run` failed, so that the caller does not wait for ever."""
+        self._rpc.terminate(CANCELLED)
+        self._end(Status(grpc.StatusCode.INTERNAL, f"The relay failed: {type(error)}"))
+
+    def _end(self, status: Status) -> None:
+        said = status_to_wire(status)
+        if said.ByteSize() > LARGEST_METADATA:
+            said = status_to_wire(too_large("Sent", said.ByteSize(), LARGEST_METADATA))
+        self._put(said.ByteSize(), status=said)
 
     def _found(self, rpc: Rpc, method_handler: MethodHandler) -> None:
         self._serialize = method_handler.response_serializer
@@ -107,7 +117,11 @@ class ServedCall:
         # A message or a status alone says that there is none.
         if metadata or (self._rpc.message is NOTHING and self._rpc.status is None):
             said = relay_pb2.InitialMetadata(metadata=to_wire(metadata or ()))
-            self._put(0, initial_metadata=said)
+            if said.ByteSize() <= LARGEST_METADATA:
+                self._put(said.ByteSize(), initial_metadata=said)
+            else:
+                self._unsent = too_large("Sent", said.ByteSize(), LARGEST_METADATA)
+                self._rpc.terminate(self._unsent)
 
     async def _send(self, message: Any) -> None:
         """Sends it as credit allows; not if the call ends meanwhile."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import grpc
@@ -12,6 +13,8 @@ from channel.in_process import InProcessServer
 from relay.frames import LARGEST_REQUEST, too_large
 from relay.outbox import Outbox
 from relay.served_call import ServedCall
+
+_LOG = logging.getLogger("llmbase.relay")
 
 
 class Violation(Exception):
@@ -121,6 +124,9 @@ class ServerSession:
     async def _serve(self, number: int, call: ServedCall) -> None:
         try:
             await call.run()
+        except Exception as error:
+            _LOG.exception("relay failed")
+            call.fail(error)
         finally:
             self._calls.pop(number, None)
             if self._half_closed and not self._calls:

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import grpc
+import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 from relay.credit import Credit, Window
@@ -118,6 +119,31 @@ async def test_an_answer_over_the_limit_of_the_server_is_not_sent() -> None:
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "larger than max" in error.details()
         assert both.pipe.down.kinds() == ["welcome", "status"]
+
+
+@pytest.mark.parametrize("kind", ["initial", "trailing"])
+async def test_metadata_that_would_block_the_stream_ends_its_call(kind: str) -> None:
+    large = (("key", "x" * 100_000),)
+
+    async def answer(request: StringValue, context: Any) -> StringValue:
+        if kind == "initial":
+            await context.send_initial_metadata(large)
+        context.set_trailing_metadata(large)
+        return request
+
+    async with relayed(ask=answer) as both:
+        error = await outcome(both.ask())
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert tuple(error.trailing_metadata()) == ()
+
+
+async def test_a_status_that_cannot_travel_is_another_and_not_silence() -> None:
+    async def fail(request: StringValue, context: Any) -> StringValue:
+        raise LookupError("half a pair: \ud800")
+
+    async with relayed(ask=fail) as both:
+        error = await outcome(both.ask())
+        assert error.code() is grpc.StatusCode.INTERNAL
 
 
 async def test_an_answer_over_the_limit_of_the_caller_ends_the_call_before_it_is_there() -> None:

@@ -42,7 +42,9 @@ def test_a_code_of_tomorrow_is_unknown() -> None:
     assert status_from_wire(relay_pb2.Status(code=99)).code is grpc.StatusCode.UNKNOWN
 
 
-@pytest.mark.parametrize(("seconds", "seen"), [(None, None), (1.5, 1.5), (1e-9, 1e-6)])
+@pytest.mark.parametrize(
+    ("seconds", "seen"), [(None, None), (1.5, 1.5), (1e-9, 1e-6), (float("inf"), 2.0**62 / 1e6)]
+)
 def test_a_timeout_survives_and_is_never_rounded_to_nothing(
     seconds: float | None, seen: float | None
 ) -> None:

@@ -8,6 +8,12 @@ from typing import Any
 
 import grpc
 import pytest
+from llmbase.relay.v1.relay_pb2 import (
+    InitialMetadata,
+    MetadataEntry,
+    RelayResponse,
+    ServerFrame,
+)
 
 from relay.client_session import ClientSession
 from relay.keeping import Keeper
@@ -74,6 +80,32 @@ async def test_streams_that_never_open_are_tried_less_and_less() -> None:
 @in_virtual_time
 async def test_a_service_that_knows_no_relay_is_asked_once_a_minute() -> None:
     assert await Line(broken(UNIMPLEMENTED), welcomed=False).keep(150) == [60.0, 60.0]
+
+
+@in_virtual_time
+async def test_what_is_no_relay_is_left_alone_for_a_while() -> None:
+    # gRPC gives None for what is no message.
+    assert await Line(None, welcomed=True).keep(5) == [2.0, 2.0]
+
+
+@in_virtual_time
+async def test_metadata_that_grpc_would_not_carry_ends_the_stream_and_not_its_keeper() -> None:
+    upper = InitialMetadata(metadata=[MetadataEntry(key="Upper", value=b"")])
+    line = Line(grpc.aio.EOF, welcomed=True)
+    call = line.keeper.session.begin("/a/b", b"", (), None, None)
+    line.keeper._connect = lambda: _telling(ServerFrame(call=1, initial_metadata=upper))
+    keeping = asyncio.create_task(line.keeper.run())
+    await settled()
+    assert call.status is not None
+    assert call.status.code is UNAVAILABLE
+    assert not keeping.done()
+    keeping.cancel()
+
+
+def _telling(frame: ServerFrame) -> Pipe:
+    pipe = Pipe()
+    pipe.down.end(RelayResponse(frames=[frame]))
+    return pipe
 
 
 @in_virtual_time
