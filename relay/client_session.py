@@ -15,8 +15,6 @@ from relay.frames import WINDOW, from_wire, microseconds, status_from_wire, to_w
 from relay.outbox import Outbox
 from relay.remote_call import RemoteCall
 
-# Bytes that wait for a stream that takes nothing: then calls are better off without it.
-_STUCK: Final = 4 * 1024 * 1024
 _LOST: Final = "The relay's stream was lost."
 
 
@@ -48,8 +46,11 @@ class ClientSession:
         return len(self._calls)
 
     def takes(self, size: int) -> bool:
-        """Whether a request of so many bytes, metadata counted, may be sent over this stream."""
-        return size <= self._largest_request and not self._drained and self._outbox.waiting < _STUCK
+        """Whether a request of so many bytes, metadata counted, may be sent over this stream.
+
+        Not if it takes nothing any more: calls are better off without it.
+        """
+        return size <= self._largest_request and not self._drained and not self._outbox.full
 
     def begin(
         self,

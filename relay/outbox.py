@@ -1,7 +1,8 @@
 """What a side has to say: all that is ready in one turn of the loop leaves as one message.
 
 Frames are read in the order in which they were put, whoever's they are. No call gets ahead of
-another, and none can fill the outbox: what it may put there is bounded by its credit.
+another, and none can fill the outbox: what it may put there is bounded by its credit. All together
+can, when the stream takes nothing any more: who has much to say is to look whether it is `full`.
 """
 
 from __future__ import annotations
@@ -11,24 +12,36 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-_FULL: Final = 256 * 1024  # bytes after which a message takes no more frames
+_LARGE: Final = 256 * 1024  # bytes after which a message takes no more frames
+_MUCH: Final = 4 * 1024 * 1024  # bytes after which nobody is to add much
 
 
 class Outbox:
-    """Frames on their way into one stream. `new_message` makes a message with `frames`."""
+    """Frames on their way into one stream. `new_message` makes a message with `frames`.
 
-    def __init__(self, new_message: Callable[[], Any]) -> None:
+    `on_room` is called when it is no longer `full`.
+    """
+
+    def __init__(
+        self, new_message: Callable[[], Any], on_room: Callable[[], None] | None = None
+    ) -> None:
         self._new_message = new_message
+        self._on_room = on_room
         self._messages: deque[tuple[Any, int]] = deque()
         self._wake: asyncio.Future[None] | None = None
         self._closed = False
         self.waiting = 0  # bytes that the stream has not taken
 
+    @property
+    def full(self) -> bool:
+        """Whether the stream is far behind with what there is."""
+        return self.waiting >= _MUCH
+
     def put(self, size: int = 0, **frame: Any) -> None:
         """Adds a frame of about `size` bytes, given by its fields. In vain when closed."""
         if self._closed:
             return
-        if not self._messages or self._messages[-1][1] >= _FULL:
+        if not self._messages or self._messages[-1][1] >= _LARGE:
             self._messages.append((self._new_message(), 0))
         message, filled = self._messages[-1]
         message.frames.add(**frame)
@@ -47,7 +60,10 @@ class Outbox:
             if self._messages:
                 message, size = self._messages.popleft()
                 await write(message)
+                was_full = self.full
                 self.waiting -= size
+                if was_full and not self.full and self._on_room is not None:
+                    self._on_room()
             elif self._closed:
                 return
             else:

@@ -153,7 +153,7 @@ class ServedCall:
         return None
 
     async def _may_send(self, status: Status | None) -> bool:
-        while self.credit.left <= 0:
+        while self.credit.left <= 0 or self._outbox.full:
             if self._left or self._rpc.status is not status:
                 return False
             await self.credit.change()

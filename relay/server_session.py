@@ -28,7 +28,7 @@ class ServerSession:
         self._servicers = servicers
         self._largest_message = largest_message
         self._loop = asyncio.get_running_loop()
-        self._outbox = Outbox(RelayResponse)
+        self._outbox = Outbox(RelayResponse, self._look_again)
         self._calls: dict[int, ServedCall] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._last = 0
@@ -120,6 +120,10 @@ class ServerSession:
         task = self._loop.create_task(self._serve(number, call))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+
+    def _look_again(self) -> None:
+        for call in self._calls.values():
+            call.credit.look_again()
 
     async def _serve(self, number: int, call: ServedCall) -> None:
         try:

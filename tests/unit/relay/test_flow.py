@@ -202,6 +202,31 @@ async def test_a_flood_does_not_keep_other_calls_waiting() -> None:
         await asyncio.wait(floods)
 
 
+async def test_a_stream_that_takes_nothing_holds_all_handlers_back_until_it_does_again() -> None:
+    flood = Flood(text_of("x" * 10_000))
+
+    async def read(call: Any) -> int:
+        for _ in range(10):
+            await call.read()
+        call.cancel()
+        return 10
+
+    async with relayed(listen=flood.write) as both:
+        both.pipe.down.open.clear()
+        calls = [both.listen() for _ in range(500)]
+        await settled()
+        assert both.server._outbox.full
+        assert both.server._outbox.waiting < 5 * 2**20
+        assert flood.written * 10_000 < 10 * 2**20
+        reading = [asyncio.create_task(read(call)) for call in calls]
+        calls[0].cancel()
+        both.pipe.down.open.set()
+        await asyncio.wait(reading)
+        assert [it.cancelled() or it.result() for it in reading] == [True, *[10] * 499]
+        await settled()
+        assert both.server._outbox.waiting == 0
+
+
 async def test_a_reader_that_stands_still_holds_nobody_else_back() -> None:
     flood = Flood()
 
