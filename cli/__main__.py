@@ -16,12 +16,17 @@ _COMMANDS = {
     "up": "Serve both doors, gRPC and REST, in one process.",
     "service": "Serve the gRPC door alone.",
     "gateway": "Serve the REST door alone, in front of a service.",
+    "health": "Say whether the doors on this machine take calls.",
     "check": "Check a configuration file.",
     "providers": "List the dialects, and the providers that each needs no more than a key for.",
     "models": "List the models of a running service.",
     "chat": "Chat with a model in the terminal.",
     "explain": "Say how a request would be routed, and why.",
     "model": "Get local models.",
+    "accounts": "Make and list accounts, and give them money.",
+    "keys": "Make, list, revoke and rotate API keys.",
+    "usage": "Show what was used, and what it cost.",
+    "migrate": "Bring the tables of the store up to date.",
 }
 
 

@@ -35,5 +35,6 @@ def command(file: Path | None, schema: bool) -> None:
         f"{file}: ok ({len(config.providers)} providers, {len(config.models)} models, "
         f"{len(config.keys)} keys)"
     )
-    if not config.keys:
-        click.echo("note: there are no keys, so every call will be refused", err=True)
+    if not config.keys and not config.identities:
+        who = "every call will be refused" if config.store is None else "only the store's are known"
+        click.echo(f"note: there are no keys here, so {who}", err=True)

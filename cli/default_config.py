@@ -32,6 +32,12 @@ def default_config(key: str) -> Config:
                     "prompt_cache_supported": True,
                 }
             },
-            "keys": [{"name": "default", "sha256": hashlib.sha256(key.encode()).hexdigest()}],
+            "keys": [
+                {
+                    "name": "default",
+                    "sha256": hashlib.sha256(key.encode()).hexdigest(),
+                    "admin": True,  # so that accounts and keys can be tried, too
+                }
+            ],
         }
     )

@@ -30,6 +30,7 @@ from service.config_file import load
 from service.labels import known_labels
 from service.process import (
     ConfigFile,
+    data_directory,
     models_directory,
     places,
     reloading,
@@ -77,7 +78,8 @@ def command(
     that is printed. With --config the keys are the configuration's.
 
     Prints `ready http://HOST:PORT grpc HOST:PORT` once both doors answer, and after it
-    `metrics HOST:PORT` where the configuration has `server.metrics`. A changed configuration file
+    `grpcs HOST:PORT` and `metrics HOST:PORT` where the configuration has `server.tls` and
+    `server.metrics`. A changed configuration file
     is taken over as it is written, or on SIGHUP. SIGINT and SIGTERM let open calls finish.
     """
     with one_line():
@@ -109,7 +111,7 @@ async def _serve(
 ) -> None:
     stop = stop_signals()
     metrics = Metrics(file.labels(file.config))
-    service = Service(file.config, models_directory(), metrics)
+    service = Service(file.config, models_directory(), data_directory(), metrics)
     inside = InProcessServer()
     service.register(inside)
     try:
@@ -120,7 +122,7 @@ async def _serve(
         door = await start_http(app, http)
         try:
             async with reloading(service, file, metrics):
-                _announce(door.url, places(bound, service.metrics_address), key, model_id)
+                _announce(door.url, places(bound, service), key, model_id)
                 await stop.wait()
             await asyncio.gather(door.stop(service.config.server.drain), service.drain())
         finally:

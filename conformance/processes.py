@@ -32,6 +32,8 @@ class Process:
         directory.mkdir(parents=True, exist_ok=True)
         self._out, self._err = directory / f"{self.name}.out", directory / f"{self.name}.err"
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("LLMBASE_")}
+        # Accounts are kept in the user's data directory: not those of whoever starts us.
+        inherited["XDG_DATA_HOME"] = str(directory.resolve() / "data")
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self._popen = subprocess.Popen(
                 [sys.executable, "-c", _LAUNCH, "-m", "cli", *arguments],

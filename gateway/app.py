@@ -14,12 +14,14 @@ from dataclasses import dataclass
 import grpc
 from aiohttp import web
 from grpc_health.v1.health_pb2_grpc import HealthStub
+from llmbase.v1.account_pb2_grpc import AccountServiceStub
 from llmbase.v1.chat_completion_pb2_grpc import ChatCompletionServiceStub
 from llmbase.v1.model_pb2_grpc import ModelServiceStub
 
-from gateway.balance import get_balance
+from gateway.balance import Balance
 from gateway.chat_completions import ChatCompletions
 from gateway.cors import Cors
+from gateway.description import Description
 from gateway.drain import Drain
 from gateway.front import Front
 from gateway.health import Health
@@ -67,6 +69,7 @@ def build_app(
     stub = ChatCompletionServiceStub(channel)
     chats = ChatCompletions(stub, bodies, drain, settings.keepalive, on_ignored)
     models = Models(ModelServiceStub(channel))
+    balance = Balance(AccountServiceStub(channel))
     health = Health(HealthStub(channel), drain)
 
     app = web.Application(middlewares=[front.handle], client_max_size=settings.max_body)
@@ -78,7 +81,8 @@ def build_app(
             web.post("/v1/chat/completions", chats.create, expect_handler=bodies.expect),
             web.get("/v1/models", models.list),
             web.get("/v1/models/{id:.+}", models.get),
-            web.get("/v1/balance", get_balance),
+            web.get("/v1/balance", balance.get),
+            web.get("/openapi.json", Description().get),
             web.get("/livez", health.live),
             web.get("/readyz", health.ready),
         ]

@@ -1,12 +1,50 @@
-"""GET /v1/balance: says that accounts are not kept here."""
+"""GET /v1/balance: what the caller's account has left, in US dollars as decimal strings."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import grpc
+import orjson
 from aiohttp import web
+from llmbase.v1 import account_pb2 as pb
 
-from gateway.errors import unknown_url
+from gateway.errors import from_rpc
+from gateway.exchange import metadata, timeout
+
+if TYPE_CHECKING:
+    from llmbase.v1.account_pb2_grpc import AccountServiceAsyncStub
+
+_NANO = 1_000_000_000
 
 
-async def get_balance(request: web.Request) -> web.Response:
-    """Raise HttpError: this server keeps no accounts."""
-    raise unknown_url("/v1/balance is not enabled on this server.")
+class Balance:
+    """The handler."""
+
+    def __init__(self, stub: AccountServiceAsyncStub) -> None:
+        self._stub = stub
+
+    async def get(self, request: web.Request) -> web.Response:
+        """Return the balance of the caller's account. Raises HttpError."""
+        call = self._stub.GetBalance(
+            pb.GetBalanceRequest(), metadata=metadata(request), timeout=timeout(request)
+        )
+        try:
+            answer = await call
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc(error) from None
+        finally:
+            call.cancel()
+        body = {
+            "object": "balance",
+            "currency": answer.currency,
+            "balance": decimal_text(answer.balance_nanos),
+            "reserved": decimal_text(answer.reserved_nanos),
+        }
+        return web.Response(body=orjson.dumps(body), content_type="application/json")
+
+
+def decimal_text(nanos: int) -> str:
+    """Return nano-dollars as dollars with all nine decimals; no float comes near it."""
+    dollars, rest = divmod(abs(nanos), _NANO)
+    return f"{'-' if nanos < 0 else ''}{dollars}.{rest:09d}"

@@ -20,6 +20,7 @@ from gateway.errors import (
 )
 from gateway.event_stream import EventStream
 from gateway.exchange import EXCHANGE, Exchange, header_value, metadata, route_headers, timeout
+from gateway.limit_headers import limit_headers
 from gateway.request_body import BodyReader
 from gateway.transcoding.answers import completion_to_json
 from gateway.transcoding.chunks import StreamRenderer, error_event
@@ -85,6 +86,7 @@ class ChatCompletions:
             )
             try:
                 completion = await call
+                left = limit_headers(await call.initial_metadata())
             except grpc.aio.AioRpcError as error:
                 raise from_rpc(error) from None
             finally:
@@ -92,7 +94,7 @@ class ChatCompletions:
         return web.Response(
             body=completion_to_json(completion),
             content_type="application/json",
-            headers=route_headers(completion.route, ignored),
+            headers={**route_headers(completion.route, ignored), **left},
         )
 
     async def _stream(
@@ -171,7 +173,8 @@ async def _pass_on(
     try:
         async for chunk in call:
             if first:
-                await stream.start(route_headers(chunk.route, ignored))
+                left = limit_headers(await call.initial_metadata())
+                await stream.start({**route_headers(chunk.route, ignored), **left})
                 first = False
             complete = chunk.last
             if events := renderer.render(chunk):

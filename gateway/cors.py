@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
+from gateway.limit_headers import LIMIT_HEADERS
+
 _METHODS = "GET, POST, OPTIONS"
 _MAX_AGE = "600"
 _EXPOSED = ", ".join(
@@ -21,6 +23,7 @@ _EXPOSED = ", ".join(
         "x-llmbase-ignored-parameters",
         "x-llmbase-idempotent-replay",
         "retry-after",
+        *LIMIT_HEADERS,
     )
 )
 

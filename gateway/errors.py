@@ -6,6 +6,7 @@ gRPC's own: its text is about our inside, so the caller is told something of our
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import grpc
@@ -13,6 +14,7 @@ import orjson
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
+from gateway.limit_headers import limit_headers
 from gateway.transcoding.fields import BadField
 
 DOMAIN = "llmbase.ai"
@@ -35,12 +37,17 @@ BY_REASON = {
     "MISSING_API_KEY": Row(401, "invalid_request_error", "missing_api_key"),
     "INVALID_API_KEY": Row(401, "invalid_request_error", "invalid_api_key"),
     "MODEL_NOT_ALLOWED": Row(403, "permission_error", "model_not_allowed"),
+    "ADMIN_REQUIRED": Row(403, "permission_error", "admin_required"),
     "MODEL_NOT_FOUND": Row(404, "invalid_request_error", "model_not_found"),
+    "ACCOUNT_NOT_FOUND": Row(404, "invalid_request_error", "account_not_found"),
+    "KEY_NOT_FOUND": Row(404, "invalid_request_error", "key_not_found"),
+    "ALREADY_EXISTS": Row(409, "invalid_request_error", "already_exists"),
+    "PRICE_UNKNOWN": Row(400, "invalid_request_error", "price_unknown"),
     "REQUEST_TOO_LARGE": Row(413, "invalid_request_error", "request_too_large"),
     "INSUFFICIENT_BALANCE": Row(402, "insufficient_quota", "insufficient_balance"),
     "SPEND_CAP_REACHED": Row(402, "insufficient_quota", "spend_cap_reached"),
-    "TOO_MANY_CONCURRENT_REQUESTS": Row(429, "rate_limit_error", "too_many_concurrent_requests"),
-    "RATE_LIMIT_EXCEEDED": Row(429, "rate_limit_error", "rate_limit_exceeded"),
+    "TOO_MANY_CONCURRENT_REQUESTS": Row(429, "rate_limit_error", "too_many_concurrent_requests", 1),
+    "RATE_LIMIT_EXCEEDED": Row(429, "rate_limit_error", "rate_limit_exceeded", 1),
     "ALL_PROVIDERS_FAILED": Row(502, "upstream_error", "all_providers_failed", 1),
     "UPSTREAM_TRUNCATED": Row(502, "upstream_error", "upstream_truncated"),
     "UPSTREAM_STALLED": Row(502, "upstream_error", "upstream_stalled"),
@@ -53,6 +60,13 @@ BY_REASON = {
     "INTERNAL_ERROR": Row(500, "server_error", "internal_error"),
 }
 
+# What the door finds wrong by itself.
+OF_THE_DOOR = {
+    "request_timeout": Row(408, "invalid_request_error", "request_timeout"),
+    "unknown_url": Row(404, "invalid_request_error", "unknown_url"),
+    "method_not_allowed": Row(405, "invalid_request_error", "method_not_allowed"),
+}
+
 # What a status of gRPC's own stands for, and what to say.
 BY_BARE_CODE = {
     grpc.StatusCode.UNAVAILABLE: ("SERVICE_UNAVAILABLE", "The service is not available."),
@@ -63,7 +77,10 @@ _ANY_OTHER_CODE = ("INTERNAL_ERROR", "Something went wrong inside llmbase.")
 
 
 class HttpError(Exception):
-    """An error as the caller sees it. `retry_after` is in seconds; `close` ends the connection."""
+    """An error as the caller sees it.
+
+    `retry_after` is in seconds; `close` ends the connection; `headers` say what is left of limits.
+    """
 
     def __init__(
         self,
@@ -73,6 +90,7 @@ class HttpError(Exception):
         param: str | None = None,
         retry_after: int | None = None,
         close: bool = False,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = row.status
@@ -82,6 +100,7 @@ class HttpError(Exception):
         self.param = param
         self.retry_after = row.retry_after if retry_after is None else retry_after
         self.close = close
+        self.headers = headers or {}
 
     def body(self) -> bytes:
         """Return the envelope: all four keys are always there."""
@@ -107,6 +126,7 @@ def from_rpc(error: grpc.aio.AioRpcError) -> HttpError:
             status.message,
             param=violations[0].field if violations else None,
             retry_after=_retry_after(status),
+            headers=limit_headers(error.trailing_metadata()),
         )
     reason, message = BY_BARE_CODE.get(error.code(), _ANY_OTHER_CODE)
     return HttpError(BY_REASON[reason], message)
@@ -161,18 +181,18 @@ def request_too_large(limit: int) -> HttpError:
 
 def request_timeout(seconds: float) -> HttpError:
     """Return the error of a body that did not arrive in time."""
-    row = Row(408, "invalid_request_error", "request_timeout")
-    return HttpError(row, f"The request body must arrive within {seconds:g} seconds.", close=True)
+    message = f"The request body must arrive within {seconds:g} seconds."
+    return HttpError(OF_THE_DOOR["request_timeout"], message, close=True)
 
 
 def unknown_url(message: str) -> HttpError:
     """Return the error of a path that leads nowhere."""
-    return HttpError(Row(404, "invalid_request_error", "unknown_url"), message)
+    return HttpError(OF_THE_DOOR["unknown_url"], message)
 
 
 def method_not_allowed(message: str) -> HttpError:
     """Return the error of a method that the path does not know; the caller adds `Allow`."""
-    return HttpError(Row(405, "invalid_request_error", "method_not_allowed"), message)
+    return HttpError(OF_THE_DOOR["method_not_allowed"], message)
 
 
 def http_error(status: int, message: str) -> HttpError:

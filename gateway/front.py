@@ -104,7 +104,12 @@ class Front:
 
 def _response(error: HttpError, exchange: Exchange) -> web.Response:
     exchange.error_code = error.code or error.type
-    response = web.Response(status=error.status, body=error.body(), content_type="application/json")
+    response = web.Response(
+        status=error.status,
+        body=error.body(),
+        content_type="application/json",
+        headers=error.headers,
+    )
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     if error.close:

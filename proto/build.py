@@ -1,5 +1,7 @@
 """Hatch build hook: compiles proto/ into gen/, so that every install has fresh stubs.
 
+Two projects use it: the product, and `stubs/`, which is what of it callers need.
+
 protoc writes absolute imports from its -I root (`llmbase.v1...`), so gen/ is put on the path
 whole: by a .pth file in an editable install, by the package `llmbase` in a wheel.
 """
@@ -13,21 +15,25 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+PROTO = Path(__file__).resolve().parent
 
-def compile_protos(root: Path) -> None:
-    """Write gen/llmbase: messages, gRPC stubs and their types (for mypy). Raises SystemExit."""
+
+def compile_protos(gen: Path) -> None:
+    """Write llmbase/ below `gen`: messages, gRPC stubs and their types (for mypy).
+
+    Raises SystemExit.
+    """
     # Hatch may load this file, for its metadata, where the compiler is not installed yet.
     from grpc_tools import _proto as bundled  # noqa: PLC0415
     from grpc_tools import protoc  # noqa: PLC0415
 
-    gen = root / "gen"
     shutil.rmtree(gen, ignore_errors=True)
     gen.mkdir()
-    protos = sorted(str(p) for p in (root / "proto").rglob("*.proto"))
+    protos = sorted(str(p) for p in PROTO.rglob("*.proto"))
     code = protoc.main(
         [
             "protoc",
-            f"-I{root / 'proto'}",
+            f"-I{PROTO}",
             f"-I{next(iter(bundled.__path__))}",
             f"--plugin=protoc-gen-mypy={_program('protoc-gen-mypy')}",
             f"--plugin=protoc-gen-mypy_grpc={_program('protoc-gen-mypy_grpc')}",
@@ -61,4 +67,4 @@ class ProtoBuildHook(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, before the files of the build are looked for."""
-        compile_protos(Path(self.root))
+        compile_protos(Path(self.root) / "gen")

@@ -31,6 +31,14 @@ class FieldViolation:
     description: str
 
 
+@dataclass(frozen=True, slots=True)
+class QuotaViolation:
+    """Whose limit was met (`account:acme`, `key:ci`), and which."""
+
+    subject: str
+    description: str
+
+
 class ProviderFault(Exception):
     """One attempt at one target failed.
 
@@ -60,7 +68,10 @@ class ProviderFault(Exception):
 
 
 class Error(Exception):
-    """What the caller is told. `retry_after` is in seconds; `facts` go into ErrorInfo.metadata."""
+    """What the caller is told. `retry_after` is in seconds; `facts` go into ErrorInfo.metadata.
+
+    `headers` are told beside it, by the names that REST has for them: what is left of limits.
+    """
 
     def __init__(
         self,
@@ -69,12 +80,16 @@ class Error(Exception):
         retry_after: float | None = None,
         facts: dict[str, str] | None = None,
         violations: tuple[FieldViolation, ...] = (),
+        quotas: tuple[QuotaViolation, ...] = (),
+        headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
         super().__init__(message)
         self.message = message
         self.retry_after = retry_after
         self.facts = facts or {}
         self.violations = violations
+        self.quotas = quotas
+        self.headers = headers
 
     def again(self) -> Self:
         """Return the same error once more, for another caller: a traceback is one task's."""
@@ -111,6 +126,42 @@ class ModelNotAllowed(Error):
     """The API key may not use this model."""
 
 
+class AdminRequired(Error):
+    """Only an administrator's key may do this."""
+
+
+class InsufficientBalance(Error):
+    """The account's balance does not cover what the request may cost."""
+
+
+class SpendCapReached(Error):
+    """What the request may cost does not fit under the key's spend cap."""
+
+
+class PriceUnknown(Error):
+    """The model has no price, and the account pays for what it uses."""
+
+
+class TooManyConcurrentRequests(Error):
+    """The account, or the key, has as many calls open as it may."""
+
+
+class RateLimitExceeded(Error):
+    """The key's requests or tokens per minute are used up."""
+
+
+class AccountNotFound(Error):
+    """No account of that id."""
+
+
+class KeyNotFound(Error):
+    """No API key of that id."""
+
+
+class AlreadyExists(Error):
+    """The id is taken."""
+
+
 class ModelNotFound(Error):
     """No model of that id."""
 
@@ -141,6 +192,10 @@ class ServiceUnavailable(Error):
 
 class DeadlineExceeded(Error):
     """The caller's deadline, or the target's total limit, ran out."""
+
+
+class TotalLimitExceeded(DeadlineExceeded):
+    """The target's total limit ran out: the end of the call, and the target's failure."""
 
 
 class IdempotencyKeyReused(InvalidRequest):

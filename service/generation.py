@@ -10,6 +10,8 @@ import asyncio
 import random
 import time
 
+from service.accounts.directory import KeyDirectory
+from service.accounts.prices import PriceTable
 from service.config import Config
 from service.providers.holdings import Holdings
 from service.routing.board import Board
@@ -32,6 +34,7 @@ class Generation:
         holdings: Holdings,
         chance: random.Random,
         metrics: Metrics,
+        directory: KeyDirectory,
         before: Generation | None = None,
     ) -> None:
         self.number = number
@@ -41,7 +44,10 @@ class Generation:
         self.board: Board = Board(config.providers, time.monotonic, chance, known)
         self.router = Router(config.models, holdings.providers, self.board)
         self.dispatcher = Dispatcher(self.router, time.time, time.monotonic, chance, metrics)
-        self.authenticator = Authenticator(config.keys)
+        self.authenticator = Authenticator(
+            config.keys, config.accounts, config.identities, directory
+        )
+        self.prices = PriceTable(config.models)
         self.public_models = config.server.public_models
         self._holders = 0
         self._retired = False

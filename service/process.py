@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import uvloop
-from platformdirs import user_cache_path
+from platformdirs import user_cache_path, user_data_path
 
 from service.config import Config
 from service.labels import known_labels
@@ -38,6 +38,11 @@ def models_directory() -> Path:
     return user_cache_path("llmbase") / "models"
 
 
+def data_directory() -> Path:
+    """Return where accounts are kept, unless the configuration says otherwise."""
+    return user_data_path("llmbase")
+
+
 def stop_signals() -> asyncio.Event:
     """Return an event that SIGINT and SIGTERM set. Needs a running loop."""
     return _event_of(signal.SIGINT, signal.SIGTERM)
@@ -49,10 +54,12 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         return runner.run(main)
 
 
-def places(grpc: tuple[str, ...], metrics: str | None) -> str:
-    """Return what a ready line says of a service: where gRPC and, if anywhere, metrics are."""
+def places(grpc: tuple[str, ...], service: Service) -> str:
+    """Return what a ready line says of a service: where gRPC is, and what else is anywhere."""
     told = f"grpc {' '.join(grpc)}"
-    return told if metrics is None else f"{told} metrics {metrics}"
+    if service.tls_addresses:
+        told += f" grpcs {' '.join(service.tls_addresses)}"
+    return told if service.metrics_address is None else f"{told} metrics {service.metrics_address}"
 
 
 @contextlib.asynccontextmanager
@@ -77,11 +84,11 @@ async def serve(
     """Serve until SIGINT or SIGTERM, then drain. Raises ConfigError, EngineError."""
     stop = stop_signals()
     metrics = Metrics(file.labels(file.config))
-    service = Service(file.config, models_directory(), metrics)
+    service = Service(file.config, models_directory(), data_directory(), metrics)
     try:
         bound = await service.start(addresses or file.config.server.grpc, carried)
         async with reloading(service, file, metrics):
-            ready = f"ready {places(bound, service.metrics_address)}"
+            ready = f"ready {places(bound, service)}"
             print(ready, flush=True)  # noqa: T201 - the promise to a supervisor
             await stop.wait()
         await service.drain()

@@ -14,24 +14,34 @@ import grpc
 from grpc_channelz.v1 import channelz
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from llmbase.v1 import chat_completion_pb2, model_pb2, routing_pb2
+from llmbase.v1 import account_pb2, chat_completion_pb2, model_pb2, routing_pb2
+from llmbase.v1.account_pb2_grpc import (
+    add_AccountServiceServicer_to_server,
+    add_KeyServiceServicer_to_server,
+)
 from llmbase.v1.chat_completion_pb2_grpc import add_ChatCompletionServiceServicer_to_server
 from llmbase.v1.model_pb2_grpc import add_ModelServiceServicer_to_server
 from llmbase.v1.routing_pb2_grpc import add_RoutingServiceServicer_to_server
 
+from service.accounts.accounts import Accounts
 from service.admission.admission import Admission
-from service.config import Config, ServerConfig
+from service.config import Config, ServerConfig, TlsConfig
 from service.config_file import ConfigError
 from service.generation import Generation
 from service.idempotency.store import Store
 from service.providers import build
 from service.providers.holdings import Holdings
+from service.rpc import status
+from service.rpc.account import AccountServicer
 from service.rpc.answers import Answers
 from service.rpc.calls import Calls
 from service.rpc.chat_completion import ChatCompletionServicer
 from service.rpc.current import Current
+from service.rpc.desk import Desk
+from service.rpc.key import KeyServicer
 from service.rpc.model import ModelServicer
 from service.rpc.routing import RoutingServicer
+from service.rpc.tls import Certificates
 from telemetry import metrics_listener
 from telemetry.metrics import Metrics
 from telemetry.metrics_listener import MetricsListener
@@ -40,12 +50,15 @@ LARGEST_MESSAGE = (
     64 * 2**20
 )  # bytes: twice the gateway's body limit; gRPC's own 4 MiB breaks images
 _CHANGEABLE = {"drain", "public_models"}  # of `server`; the rest needs a restart
+_FIXED = ("store", "shared")  # what needs a restart as a whole
 _FLUSH = 0.5  # seconds for the last statuses to leave once every call has ended
 
 SERVICES = (
     chat_completion_pb2.DESCRIPTOR.services_by_name["ChatCompletionService"].full_name,
     model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
     routing_pb2.DESCRIPTOR.services_by_name["RoutingService"].full_name,
+    account_pb2.DESCRIPTOR.services_by_name["AccountService"].full_name,
+    account_pb2.DESCRIPTOR.services_by_name["KeyService"].full_name,
 )
 
 _OPTIONS = (
@@ -75,11 +88,14 @@ class Carried(Stoppable, Protocol):
 class Service:
     """Routing and provider calls behind gRPC. Built inside the running loop; raises ConfigError."""
 
-    def __init__(self, config: Config, models_directory: Path, metrics: Metrics) -> None:
+    def __init__(
+        self, config: Config, models_directory: Path, data_directory: Path, metrics: Metrics
+    ) -> None:
         self._models_directory = models_directory
         self._metrics = metrics
         self._listener: MetricsListener | None = None
         self._chance = random.SystemRandom()
+        self._accounts = Accounts(config, data_directory, metrics, self._chance, status.reason)
         trusted = build.trust_all(config.providers)
         self._generation = self._next(config, Holdings(config, trusted))
         self._current = Current(self._generation)
@@ -87,14 +103,18 @@ class Service:
         self._admission = Admission(
             config.admission.max_in_flight, config.admission.max_queued, time.monotonic
         )
-        self._calls = Calls(self._current, time.monotonic, metrics, self._admission)
+        desk = Desk(self._accounts.limiter, self._admission, self._accounts.charging)
+        self._calls = Calls(self._current, time.monotonic, metrics, desk)
         self._store = Store(config.idempotency)
         answers = Answers(self._calls, self._store, metrics)
         self._chat = ChatCompletionServicer(self._calls, answers)
         self._routing = RoutingServicer(self._calls)
         self._models = ModelServicer(self._calls)
+        self._money = AccountServicer(self._calls, self._accounts.registry)
+        self._keys = KeyServicer(self._calls, self._accounts.registry)
         self._health = health.aio.HealthServicer()
         self._servers: list[Stoppable] = []
+        self._tls_addresses: tuple[str, ...] = ()
 
     @property
     def config(self) -> Config:
@@ -111,6 +131,8 @@ class Service:
         add_ChatCompletionServiceServicer_to_server(self._chat, server)
         add_ModelServiceServicer_to_server(self._models, server)
         add_RoutingServiceServicer_to_server(self._routing, server)
+        add_AccountServiceServicer_to_server(self._money, server)
+        add_KeyServiceServicer_to_server(self._keys, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         self._servers.append(server)
 
@@ -133,11 +155,18 @@ class Service:
         )
         channelz.add_channelz_servicer(server)
         bound = tuple(_bind(server, address) for address in addresses)
+        self._tls_addresses = _bind_tls(server, self.config.server.tls)
         await self._listen()
+        await self._accounts.start(self.config, self._generation.prices)
         await server.start()
         await self._generation.holdings.start()
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
         return bound
+
+    @property
+    def tls_addresses(self) -> tuple[str, ...]:
+        """Where gRPC listens with TLS, once it has started."""
+        return self._tls_addresses
 
     @property
     def metrics_address(self) -> str | None:
@@ -162,6 +191,7 @@ class Service:
         self._generation = self._current.generation = generation
         self._admission.resize(config.admission.max_in_flight, config.admission.max_queued)
         self._store.configure(config.idempotency)
+        await self._accounts.configure(config, generation.prices)
         self._retire(before)
         return kept
 
@@ -182,6 +212,7 @@ class Service:
         """Close connections and engines; after `drain`, or instead of it when `start` failed."""
         await asyncio.gather(*(server.stop(None) for server in self._servers))
         await self._store.close()
+        await self._accounts.close()
         self._retire(self._generation)
         for generation in self._retiring:
             generation.abandon()
@@ -204,16 +235,17 @@ class Service:
         number = 1 if before is None else before.number + 1
         earlier = before.holdings if before is not None else None
         holdings.open(self._models_directory, version("llmbase"), self._metrics, earlier)
-        return Generation(number, config, holdings, self._chance, self._metrics, before)
+        directory = self._accounts.directory
+        return Generation(number, config, holdings, self._chance, self._metrics, directory, before)
 
     def _retire(self, generation: Generation) -> None:
         task = asyncio.get_running_loop().create_task(generation.retire())
         self._retiring[generation] = task
         task.add_done_callback(lambda _: self._retiring.pop(generation, None))
 
-    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+    async def _set_health(self, word: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for name in ("", *SERVICES):
-            await self._health.set(name, status)
+            await self._health.set(name, word)
 
 
 def _with_what_stays(config: Config, before: Config) -> tuple[Config, tuple[str, ...]]:
@@ -222,14 +254,29 @@ def _with_what_stays(config: Config, before: Config) -> tuple[Config, tuple[str,
     fixed = ServerConfig.model_fields.keys() - _CHANGEABLE
     kept = {field: getattr(old, field) for field in sorted(fixed)}
     changed = tuple(f"server.{field}" for field in kept if getattr(new, field) != kept[field])
-    return config.model_copy(update={"server": new.model_copy(update=kept)}), changed
+    changed += tuple(part for part in _FIXED if getattr(config, part) != getattr(before, part))
+    parts = {part: getattr(before, part) for part in _FIXED}
+    return config.model_copy(update={"server": new.model_copy(update=kept)} | parts), changed
 
 
-def _bind(server: grpc.aio.Server, address: str) -> str:
+def _bind_tls(server: grpc.aio.Server, tls: TlsConfig | None) -> tuple[str, ...]:
+    if tls is None:
+        return ()
+    credentials = Certificates(tls).credentials()
+    return tuple(_bind(server, address, credentials) for address in tls.grpc)
+
+
+def _bind(
+    server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None = None
+) -> str:
     try:
-        port = server.add_insecure_port(address)
+        if credentials is None:
+            port = server.add_insecure_port(address)
+        else:
+            port = server.add_secure_port(address, credentials)
     except RuntimeError:
         port = 0
     if port == 0:
-        raise ConfigError(f"server.grpc: cannot listen on {address}: in use, or no address")
+        key = "server.grpc" if credentials is None else "server.tls.grpc"
+        raise ConfigError(f"{key}: cannot listen on {address}: in use, or no address")
     return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"

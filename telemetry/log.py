@@ -47,9 +47,13 @@ def places(trace: TracebackType | None) -> list[str]:
 
 
 def to_stderr(level: str = "info") -> None:
-    """Send the log of this process to standard error; `level` is a name of logging's, any case."""
+    """Send the log of this process to standard error; `level` is a name of logging's, any case.
+
+    It is our own log's. Of libraries only warnings are told: their details quote what they handle.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    logging.getLogger("llmbase").setLevel(level.upper())
+    root.setLevel(max(logging.WARNING, logging.getLogger("llmbase").level))

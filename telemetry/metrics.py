@@ -72,6 +72,24 @@ IGNORED_PARAMETERS = Metric(
     "Parameters of requests that were left out of what was sent to a provider.",
     {"parameter": "the request's field, by its name in REST; of a path its first step"},
 )
+LIMITER_REFUSALS = Metric(
+    "llmbase_limiter_refusals_total",
+    Kind.COUNTER,
+    "Calls that were refused because a limit of their account or key was met.",
+    {"limit": "`account_active`, `active` (the key's), `requests` or `tokens` (per minute)"},
+    announced=True,
+)
+LIMITER_SECONDS = Metric(
+    "llmbase_limiter_seconds",
+    Kind.HISTOGRAM,
+    "How long calls waited for the shared limiter's answer, or for none.",
+    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0),
+)
+LIMITER_AWAY = Metric(
+    "llmbase_limiter_away",
+    Kind.GAUGE,
+    "1 while the shared limiter is left alone because it did not answer, else 0.",
+)
 PROVIDER_ALERTS = Metric(
     "llmbase_provider_alerts_total",
     Kind.COUNTER,
@@ -87,6 +105,50 @@ PROVIDER_UNKNOWN = Metric(
     announced=True,
 )
 
+LEDGER_QUEUE = Metric(
+    "llmbase_ledger_queue",
+    Kind.GAUGE,
+    "Settlements and releases that wait for the store, those in the spool not among them.",
+)
+LEDGER_REFUSED = Metric(
+    "llmbase_ledger_refused_total",
+    Kind.COUNTER,
+    "Settlements that the store cannot take (no such account): kept in the spool's directory.",
+)
+EXCESS = Metric(
+    "llmbase_excess_nanodollars_total",
+    Kind.COUNTER,
+    "What calls cost beyond what was reserved for them: nobody is charged for it.",
+)
+LAPSED = Metric(
+    "llmbase_reservations_lapsed_total",
+    Kind.COUNTER,
+    "Reservations that nobody renewed for ten minutes: their process has died.",
+)
+RESERVATION_USED = Metric(
+    "llmbase_reservation_used_ratio",
+    Kind.HISTOGRAM,
+    "What calls cost, of what was reserved for them: more than 1 was estimated too low.",
+    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 1, 1.1, 1.5, 2, 5),
+)
+SETTLEMENTS = Metric(
+    "llmbase_settlements_total",
+    Kind.COUNTER,
+    "Calls that were written into the ledger.",
+)
+SETTLEMENTS_SPOOLED = Metric(
+    "llmbase_settlements_spooled_total",
+    Kind.COUNTER,
+    "Settlements and releases that were put on disk, because the store was away or too slow.",
+)
+STORE_TRANSACTION = Metric(
+    "llmbase_store_transaction_seconds",
+    Kind.HISTOGRAM,
+    "Transactions of the books, from their begin until they were committed.",
+    {"work": "`reserve`, `settle`, `renew` or `lapse`"},
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+)
+
 REPLAYS = Metric(
     "llmbase_replays_total",
     Kind.COUNTER,
@@ -99,10 +161,21 @@ METRICS: tuple[Metric, ...] = (
     CALLS,
     CONFIG_GENERATION,
     CONFIG_RELOADS,
+    EXCESS,
     IGNORED_PARAMETERS,
+    LIMITER_REFUSALS,
+    LIMITER_SECONDS,
+    LIMITER_AWAY,
+    LAPSED,
+    LEDGER_QUEUE,
+    LEDGER_REFUSED,
     PROVIDER_ALERTS,
     PROVIDER_UNKNOWN,
     REPLAYS,
+    RESERVATION_USED,
+    SETTLEMENTS,
+    SETTLEMENTS_SPOOLED,
+    STORE_TRANSACTION,
 )
 
 
@@ -137,6 +210,10 @@ class Metrics:
     def observe(self, metric: Metric, value: float, **labels: str) -> None:
         """Add a value to a histogram, in the unit of its name."""
         self._series(metric, labels).observe(value)
+
+    def observe_ratio(self, metric: Metric, part: int, whole: int) -> None:
+        """Add a share to a histogram: money is a float here alone, where it is none any more."""
+        self.observe(metric, part / whole)
 
     def render(self) -> bytes:
         """Return all of them in Prometheus' text format."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -11,8 +13,11 @@ from tests.support import deployments
 from tests.support.config import KEY
 from tests.support.deployments import Deployment
 from tests.support.grpc_door import GrpcDoor
+from tests.support.postgres import Postgres, running_postgres
 from tests.support.rest_door import RestDoor
 from tests.support.scripted_upstream import ScriptedUpstream
+from tests.support.stores import Place, postgres_place, sqlite_place
+from tests.support.valkey import Valkey, running_valkey
 
 Door = GrpcDoor | RestDoor
 
@@ -29,6 +34,45 @@ class Entrance:
         if self.kind == "grpc":
             return GrpcDoor(self.deployment.grpc, key)
         return RestDoor(self.deployment.http, key)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep every process that we start away from the accounts of whoever runs the tests."""
+    before = os.environ.get("XDG_DATA_HOME")
+    os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("data"))
+    yield
+    os.environ.pop("XDG_DATA_HOME")
+    if before is not None:
+        os.environ["XDG_DATA_HOME"] = before
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL; each test makes a database of its own there."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Each kind of store in turn: where one can be opened that is not there yet."""
+    if request.param == "sqlite":
+        return sqlite_place(tmp_path)
+    return postgres_place(request.getfixturevalue("postgres"))
+
+
+@pytest.fixture(scope="session")
+def _valkey() -> Iterator[Valkey]:
+    with running_valkey() as server:
+        yield server
+
+
+@pytest.fixture
+def valkey(_valkey: Valkey) -> Valkey:
+    """A real Valkey, empty."""
+    _valkey.clear()
+    return _valkey
 
 
 @pytest.fixture(scope="session")

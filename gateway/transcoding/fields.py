@@ -55,13 +55,15 @@ Write = Callable[[Any], Any]
 class Field:
     """A row: `read(message, value, reading)` raises BadField; `write(message)` is None if absent.
 
-    A null never reaches a row: it means absent. `fate` and `note` say what becomes of the field.
+    A null never reaches a row: it means absent. `fate` and `note` say what becomes of the field;
+    `shape` is the JSON Schema of its values, in which a Table stands for the objects it reads.
     """
 
     read: Read
     write: Write
     fate: Literal["mapped", "ignored", "refused"] = "mapped"
     note: str = ""
+    shape: Any = None
 
 
 class Table:

@@ -59,6 +59,14 @@ _PARTS = {
 }
 
 
+_CONTENT = {
+    "anyOf": [
+        {"type": "string"},
+        {"type": "array", "minItems": 1, "items": {"oneOf": [*_PARTS.values()]}},
+    ]
+}
+
+
 def _read_content(message: Any, value: Any, reading: Reading) -> None:
     if type(value) is str:
         message.content.add().text = value
@@ -95,7 +103,9 @@ _CALLED_FUNCTION = Table(
     "messages[].tool_calls[].function.",
     {
         "name": bare_text("name"),
-        "arguments": Field(_read_arguments, lambda message: message.arguments),
+        "arguments": Field(
+            _read_arguments, lambda message: message.arguments, shape={"type": "string"}
+        ),
     },
 )
 _TOOL_CALL = Table(
@@ -103,7 +113,7 @@ _TOOL_CALL = Table(
     {
         "id": bare_text("id"),
         "type": constant("function"),
-        "function": Field(_read_called_function, _CALLED_FUNCTION.write),
+        "function": Field(_read_called_function, _CALLED_FUNCTION.write, shape=_CALLED_FUNCTION),
         "custom": refused("is not supported: only calls of the type function are"),
         "provider_state": state("provider_state"),
     },
@@ -113,7 +123,7 @@ MESSAGE = Table(
     "messages[].",
     {
         "role": word("role", ROLES),
-        "content": Field(_read_content, _write_content),
+        "content": Field(_read_content, _write_content, shape=_CONTENT),
         "name": text("name"),
         "tool_calls": repeated("tool_calls", _TOOL_CALL),
         "tool_call_id": text("tool_call_id"),

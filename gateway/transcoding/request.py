@@ -27,6 +27,7 @@ from gateway.transcoding.rows import (
     ignored,
     inline,
     integer,
+    integers,
     nested,
     number,
     read_only,
@@ -36,7 +37,9 @@ from gateway.transcoding.rows import (
     word,
 )
 from gateway.transcoding.tools import (
+    RESPONSE_FORMAT,
     TOOL,
+    TOOL_CHOICE,
     read_response_format,
     read_tool_choice,
     write_response_format,
@@ -174,10 +177,13 @@ def _read_include_usage(request: Any, value: Any, reading: Reading) -> None:
     reading.include_usage = value
 
 
+_STOP = {
+    "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+}
 _STREAM_OPTIONS = Table(
     "stream_options.",
     {
-        "include_usage": Field(_read_include_usage, absent),
+        "include_usage": Field(_read_include_usage, absent, shape={"type": "boolean"}),
         "include_obfuscation": ignored("llmbase does not pad its chunks"),
     },
 )
@@ -201,34 +207,46 @@ REQUEST = Table(
         "temperature": number("temperature"),
         "top_p": number("top_p"),
         "max_tokens": Field(
-            _read_max_tokens, lambda r: r.max_tokens if r.HasField("max_tokens") else None
+            _read_max_tokens,
+            lambda r: r.max_tokens if r.HasField("max_tokens") else None,
+            shape=integers(),
         ),
         "max_completion_tokens": read_only(integer("max_tokens")),
         "frequency_penalty": number("frequency_penalty"),
         "presence_penalty": number("presence_penalty"),
-        "stop": Field(_read_stop, lambda r: list(r.stop) or None),
+        "stop": Field(_read_stop, lambda r: list(r.stop) or None, shape=_STOP),
         "seed": integer("seed", INT64),
         "tools": repeated("tools", TOOL),
-        "tool_choice": Field(read_tool_choice, write_tool_choice),
+        "tool_choice": Field(read_tool_choice, write_tool_choice, shape=TOOL_CHOICE),
         "parallel_tool_calls": flag("parallel_tool_calls"),
-        "response_format": Field(read_response_format, write_response_format),
+        "response_format": Field(
+            read_response_format, write_response_format, shape=RESPONSE_FORMAT
+        ),
         "reasoning_effort": word("reasoning_effort", EFFORTS),
         "chat_template_kwargs": _KWARGS,
         "extra_body.chat_template_kwargs": read_only(_KWARGS),
         "extra_body": read_only(inline(_EXTRA_BODY)),
         "logprobs": flag("logprobs"),
         "top_logprobs": integer("top_logprobs"),
-        "logit_bias": Field(_read_logit_bias, lambda r: dict(r.logit_bias) or None),
+        "logit_bias": Field(
+            _read_logit_bias,
+            lambda r: dict(r.logit_bias) or None,
+            shape={"type": "object", "additionalProperties": integers()},
+        ),
         "n": integer("n"),
         "prompt_cache_key": text("prompt_cache_key"),
         "user": text("user"),
-        "metadata": Field(_read_metadata, lambda r: dict(r.metadata) or None),
+        "metadata": Field(
+            _read_metadata,
+            lambda r: dict(r.metadata) or None,
+            shape={"type": "object", "additionalProperties": {"type": "string"}},
+        ),
         "service_tier": text("service_tier"),
         "store": flag("store"),
         "llmbase": nested("llmbase", _LLMBASE),
-        "stream": Field(_read_stream, absent),
+        "stream": Field(_read_stream, absent, shape={"type": "boolean"}),
         "stream_options": read_only(inline(_STREAM_OPTIONS)),
-        "modalities": Field(_read_modalities, absent),
+        "modalities": Field(_read_modalities, absent, shape={"type": "array", "const": ["text"]}),
         "verbosity": ignored("few models know it; say it in a system message"),
         "prediction": ignored("it would only make the answer faster"),
         "safety_identifier": ignored("llmbase identifies callers by their keys"),

@@ -28,12 +28,16 @@ def _present(name: str) -> Write:
 
 def text(name: str) -> Field:
     """Return the row of a string that may be absent."""
-    return Field(_text_reader(name), _present(name))
+    return Field(_text_reader(name), _present(name), shape={"type": "string"})
 
 
 def bare_text(name: str) -> Field:
     """Return the row of a string without presence in the proto: empty is absent."""
-    return Field(_text_reader(name), lambda message: getattr(message, name) or None)
+    return Field(
+        _text_reader(name),
+        lambda message: getattr(message, name) or None,
+        shape={"type": "string"},
+    )
 
 
 def _text_reader(name: str) -> Read:
@@ -53,7 +57,7 @@ def flag(name: str) -> Field:
             raise BadField("", "must be true or false")
         setattr(message, name, value)
 
-    return Field(read, _present(name))
+    return Field(read, _present(name), shape={"type": "boolean"})
 
 
 def number(name: str) -> Field:
@@ -64,7 +68,7 @@ def number(name: str) -> Field:
             raise BadField("", "must be a number")
         setattr(message, name, value)
 
-    return Field(read, _present(name))
+    return Field(read, _present(name), shape={"type": "number"})
 
 
 def integer(name: str, bounds: tuple[int, int] = INT32) -> Field:
@@ -73,7 +77,12 @@ def integer(name: str, bounds: tuple[int, int] = INT32) -> Field:
     def read(message: Any, value: Any, reading: Reading) -> None:
         setattr(message, name, as_integer(value, bounds))
 
-    return Field(read, _present(name))
+    return Field(read, _present(name), shape=integers(bounds))
+
+
+def integers(bounds: tuple[int, int] = INT32) -> dict[str, Any]:
+    """Return the shape of an integer within bounds."""
+    return {"type": "integer", "minimum": bounds[0], "maximum": bounds[1]}
 
 
 def as_integer(value: Any, bounds: tuple[int, int]) -> int:
@@ -100,7 +109,7 @@ def state(name: str) -> Field:
         value = getattr(message, name)
         return base64.b64encode(value).decode() if value else None
 
-    return Field(read, write)
+    return Field(read, write, shape={"type": "string", "contentEncoding": "base64"})
 
 
 def word(name: str, words: Mapping[str, int]) -> Field:
@@ -113,7 +122,11 @@ def word(name: str, words: Mapping[str, int]) -> Field:
             raise BadField("", f"must be one of {', '.join(words)}")
         setattr(message, name, meaning)
 
-    return Field(read, lambda message: spelled.get(getattr(message, name)))
+    return Field(
+        read,
+        lambda message: spelled.get(getattr(message, name)),
+        shape={"type": "string", "enum": list(words)},
+    )
 
 
 def constant(value: str) -> Field:
@@ -123,7 +136,7 @@ def constant(value: str) -> Field:
         if given != value:
             raise BadField("", f"must be {value}")
 
-    return Field(read, lambda message: value)
+    return Field(read, lambda message: value, shape={"type": "string", "const": value})
 
 
 def nested(name: str, table: Table) -> Field:
@@ -137,12 +150,12 @@ def nested(name: str, table: Table) -> Field:
     def write(message: Any) -> dict[str, Any] | None:
         return table.write(getattr(message, name)) if message.HasField(name) else None
 
-    return Field(read, write)
+    return Field(read, write, shape=table)
 
 
 def inline(table: Table) -> Field:
     """Return the row of an object whose fields lie in the enclosing message."""
-    return Field(table.read, table.write)
+    return Field(table.read, table.write, shape=table)
 
 
 def repeated(name: str, table: Table) -> Field:
@@ -161,7 +174,7 @@ def repeated(name: str, table: Table) -> Field:
     def write(message: Any) -> list[dict[str, Any]] | None:
         return [table.write(item) for item in getattr(message, name)] or None
 
-    return Field(read, write)
+    return Field(read, write, shape={"type": "array", "items": table})
 
 
 def json_text(name: str) -> Field:
@@ -178,17 +191,17 @@ def json_text(name: str) -> Field:
     def write(message: Any) -> orjson.Fragment | None:
         return orjson.Fragment(getattr(message, name)) if message.HasField(name) else None
 
-    return Field(read, write)
+    return Field(read, write, shape={"type": "object"})
 
 
 def read_only(row: Field) -> Field:
     """Return a row that is another spelling: read like `row`, never written."""
-    return Field(row.read, absent)
+    return Field(row.read, absent, shape=row.shape)
 
 
 def ignored(note: str) -> Field:
     """Return the row of a field that is left out, named to the caller; `note` says why."""
-    return Field(_never, absent, "ignored", note)
+    return Field(_never, absent, "ignored", note, {})
 
 
 def refused(note: str) -> Field:
@@ -197,7 +210,7 @@ def refused(note: str) -> Field:
     def read(message: Any, value: Any, reading: Reading) -> None:
         raise BadField("", note)
 
-    return Field(read, absent, "refused", note)
+    return Field(read, absent, "refused", note, {"type": "null"})
 
 
 def _never(message: Any, value: Any, reading: Reading) -> None:

@@ -51,6 +51,7 @@ _CHOICES = {
         required=("function",),
     )
 }
+TOOL_CHOICE = {"anyOf": [{"type": "string", "enum": [*_MODES]}, *_CHOICES.values()]}
 
 
 def read_tool_choice(request: Any, value: Any, reading: Reading) -> None:
@@ -89,6 +90,7 @@ _FORMATS = {
         required=("json_schema",),
     ),
 }
+RESPONSE_FORMAT = {"oneOf": [*_FORMATS.values()]}
 
 
 def read_response_format(request: Any, value: Any, reading: Reading) -> None:

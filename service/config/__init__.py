@@ -6,8 +6,17 @@ touches files or the environment.
 
 from __future__ import annotations
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
+from service.config.accounts import (
+    AccessConfig,
+    AccountsConfig,
+    IdentityConfig,
+    KeyConfig,
+    SharedConfig,
+    SpendCapConfig,
+    StoreConfig,
+)
 from service.config.models import HedgeConfig, ModelConfig, PricingConfig, TargetConfig
 from service.config.providers import (
     BreakerConfig,
@@ -16,10 +25,12 @@ from service.config.providers import (
     ProviderConfig,
     TimeoutsConfig,
 )
-from service.config.server import AdmissionConfig, IdempotencyConfig, KeyConfig, ServerConfig
+from service.config.server import AdmissionConfig, IdempotencyConfig, ServerConfig, TlsConfig
 from service.config.values import Feature, Frozen, ModelId, Name
 
 __all__ = [
+    "AccessConfig",
+    "AccountsConfig",
     "AdmissionConfig",
     "BreakerConfig",
     "Config",
@@ -27,14 +38,19 @@ __all__ = [
     "Feature",
     "HedgeConfig",
     "IdempotencyConfig",
+    "IdentityConfig",
     "ImagesConfig",
     "KeyConfig",
     "ModelConfig",
     "PricingConfig",
     "ProviderConfig",
     "ServerConfig",
+    "SharedConfig",
+    "SpendCapConfig",
+    "StoreConfig",
     "TargetConfig",
     "TimeoutsConfig",
+    "TlsConfig",
 ]
 
 
@@ -46,8 +62,29 @@ class Config(Frozen):
     idempotency: IdempotencyConfig = IdempotencyConfig()
     providers: dict[Name, ProviderConfig]
     models: dict[ModelId, ModelConfig]
-    keys: tuple[KeyConfig, ...] = ()
+    store: StoreConfig | None = Field(
+        default=StoreConfig(),
+        description="Where accounts are kept; null: nowhere, and only static keys are known.",
+    )
+    shared: SharedConfig | None = Field(
+        default=None, description="Where replicas count limits together. Default: each for itself."
+    )
+    accounts: AccountsConfig = AccountsConfig()
+    keys: tuple[KeyConfig, ...] = Field(
+        default=(), description="Static keys, beside those in the store."
+    )
+    identities: tuple[IdentityConfig, ...] = Field(
+        default=(), description="Callers known by their certificates; the first that matches."
+    )
     images: ImagesConfig = ImagesConfig()
+
+    @model_validator(mode="after")
+    def _who_pays_is_kept(self) -> Config:
+        for part in ("keys", "identities"):
+            for i, caller in enumerate(getattr(self, part)):
+                if self.store is None and (caller.account or caller.spend_cap):
+                    raise ValueError(f"{part}.{i}: `account` and `spend_cap` need a `store`")
+        return self
 
     @model_validator(mode="after")
     def _references_exist(self) -> Config:

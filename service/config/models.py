@@ -14,7 +14,9 @@ class PricingConfig(Frozen):
 
     prompt: Price
     completion: Price
-    input_cache_read: Price | None = None
+    input_cache_read: Price | None = Field(default=None, description="Default: as `prompt`.")
+    input_cache_write: Price | None = Field(default=None, description="Default: as `prompt`.")
+    reasoning: Price | None = Field(default=None, description="Default: as `completion`.")
 
 
 class TargetConfig(Frozen):

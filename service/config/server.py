@@ -1,12 +1,28 @@
-"""What can be set of the process itself, and who may call it."""
+"""What can be set of the process itself."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from service.config.values import Address, Duration, Frozen, Name, Sha256, TcpAddress, listed
+from service.config.values import Address, Duration, Frozen, TcpAddress, listed
+
+
+class TlsConfig(Frozen):
+    """A door with TLS, beside the plain one."""
+
+    grpc: Annotated[tuple[TcpAddress, ...], BeforeValidator(listed), Field(min_length=1)] = Field(
+        description="Addresses to listen on, HOST:PORT; port 0 takes a free one.",
+    )
+    cert_file: Path = Field(description="Our certificate and its chain (PEM).")
+    key_file: Path = Field(description="Its private key (PEM).")
+    client_ca_file: Path | None = Field(
+        default=None,
+        description="Who signs callers' certificates (PEM): every caller then needs one, and those "
+        "of `identities` need no API key.",
+    )
 
 
 class ServerConfig(Frozen):
@@ -16,6 +32,7 @@ class ServerConfig(Frozen):
         default=("127.0.0.1:50051",),
         description="Addresses to listen on: HOST:PORT or unix:PATH; port 0 takes a free one.",
     )
+    tls: TlsConfig | None = Field(default=None, description="A door with TLS. Default: none.")
     metrics: TcpAddress | None = Field(
         default=None,
         description="HOST:PORT where metrics are read (GET /metrics); default: nowhere.",
@@ -56,14 +73,4 @@ class IdempotencyConfig(Frozen):
     )
     max_bytes: int = Field(
         default=64 * 2**20, ge=1024, description="Of all kept answers; the oldest go first."
-    )
-
-
-class KeyConfig(Frozen):
-    """A static API key, known by its hash only."""
-
-    name: Name
-    sha256: Sha256 = Field(description="Hex digest of sha256(key).")
-    models: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
-        default=("*",), description="Ids the key may use; `*` matches anything."
     )

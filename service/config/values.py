@@ -45,7 +45,10 @@ def _decimal_text(value: object) -> object:
         raise ValueError('must be a decimal in quotes, such as "0.000001"') from None
     if not price.is_finite() or price < 0:
         raise ValueError("must be zero or more")
-    return format(price, "f")
+    text = format(price, "f")
+    if len(text.partition(".")[2]) > 18 or price >= 10**6:
+        raise ValueError("must have at most 18 decimals, and be less than a million")
+    return text
 
 
 def listed(value: object) -> object:

@@ -129,7 +129,8 @@ class Call:
 
     `may_serve` says whether another model than the requested one may answer: not when the caller
     forbids it, nor when the caller's key may not use that model. `fallback` says the caller's part
-    of that alone, for another llmbase to keep to; `traceparent` is for it, too.
+    of that alone, for another llmbase to keep to; `traceparent` is for it, too. `sent` is set when
+    a provider is sent a request for it: from then on it may cost something.
     """
 
     __slots__ = (
@@ -138,6 +139,7 @@ class Call:
         "fallback",
         "may_serve",
         "request_id",
+        "sent",
         "traceparent",
         "wait",
     )
@@ -155,6 +157,7 @@ class Call:
         self.may_serve = may_serve
         self.fallback = fallback
         self.traceparent = traceparent
+        self.sent = False
         self.wait = Wait()
         self._until: float | None = None
         self._timer: asyncio.TimerHandle | None = None

@@ -66,3 +66,8 @@ def _characters(message: Message) -> int:
 def tokens(characters: int) -> int:
     """Estimate the tokens of so many characters."""
     return -(-characters // _CHARACTERS_PER_TOKEN)
+
+
+def characters(tokens: int) -> int:
+    """Estimate the characters of so many tokens."""
+    return tokens * _CHARACTERS_PER_TOKEN

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
 from llmbase.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionRequest
 from yarl import URL
 
@@ -73,7 +74,7 @@ class HttpProvider:
     async def complete(self, http: HttpRequest, call: Call) -> ChatCompletion:
         """Return the whole answer. Raises ProviderFault, DeadlineExceeded."""
         with self._limits.whole(call), call.wait:
-            response = await self._post(http)
+            response = await self._post(http, call)
             try:
                 body = await _read(response, self._largest_answer)
             except BaseException:
@@ -89,7 +90,7 @@ class HttpProvider:
         total = self._limits.total(call)
         try:
             with self._limits.first_content(call), call.wait:
-                response = await self._post(http)
+                response = await self._post(http, call)
                 stream = ProviderStream(
                     response,
                     self._dialect.framer(),
@@ -127,7 +128,7 @@ class HttpProvider:
         await self._credentials.close()
         await self._session.close()
 
-    async def _post(self, http: HttpRequest) -> aiohttp.ClientResponse:
+    async def _post(self, http: HttpRequest, call: Call) -> aiohttp.ClientResponse:
         """Send, and return a 2xx answer whose body is still to be read."""
         url, headers = await self._credentials.authorize(
             self._base_url + http.path, {**http.headers, **self._headers}, http.body
@@ -135,7 +136,7 @@ class HttpProvider:
         try:
             response = await self._session.post(
                 URL(url, encoded=True),  # as it was signed
-                data=http.body,
+                data=_Body(http.body, call),
                 headers=headers,
                 timeout=self._http_timeout,
                 allow_redirects=False,
@@ -158,6 +159,20 @@ class HttpProvider:
             self._dialect.decode_error(response.status, body),
             self._dialect.judge_error(response.status, response.headers, body),
         )
+
+
+class _Body(aiohttp.BytesPayload):
+    """A request's body that says when it is sent: not before there is a connection for it."""
+
+    def __init__(self, body: bytes, call: Call) -> None:
+        super().__init__(body)
+        self._call = call
+
+    async def write_with_length(
+        self, writer: AbstractStreamWriter, content_length: int | None
+    ) -> None:
+        self._call.sent = True
+        await super().write_with_length(writer, content_length)
 
 
 async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Iterator
 
 from service.config import TimeoutsConfig
-from service.errors import DeadlineExceeded, FaultKind, ProviderFault
+from service.errors import FaultKind, ProviderFault, TotalLimitExceeded
 from service.providers.call import Call
 
 _STREAM_FIRST_CONTENT = 30.0  # seconds, where the configuration is silent
@@ -22,7 +22,7 @@ class Limits:
     def total(self, call: Call) -> asyncio.TimerHandle:
         """Start the limit on the whole attempt; whoever holds the timer cancels it."""
         seconds = self._timeouts.total
-        error = DeadlineExceeded(f"The provider's total time limit of {seconds:g} s ran out.")
+        error = TotalLimitExceeded(f"The provider's total time limit of {seconds:g} s ran out.")
         return asyncio.get_running_loop().call_later(seconds, call.wait.end, error)
 
     @contextlib.contextmanager

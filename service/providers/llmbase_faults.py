@@ -38,12 +38,17 @@ BY_REASON: Mapping[str, Row] = {
     "SPEND_CAP_REACHED": Row(FaultKind.STATUS, 402),
     "TOO_MANY_CONCURRENT_REQUESTS": Row(FaultKind.STATUS, 429),
     "RATE_LIMIT_EXCEEDED": Row(FaultKind.STATUS, 429),
+    "PRICE_UNKNOWN": Row(FaultKind.STATUS, 402),
     "ALL_PROVIDERS_FAILED": Row(FaultKind.STATUS, 503),
     "SERVICE_UNAVAILABLE": Row(FaultKind.STATUS, 503),
     "INTERNAL_ERROR": Row(FaultKind.STATUS, 500),
-    # Never asked for: the outer llmbase keeps answers itself.
+    # Never asked for: the outer llmbase keeps answers itself, and manages nobody's accounts.
     "IDEMPOTENCY_KEY_REUSED": Row(FaultKind.STATUS, 500),
     "STREAM_NOT_RESUMABLE": Row(FaultKind.STATUS, 500),
+    "ADMIN_REQUIRED": Row(FaultKind.STATUS, 403),
+    "ACCOUNT_NOT_FOUND": Row(FaultKind.STATUS, 404),
+    "KEY_NOT_FOUND": Row(FaultKind.STATUS, 404),
+    "ALREADY_EXISTS": Row(FaultKind.STATUS, 500),
     "UPSTREAM_TRUNCATED": Row(FaultKind.TRUNCATED),
     "UPSTREAM_STALLED": Row(FaultKind.SLOW),
     "UPSTREAM_ERROR": Row(FaultKind.REPORTED),

@@ -114,6 +114,7 @@ class LlmbaseProvider:
         """Return the whole answer, with their route. Raises ProviderFault, DeadlineExceeded."""
         with self._limits.whole(call), call.wait:
             seconds = self._seconds(call)
+            call.sent = True
             rpc: UnaryCall = self._stub.CreateChatCompletion(
                 encoded.message, timeout=seconds, metadata=self._metadata_of(call)
             )
@@ -135,6 +136,7 @@ class LlmbaseProvider:
         Raises ProviderFault, DeadlineExceeded.
         """
         seconds = self._seconds(call)
+        call.sent = True
         stream = LlmbaseStream(
             self._stub.StreamChatCompletion(
                 encoded.message, timeout=seconds, metadata=self._metadata_of(call)

@@ -12,7 +12,7 @@ from llmbase.v1.chat_completion_pb2 import (
     Usage,
 )
 
-from service.errors import ProviderFault
+from service.errors import ProviderFault, TotalLimitExceeded
 from service.providers import estimate
 from service.providers.provider import AnswerStream
 from service.routing import ending
@@ -26,7 +26,8 @@ class Answer:
     """The chunks from the commit line on. Whoever holds it closes it.
 
     `route` never changes; `usage` is what has been used so far: an estimate until the end.
-    `resume` asks another target to go on, where the caller allows that.
+    `resume` asks another target to go on, where the caller allows that; `charge` is told what has
+    been used when that is settled.
     """
 
     def __init__(
@@ -38,10 +39,12 @@ class Answer:
         answer_id: str,
         created: int,
         resume: Resume,
+        charge: Callable[[Usage], None],
     ) -> None:
         self._asked = request
         self._request = request  # as the target that answers now has it
         self._stream = stream
+        self._before = 0  # characters that came from the targets before
         self._attempt = attempt
         self.route = route
         self._id = answer_id
@@ -49,6 +52,7 @@ class Answer:
         self._given = False  # whether a chunk has been given: the first carries the route
         self._usage: Usage | None = None
         self._resume = resume
+        self._charge = charge
         self._seam = Seam() if Seam.possible(request) else None
         self._resumed: Resumed | None = None  # to be told with the next chunk
 
@@ -56,6 +60,11 @@ class Answer:
     def usage(self) -> Usage:
         """The providers' figures once the answer is complete, else our estimate of what came."""
         return self._own_usage() if self._seam is None else self._seam.add_to(self._own_usage())
+
+    @property
+    def characters(self) -> int:
+        """How much text there has been so far."""
+        return self._before + self._stream.characters
 
     async def read(self) -> ChatCompletionChunk | None:
         """Return the next chunk, None after the last.
@@ -67,9 +76,14 @@ class Answer:
                 chunk = await self._stream.read()
                 break
             except ProviderFault as fault:
-                self._attempt.settle(self._own_usage())
+                self._settle()
                 self._attempt.fail(fault)
                 await self._go_on(fault)
+            except BaseException as error:
+                self._settle()  # before the caller is told, since the trace goes with that
+                if isinstance(error, TotalLimitExceeded):
+                    self._attempt.overrun(error)
+                raise
         if chunk is None:
             return None
         chunk.id = self._id
@@ -82,7 +96,7 @@ class Answer:
             if not chunk.HasField("usage"):
                 chunk.usage.CopyFrom(self._own_usage())
             self._usage = chunk.usage
-            self._attempt.settle(chunk.usage)
+            self._settle()
         if self._seam is not None:
             self._mark(chunk, self._seam)
         return chunk
@@ -91,8 +105,12 @@ class Answer:
         """Give the provider's connection up; at once, if the answer is not over."""
         self._stream.close()
         if self._usage is None:
-            self._attempt.settle(self._own_usage())
+            self._settle()
         self._attempt.leave()
+
+    def _settle(self) -> None:
+        self._attempt.settle(self._own_usage())
+        self._charge(self.usage)
 
     def _own_usage(self) -> Usage:
         """Return what the target that answers now has used."""
@@ -121,6 +139,7 @@ class Answer:
         if resumed is None:
             raise error from fault
         self._seam.settle(self._own_usage())
+        self._before += self._stream.characters
         self._stream, self._attempt = resumed
         self._request = request
         self._resumed = Resumed(

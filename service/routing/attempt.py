@@ -6,25 +6,28 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from llmbase.v1.chat_completion_pb2 import Usage
+from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, Usage
 from llmbase.v1.routing_pb2 import RouteAttempt, RouteTrace
 
-from service.errors import ProviderFault
+from service.errors import FaultKind, ProviderFault, TotalLimitExceeded
+from service.money import cost, prices_of
+from service.providers import estimate
 from service.providers.call import Call
-from service.routing import money
 from service.routing.board import Visit
 from service.routing.plan import Step
 from telemetry.metrics import PROVIDER_ALERTS, Metrics
 
 _LOG = logging.getLogger("llmbase.routing")
 
+# What ends an attempt that its provider, once asked, was at work for: it bills what it was sent.
+_AT_WORK = frozenset({"lost", "cancelled", FaultKind.SLOW.value, FaultKind.TRUNCATED.value})
 _OUR_FAULT = (401, 403)  # statuses that say our credentials are no good: an alert
 
 T = TypeVar("T")
 
 
 class Attempt:
-    """From its start to its end. `answered` says whether its first content has come.
+    """From its start to its end. `request` is as its target has it.
 
     `clock` gives monotonic seconds, `began` is when the call began. `leave` must be called.
     """
@@ -32,6 +35,7 @@ class Attempt:
     def __init__(
         self,
         step: Step,
+        request: ChatCompletionRequest,
         call: Call,
         trace: RouteTrace,
         clock: Callable[[], float],
@@ -42,18 +46,27 @@ class Attempt:
     ) -> None:
         self.step = step
         self.call = call
+        self._request = request
         self._metrics = metrics
         self.traced: RouteAttempt = trace.attempts.add(
             candidate=step.index, kind=step.kind, start_ms=_milliseconds(clock() - began)
         )
         self._visit = Visit(step.candidate.state, stream=stream)
 
+    def hedged_after(self, seconds: float) -> None:
+        """Say for how long it has its call to itself."""
+        self.traced.hedge_after_ms = _milliseconds(seconds)
+
     async def run(self, ask: Awaitable[T]) -> T:
         """Return the answer. Raises ProviderFault, DeadlineExceeded."""
+        self.call.sent = False
         try:
             answer = await ask
         except ProviderFault as fault:
             self.fail(fault)
+            raise
+        except TotalLimitExceeded as error:
+            self.overrun(error)
             raise
         except BaseException:
             if not self.traced.outcome:
@@ -85,6 +98,10 @@ class Attempt:
             },
         )
 
+    def overrun(self, error: TotalLimitExceeded) -> None:
+        """The attempt took all the time that its provider has: too slow, whatever it brought."""
+        self.fail(ProviderFault(FaultKind.SLOW, error.message))
+
     def lose(self) -> None:
         """Another attempt has answered first."""
         self._visit.endured()
@@ -94,7 +111,7 @@ class Attempt:
         """What the attempt has used, complete or not."""
         pricing = self.step.candidate.pricing
         if pricing is not None:
-            self.traced.cost_nanos = money.cost(pricing, usage)
+            self.traced.cost_nanos = cost(prices_of(pricing), usage)
 
     def leave(self) -> None:
         """The attempt is over."""
@@ -104,9 +121,13 @@ class Attempt:
         if not self.traced.outcome:
             self.traced.first_content_ms = _milliseconds(self._visit.seconds)
         self.traced.outcome = outcome
+        self.traced.sent = self.call.sent
 
     def _end(self, outcome: str) -> None:
         self._came(outcome)
+        at_work = self.traced.sent and outcome in _AT_WORK
+        if at_work and not self.traced.HasField("cost_nanos"):
+            self.settle(estimate.usage(self._request, 0))
         self._visit.leave()
 
 

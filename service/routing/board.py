@@ -96,6 +96,7 @@ class Visit:
         self._started = target.clock()
         self._here = True
         target.in_flight += 1
+        target.latency(stream=stream).try_again(self._started)
         self._probes = [
             breaker
             for breaker in target.breakers()

@@ -62,6 +62,7 @@ class Dispatcher:
             characters = estimate.completion_characters(completion)
             completion.usage.CopyFrom(estimate.usage(request, characters))
         run.winner.settle(completion.usage)
+        run.charge(completion.usage)
         run.winner.leave()
         return completion
 
@@ -84,6 +85,7 @@ class Dispatcher:
             self._new_id(),
             int(self._now()),
             run.resume,
+            run.charge,
         )
 
     def plan(

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 from llmbase.v1.routing_pb2 import RouteGate, RouteVerdict
 
+from service.config import ModelConfig, TargetConfig
+from service.money import from_dollars
 from service.routing.breaker import State
 
 _OPEN = RouteVerdict.ROUTE_VERDICT_BREAKER_OPEN
 _DEADLINE = RouteVerdict.ROUTE_VERDICT_DEADLINE
 _RETRY_BUDGET = RouteVerdict.ROUTE_VERDICT_RETRY_BUDGET
+_PRICE = RouteVerdict.ROUTE_VERDICT_PRICE
 _FULL = RouteVerdict.ROUTE_VERDICT_FULL
 _TAKEN = RouteVerdict.ROUTE_VERDICT_TAKEN
 
@@ -23,7 +26,8 @@ class Gate:
     """What decides. Times are seconds; `budget` is the provider's retry budget, in attempts.
 
     `charged` says whether the attempt is paid from that budget: it is when the provider has been
-    asked in this call before, and when its breaker is not closed.
+    asked in this call before, and when its breaker is not closed. Costs are of hedges alone, in
+    nano-dollars.
     """
 
     breaker: State
@@ -33,9 +37,15 @@ class Gate:
     budget: float
     in_flight: int
     most_in_flight: int | None
+    hedge: bool = False
+    worst_cost: int | None = None
+    most_cost: int | None = None
 
     def verdict(self) -> RouteVerdict.ValueType:
         """Return why the target is taken or passed over."""
+        most, worst = self.most_cost, self.worst_cost
+        if self.hedge and most is not None and (worst is None or worst > most):
+            return _PRICE
         if self.breaker is State.OPEN:
             return _OPEN
         if self.most_in_flight is not None and self.in_flight >= self.most_in_flight:
@@ -55,11 +65,20 @@ class Gate:
             charged=self.charged,
             retry_budget=self.budget,
             in_flight=self.in_flight,
+            hedge=self.hedge,
+            worst_cost_nanos=self.worst_cost,
         )
 
 
-def from_proto(gate: RouteGate, most_in_flight: int | None) -> Gate:
-    """Return what the trace holds, to be decided on again."""
+def most_cost(model: ModelConfig) -> int | None:
+    """Return the most that a hedge may cost at worst, in nano-dollars; None: there is no bound."""
+    if model.hedge is None or model.hedge.max_extra_cost is None:
+        return None
+    return from_dollars(model.hedge.max_extra_cost)
+
+
+def from_proto(gate: RouteGate, model: ModelConfig, target: TargetConfig) -> Gate:
+    """Return what the trace holds and the configuration says, to be decided on again."""
     return Gate(
         breaker=State(gate.breaker),
         usual=gate.usual_seconds if gate.HasField("usual_seconds") else None,
@@ -67,5 +86,8 @@ def from_proto(gate: RouteGate, most_in_flight: int | None) -> Gate:
         charged=gate.charged,
         budget=gate.retry_budget,
         in_flight=gate.in_flight,
-        most_in_flight=most_in_flight,
+        most_in_flight=target.max_in_flight,
+        hedge=gate.hedge,
+        worst_cost=gate.worst_cost_nanos if gate.HasField("worst_cost_nanos") else None,
+        most_cost=most_cost(model),
     )

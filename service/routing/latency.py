@@ -14,23 +14,33 @@ _SAMPLES = 128  # observations that quantiles are taken over
 _SLOW = 0.95  # where the slow end begins
 _LEAST = 8  # observations below which there are no quantiles
 _SORT_EVERY = 8  # new observations
+_FORGOTTEN = 60.0  # seconds without an attempt after which what is usual is not known any longer
 
 
 class Latency:
     """Of one target and one shape of call. Seconds throughout."""
 
-    __slots__ = ("_at", "_average", "_fresh", "_samples", "_sorted")
+    __slots__ = ("_at", "_average", "_fresh", "_samples", "_sorted", "_stale", "_tried_at")
 
     def __init__(self) -> None:
         self._average = 0.0
-        self._at = -math.inf
+        self._at = self._tried_at = -math.inf
+        self._stale = False  # whether nobody had tried for long before the last attempt
         self._samples: deque[float] = deque(maxlen=_SAMPLES)
         self._sorted: list[float] = []
         self._fresh = 0
 
+    def try_again(self, now: float) -> None:
+        """An attempt begins."""
+        self._stale = now - self._tried_at > _FORGOTTEN
+        self._tried_at = now
+
     def observe(self, seconds: float, now: float) -> None:
         """The first content took so long."""
         self._settle(seconds, now)
+        if self._stale and seconds < (self.quantile(0.5) or 0.0) / 2:
+            self._samples.clear()  # it is another target than the one that was known
+            self._sorted = []
         self._samples.append(seconds)
         self._fresh += 1
 
@@ -50,6 +60,14 @@ class Latency:
     def average(self, now: float) -> float | None:
         """Return the peak-sensitive average; None when nothing was ever seen."""
         return None if self._at == -math.inf else self._decayed(now)
+
+    def usual(self, now: float) -> float | None:
+        """Return the median; None while unknown, and when nobody has tried for long.
+
+        Callers that have no time for a slow target are kept away from it by this figure: without an
+        end to it they would be for ever, as nobody would find out that it is fast again.
+        """
+        return None if now - self._tried_at > _FORGOTTEN else self.quantile(0.5)
 
     def quantile(self, share: float) -> float | None:
         """Return the time that so large a share of answers stayed below; None while unknown."""

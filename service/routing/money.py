@@ -1,49 +1,47 @@
-"""What calls cost, in integers of nano-dollars: no float is ever money. Pure."""
+"""What routing compares: a target's price, and what a hedged call may cost at most. Pure."""
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Decimal
-
 from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, Usage
 
+from service import money
 from service.config import ModelConfig, PricingConfig, TargetConfig
+from service.money import Nanos, prices_of
 from service.providers import estimate
 
-_NANO = 1_000_000_000
 _MILLION = 1_000_000
 _USUAL_ANSWER = 4096  # tokens of an answer that nothing bounds
 
 
-def nanos(dollars: str) -> int:
-    """Return an amount of US dollars, written as a decimal, in nano-dollars."""
-    return int((Decimal(dollars) * _NANO).to_integral_value(ROUND_HALF_EVEN))
+def output_bound(request: ChatCompletionRequest, model: ModelConfig) -> int:
+    """Return how many tokens each choice of the answer can have."""
+    longest, context = model.max_output_length, model.context_length
+    asked = request.max_tokens or longest or context or _USUAL_ANSWER
+    return min(asked, longest or asked, context or asked)
 
 
-def cost(pricing: PricingConfig, usage: Usage) -> int:
-    """Return what a usage costs; the prices are exact, the sum is rounded once."""
-    cached = usage.cached_tokens
-    read = pricing.prompt if pricing.input_cache_read is None else pricing.input_cache_read
-    dollars = (
-        Decimal(pricing.prompt) * (usage.prompt_tokens - cached)
-        + Decimal(read) * cached
-        + Decimal(pricing.completion) * usage.completion_tokens
-    )
-    return int((dollars * _NANO).to_integral_value(ROUND_HALF_EVEN))
+def charge(requested: ModelConfig, served: ModelConfig, usage: Usage) -> Nanos | None:
+    """Return what a caller pays: the cheaper of two models' prices; None where none is known.
+
+    A fallback is our doing: nobody pays more for it than for what was asked for.
+    """
+    prices = [requested.pricing]
+    if served is not requested:
+        prices.append(served.pricing)
+    known = (prices_of(it) for it in prices if it is not None)
+    return min((money.cost(it, usage) for it in known), default=None)
 
 
-def worst_case(pricing: PricingConfig, model: ModelConfig, request: ChatCompletionRequest) -> int:
+def worst_case(pricing: PricingConfig, model: ModelConfig, request: ChatCompletionRequest) -> Nanos:
     """Return what the request can cost at most, by our estimate of its prompt."""
-    answer = request.max_tokens or model.max_output_length or _USUAL_ANSWER
-    usage = Usage(
-        prompt_tokens=estimate.prompt_tokens(request),
-        completion_tokens=answer * (request.n or 1),
-    )
-    return cost(pricing, usage)
+    prompt, answer = estimate.prompt_tokens(request), output_bound(request, model)
+    return money.worst_case(prices_of(pricing), prompt, answer, request.n or 1)
 
 
-def rate(model: ModelConfig, target: TargetConfig) -> int | None:
+def rate(model: ModelConfig, target: TargetConfig) -> Nanos | None:
     """Return a target's price for a million prompt and a million completion tokens."""
     pricing = target.pricing or model.pricing
     if pricing is None:
         return None
-    return nanos(str((Decimal(pricing.prompt) + Decimal(pricing.completion)) * _MILLION))
+    million = Usage(prompt_tokens=_MILLION, completion_tokens=_MILLION)
+    return money.cost(prices_of(pricing), million)

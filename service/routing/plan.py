@@ -5,20 +5,18 @@ A plan decides and remembers; it sends nothing and waits for nothing.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest
+from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, Usage
 from llmbase.v1.routing_pb2 import RouteAttemptKind, RouteTrace, RouteVerdict
 
 from service.config import ModelConfig
 from service.providers.call import Call
 from service.routing import capability, money, policy
-from service.routing.board import ProviderState
-from service.routing.breaker import State
 from service.routing.gate import PASSING, Gate
 from service.routing.router import Candidate, Router
+from service.routing.tally import Tally
 
 _FIRST_PAUSE = 0.1  # seconds before the first repeat of all targets
 _LONGEST_PAUSE = 2.0
@@ -28,7 +26,6 @@ PARAMETERS = RouteVerdict.ROUTE_VERDICT_PARAMETERS
 DEADLINE = RouteVerdict.ROUTE_VERDICT_DEADLINE
 _CAPABILITY = RouteVerdict.ROUTE_VERDICT_CAPABILITY
 _FORBIDDEN = RouteVerdict.ROUTE_VERDICT_FORBIDDEN
-_PRICE = RouteVerdict.ROUTE_VERDICT_PRICE
 _MAX_ATTEMPTS = RouteVerdict.ROUTE_VERDICT_MAX_ATTEMPTS
 
 ORIGINAL = RouteAttemptKind.ROUTE_ATTEMPT_KIND_ORIGINAL
@@ -39,12 +36,15 @@ CONTINUATION = RouteAttemptKind.ROUTE_ATTEMPT_KIND_CONTINUATION
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A target to be tried. `index` is its place in the trace; `pause` is in seconds, before."""
+    """A target to be tried. `index` is its place in the trace; `pause` is in seconds, before.
+
+    `gate` is what it was taken by.
+    """
 
     candidate: Candidate
     index: int
     kind: RouteAttemptKind.ValueType
-    charged: bool
+    gate: Gate
     pause: float = 0.0
 
 
@@ -76,14 +76,14 @@ class Plan:
         self._session = policy.session(key) if key else None
         if self._session is not None:
             self.trace.session = self._session
-        self._asked: Counter[str] = Counter()  # providers, in this call
-        self._attempts: Counter[str] = Counter()  # by model
+        self._tally = Tally(request, call, stream=stream, dry=dry)
         self._unable: set[tuple[str, int]] = set()  # targets that must not be tried again
         self._steps = self._walk()
         self._left: list[Candidate] = []  # of the current model's round
         self._most = 0
-        self._payer: ProviderState | None = None  # of hedges
-        self._spent: Counter[str] = Counter()  # of the retry budgets, in a dry run
+        self._rows: dict[
+            int, int
+        ] = {}  # of its targets that were not looked at: place in the trace
 
     def next(self) -> Step | None:
         """Return the next target that may be tried, None when there is none.
@@ -98,22 +98,39 @@ class Plan:
         It is paid from the budget of the slow one's provider, whose originals are hedged. What is
         passed over as a hedge may still be next: a hedge is a luxury, the next is not.
         """
-        self._payer = slow.candidate.state.provider
+        self._tally.hedge(slow.candidate)
         return self._ahead(HEDGE, self._left)
 
     def after_break(self) -> Step | None:
         """Return a target of the same model that can go on with a stream that broke."""
         return self._ahead(CONTINUATION, [it for it in self._left if it.target.continuation])
 
+    def still(self, step: Step) -> bool:
+        """Look again at a target immediately before it is asked: there may have been a pause, or
+        images to fetch. If it is passed over now, it was not tried, and will not be in this call.
+        """
+        seen = self._tally.look_again(step.candidate, step.gate)
+        verdict = seen.verdict()
+        if verdict == TAKEN:
+            return True
+        traced = self.trace.candidates[step.index]
+        traced.gate.CopyFrom(seen.to_proto())
+        traced.verdict = verdict
+        self.waits.append(step.candidate.state.wait())
+        self.give_up(step)
+        self._tally.take_back(step.candidate, step.gate)
+        return False
+
     def unfit(self, step: Step) -> None:
         """The target cannot be asked this: it was not tried after all."""
         self.trace.candidates[step.index].verdict = PARAMETERS
         self.give_up(step)
-        candidate = step.candidate
-        self._attempts[candidate.model_id] -= 1
-        self._asked[candidate.provider.name] -= 1
-        if step.charged and not self._dry:
-            self._pays(candidate, step.kind).budget.give_back()
+        self._tally.take_back(step.candidate, step.gate)
+
+    def charge(self, step: Step, usage: Usage) -> int | None:
+        """Return what the caller pays for what a target has answered; see `money.charge`."""
+        requested = self._router.model(self._request.model)
+        return money.charge(requested, step.candidate.model, usage)
 
     def give_up(self, step: Step) -> None:
         """What went wrong will go wrong again at this target: no repeats."""
@@ -148,6 +165,7 @@ class Plan:
             session=self._session,
             dry=self._dry,
         )
+        self._rows = {it.listed: self._add_row(it) for it in ordered}
         self._most = model.max_attempts or len(ordered)
         repeats = self._most > len(ordered) and not self._dry
         pause = 0.0
@@ -159,7 +177,7 @@ class Plan:
                 if step is not None:
                     taken = True
                     yield step
-            if not (taken and repeats) or self._attempts[model_id] >= self._most:
+            if not (taken and repeats) or self._tally.attempts(model_id) >= self._most:
                 return
             pause = min(max(_FIRST_PAUSE, pause * 2), _LONGEST_PAUSE)
 
@@ -174,70 +192,28 @@ class Plan:
     def _look_at(
         self, candidate: Candidate, purpose: RouteAttemptKind.ValueType, pause: float
     ) -> Step | None:
-        traced = self.trace.candidates.add(
+        row = self._rows.pop(candidate.listed, None)
+        if row is None:
+            row = self._add_row(candidate)
+        traced = self.trace.candidates[row]
+        if self._tally.attempts(candidate.model_id) >= self._most:
+            traced.verdict = _MAX_ATTEMPTS
+            return None
+        seen = self._tally.look(candidate, hedge=purpose == HEDGE)
+        traced.gate.CopyFrom(seen.to_proto())
+        traced.verdict = seen.verdict()
+        if traced.verdict != TAKEN:
+            self.waits.append(candidate.state.wait())
+            return None
+        repeat = self._tally.take(candidate, seen) and purpose == ORIGINAL
+        return Step(candidate, row, REPEAT if repeat else purpose, seen, pause)
+
+    def _add_row(self, candidate: Candidate) -> int:
+        self.trace.candidates.add(
             model=candidate.model_id,
             provider=candidate.provider.name,
             provider_model=candidate.provider_model,
             listed=candidate.listed,
             standing=candidate.standing_to_proto(),
         )
-        if self._attempts[candidate.model_id] >= self._most:
-            traced.verdict = _MAX_ATTEMPTS
-            return None
-        if purpose == HEDGE and not self._affordable(candidate):
-            traced.verdict = _PRICE
-            return None
-        gate = self._gate(candidate, purpose)
-        traced.gate.CopyFrom(gate.to_proto())
-        traced.verdict = gate.verdict()
-        if traced.verdict != TAKEN:
-            self.waits.append(candidate.state.wait())
-            return None
-        return self._take(candidate, purpose, gate.charged, pause)
-
-    def _take(
-        self, candidate: Candidate, purpose: RouteAttemptKind.ValueType, charged: bool, pause: float
-    ) -> Step:
-        name, payer = candidate.provider.name, self._pays(candidate, purpose)
-        asked_before = self._asked[name] > 0
-        if self._dry:
-            self._spent[payer.name] += charged
-        elif charged:
-            payer.budget.withdraw()
-        elif not asked_before:
-            payer.budget.deposit()
-        self._asked[name] += 1
-        self._attempts[candidate.model_id] += 1
-        kind = REPEAT if purpose == ORIGINAL and asked_before else purpose
-        return Step(candidate, len(self.trace.candidates) - 1, kind, charged, pause)
-
-    def _gate(self, candidate: Candidate, purpose: RouteAttemptKind.ValueType) -> Gate:
-        state, payer = candidate.state, self._pays(candidate, purpose)
-        breaker = state.state()
-        # The first attempt of a call is its own; a move to a provider that works is free.
-        moved = any(self._attempts.values())
-        asked = self._asked[candidate.provider.name] > 0
-        return Gate(
-            breaker=breaker,
-            usual=state.latency(stream=self._stream).quantile(0.5),
-            left=self._call.seconds_left(),
-            charged=asked or purpose == HEDGE or (moved and breaker is State.HALF_OPEN),
-            budget=payer.budget.level - self._spent[payer.name],
-            in_flight=state.in_flight,
-            most_in_flight=candidate.target.max_in_flight,
-        )
-
-    def _pays(self, candidate: Candidate, purpose: RouteAttemptKind.ValueType) -> ProviderState:
-        """Return the provider whose retry budget a charged attempt is paid from."""
-        if purpose == HEDGE and self._payer is not None:
-            return self._payer
-        return candidate.state.provider
-
-    def _affordable(self, candidate: Candidate) -> bool:
-        hedge = candidate.model.hedge
-        if hedge is None or hedge.max_extra_cost is None:
-            return True
-        if candidate.pricing is None:
-            return False
-        worst = money.worst_case(candidate.pricing, candidate.model, self._request)
-        return worst <= money.nanos(hedge.max_extra_cost)
+        return len(self.trace.candidates) - 1

@@ -72,10 +72,6 @@ class Router:
         self._models = models
         self._providers = providers
         self._board = board
-        # The longest wildcard says most about the model.
-        self._wildcards = sorted(
-            (model_id[:-1] for model_id in models if model_id.endswith("*")), key=len, reverse=True
-        )
 
     def models(self) -> Mapping[str, ModelConfig]:
         """Return the models by id, without the wildcards: those name no model of their own."""
@@ -138,10 +134,21 @@ class Router:
 
     def _resolve(self, model_id: str) -> tuple[ModelConfig, str, str]:
         """Return the model, the part of its id that a target's own name defaults to, its key."""
-        model = self._models.get(model_id)
-        if model is not None and not model_id.endswith("*"):
-            return model, model_id, model_id
-        for prefix in self._wildcards if _SANE_ID.fullmatch(model_id) else ():
-            if model_id.startswith(prefix) and len(model_id) > len(prefix):
-                return self._models[prefix + "*"], model_id[len(prefix) :], prefix + "*"
-        raise ModelNotFound(f"Model not found: {model_id[:256]}")
+        key = known_as(self._models, model_id)
+        if key is None:
+            raise ModelNotFound(f"Model not found: {model_id[:256]}")
+        return self._models[key], model_id[len(key) - 1 :] if key[-1] == "*" else model_id, key
+
+
+def known_as(models: Mapping[str, ModelConfig], model_id: str) -> str | None:
+    """Return which of the configured models an id means: that of its name, or a wildcard."""
+    if model_id in models and not model_id.endswith("*"):
+        return model_id
+    if not _SANE_ID.fullmatch(model_id):
+        return None
+    wildcards = (
+        key
+        for key in models
+        if key[-1] == "*" and model_id.startswith(key[:-1]) and len(model_id) >= len(key)
+    )
+    return max(wildcards, key=len, default=None)  # the longest says most about the model

@@ -7,7 +7,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, RouteFacts
+from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, RouteFacts, Usage
 
 from service.errors import FaultKind, InvalidRequest, ProviderFault
 from service.providers.call import Call
@@ -67,6 +67,8 @@ class Run(Generic[T]):
                 continue
             if step.pause:
                 await self._pause(step.pause)
+            if not self._plan.still(step):
+                continue
             answer = await self._try(step, http)
             if answer is not None:
                 return answer
@@ -85,6 +87,12 @@ class Run(Generic[T]):
         silent = self.winner.step.candidate.parameters == "drop"
         return route_facts.joined(ours, theirs, silent=silent)
 
+    def charge(self, usage: Usage) -> None:
+        """Say in the trace what the caller pays for so much of an answer."""
+        charged = self._plan.charge(self.winner.step, usage)
+        if charged is not None:
+            self._plan.trace.charge_nanos = charged
+
     async def resume(self, request: ChatCompletionRequest) -> tuple[AnswerStream, Attempt] | None:
         """Return a stream that goes on with a request's last turn; None when no target can.
 
@@ -92,9 +100,9 @@ class Run(Generic[T]):
         """
         while (step := self._plan.after_break()) is not None:
             http = await self._encode(step, request)
-            if http is None:
+            if http is None or not self._plan.still(step):
                 continue
-            attempt = self._attempt(step, self._call)
+            attempt = self._attempt(step, request, self._call)
             try:
                 stream = await attempt.run(step.candidate.provider.stream(http, 1, self._call))
             except ProviderFault:
@@ -108,7 +116,7 @@ class Run(Generic[T]):
         usual = step.candidate.state.latency(stream=self._stream).quantile(_SLOW_SHARE)
         if hedge is not None and hedge.enabled and usual is not None:
             return await self._race(step, http, usual)
-        self.winner = self._attempt(step, self._call)
+        self.winner = self._attempt(step, self._request, self._call)
         self._ignored = http.ignored
         try:
             return await self.winner.run(self._ask(step.candidate, http, self._call))
@@ -120,12 +128,12 @@ class Run(Generic[T]):
         race: Race[T] = Race(self._call, self._drop)
         ignored = {step.index: http.ignored}
         try:
-            self._start(race, step, http)
+            self._start(race, step, http).hedged_after(usual)
             won = await race.first(usual)
             beside = self._plan.beside(step) if won is None and race.undecided else None
             if beside is not None:
                 other = await self._encode(beside, self._request)
-                if other is not None:
+                if other is not None and self._plan.still(beside):
                     ignored[beside.index] = other.ignored
                     self._start(race, beside, other)
             if won is None and race.undecided:
@@ -140,14 +148,16 @@ class Run(Generic[T]):
         self._ignored = ignored[self.winner.step.index]
         return answer
 
-    def _start(self, race: Race[T], step: Step, http: Encoded) -> None:
+    def _start(self, race: Race[T], step: Step, http: Encoded) -> Attempt:
         fork = self._call.fork()
-        attempt = self._attempt(step, fork)
+        attempt = self._attempt(step, self._request, fork)
         race.start(attempt, fork, attempt.run(self._ask(step.candidate, http, fork)))
+        return attempt
 
-    def _attempt(self, step: Step, call: Call) -> Attempt:
+    def _attempt(self, step: Step, request: ChatCompletionRequest, call: Call) -> Attempt:
         return Attempt(
             step,
+            request,
             call,
             self._plan.trace,
             self._clock,

@@ -11,6 +11,7 @@ from llmbase.v1.chat_completion_pb2 import (
     Usage,
 )
 
+from service.money import billed_completion, billed_prompt
 from service.providers import estimate
 
 _ALLOWED = ChatCompletionRequest.CONTINUATION_ALLOW
@@ -61,7 +62,7 @@ class Seam:
     def add_to(self, used: Usage) -> Usage:
         """Return a target's usage with that of the targets before it."""
         before = self._used
-        return Usage(
+        total = Usage(
             prompt_tokens=used.prompt_tokens + before.prompt_tokens,
             completion_tokens=used.completion_tokens + before.completion_tokens,
             total_tokens=used.total_tokens + before.total_tokens,
@@ -70,3 +71,11 @@ class Seam:
             reasoning_tokens=used.reasoning_tokens + before.reasoning_tokens,
             estimated=used.estimated or before.estimated,
         )
+        if any(_is_billed_apart(usage) for usage in (used, before)):
+            total.billed_prompt_tokens = billed_prompt(used) + billed_prompt(before)
+            total.billed_completion_tokens = billed_completion(used) + billed_completion(before)
+        return total
+
+
+def _is_billed_apart(usage: Usage) -> bool:
+    return usage.HasField("billed_prompt_tokens") or usage.HasField("billed_completion_tokens")

@@ -14,12 +14,16 @@ from llmbase.v1.chat_completion_pb2 import (
     RouteFacts,
     Usage,
 )
+from llmbase.v1.routing_pb2 import RouteTrace
 
+from service.accounts.metered import MeteredAnswer
 from service.errors import Error, InvalidRequest
 from service.idempotency.record import Reader, Record
 from service.idempotency.store import Scope, Store, fingerprint, not_kept
+from service.providers.call import Call
 from service.rpc import status
 from service.rpc.calls import Calls, OpenCall
+from service.rpc.desk import Holding
 from telemetry.metrics import REPLAYS, Metrics
 
 Work = Callable[[ChatCompletionRequest, OpenCall, Record], Coroutine[Any, Any, None]]
@@ -56,9 +60,8 @@ class Answers:
             raise InvalidRequest("last_chunk_sequence", "is for streams")
         scope = _scope(request, opened)
         if scope is None:
-            await self._calls.admit(opened)
-            dispatcher = opened.generation.dispatcher
-            completion = await dispatcher.complete(request, opened.call, opened.trace)
+            holding = await self._calls.admit(opened, request, pays=True)
+            completion = await _whole(request, opened, opened.call, opened.trace, holding)
             opened.usage = completion.usage
             return completion
         shared = await self._shared(scope, request, opened, self._complete)
@@ -73,8 +76,8 @@ class Answers:
         """Return an answer whose first content has arrived. Raises as `complete` does."""
         scope = _scope(request, opened)
         if scope is None:
-            await self._calls.admit(opened)
-            return await opened.generation.dispatcher.stream(request, opened.call, opened.trace)
+            holding = await self._calls.admit(opened, request, pays=True)
+            return await _streamed(request, opened, opened.call, opened.trace, holding)
         return await self._shared(scope, request, opened, self._stream)
 
     async def _shared(
@@ -99,7 +102,7 @@ class Answers:
         try:
             if replayed:
                 opened.replayed = True
-                await self._calls.admit(opened)
+                await self._calls.admit(opened, request, pays=False)
             opened.trace = record.trace
             route = await reader.route(opened.call.wait)
         except BaseException:
@@ -111,10 +114,9 @@ class Answers:
         self, request: ChatCompletionRequest, opened: OpenCall, record: Record
     ) -> None:
         """Fill a record with a whole answer."""
-        async with self._calls.detached(opened) as call:
-            dispatcher = opened.generation.dispatcher
+        async with self._calls.detached(opened, request) as (call, holding):
             try:
-                completion = await dispatcher.complete(request, call, record.trace)
+                completion = await _whole(request, opened, call, record.trace, holding)
             except BaseException as error:
                 _say_if_alone(opened, record, error)
                 raise
@@ -127,11 +129,11 @@ class Answers:
         self, request: ChatCompletionRequest, opened: OpenCall, record: Record
     ) -> None:
         """Fill a record with a stream's chunks."""
-        async with self._calls.detached(opened) as call:
+        async with self._calls.detached(opened, request) as (call, holding):
             ended: BaseException | None = None
             answer = None
             try:
-                answer = await opened.generation.dispatcher.stream(request, call, record.trace)
+                answer = await _streamed(request, opened, call, record.trace, holding)
                 record.opened(answer.route)
                 await record.demand()
                 while (chunk := await answer.read()) is not None:
@@ -181,12 +183,47 @@ class _SharedAnswer:
         self.reader.close()
 
 
+async def _whole(
+    request: ChatCompletionRequest,
+    opened: OpenCall,
+    call: Call,
+    trace: RouteTrace,
+    holding: Holding,
+) -> ChatCompletion:
+    """Return a whole answer that is settled."""
+    try:
+        completion = await opened.generation.dispatcher.complete(request, call, trace)
+    except BaseException as error:
+        holding.fail(error, trace)
+        raise
+    holding.settle(completion.usage, completion.route, trace)
+    return completion
+
+
+async def _streamed(
+    request: ChatCompletionRequest,
+    opened: OpenCall,
+    call: Call,
+    trace: RouteTrace,
+    holding: Holding,
+) -> StreamedAnswer:
+    """Return an answer whose first content has arrived, and that is settled when it is closed."""
+    try:
+        answer = await opened.generation.dispatcher.stream(request, call, trace)
+    except BaseException as error:
+        holding.fail(error, trace)
+        raise
+    if holding.charge is None:
+        return answer
+    return MeteredAnswer(answer, holding.charge, trace, request.n or 1)
+
+
 def _scope(request: ChatCompletionRequest, opened: OpenCall) -> Scope | None:
     """Return whose answer it may be; None: this call's alone."""
     if request.idempotency_key:
-        return Scope(opened.caller.name, request.idempotency_key)
+        return Scope(opened.caller.key_id, request.idempotency_key)
     if opened.generation.router.model(request.model).single_flight:
-        return Scope(opened.caller.name, "", fingerprint(opened.method, request))
+        return Scope(opened.caller.key_id, "", fingerprint(opened.method, request))
     return None
 
 

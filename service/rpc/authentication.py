@@ -1,48 +1,58 @@
-"""Who calls: from the `authorization` metadata to a caller. Keys are known by their hashes only."""
+"""Who calls: from an API key or a certificate to a caller. Keys are known by their hashes only."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass
-from fnmatch import translate
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Protocol
 
-from service.config import KeyConfig
+from service.accounts.caller import OPERATOR, Caller
+from service.accounts.directory import AccountInfo
+from service.config import AccountsConfig, IdentityConfig, KeyConfig
 from service.errors import InvalidApiKey, MissingApiKey
+from service.rpc.access import caller_of
+from service.rpc.identity import Identities
 
 _LEAST = 16  # printable characters of a key
 _MOST = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """The holder of an API key: its name, and which models the key may use."""
+class Directory(Protocol):
+    """Knows the keys and accounts of the store; see `accounts.directory.KeyDirectory`."""
 
-    name: str
-    allowed: re.Pattern[str]
+    async def find(self, sha256: str) -> Caller | None: ...  # noqa: D102
 
-    def may_use(self, model_id: str) -> bool:
-        """Whether the key's list of models has this one."""
-        return self.allowed.match(model_id) is not None
+    async def account(self, account_id: str) -> AccountInfo | None: ...  # noqa: D102
 
 
 class Authenticator:
-    """Knows the configured keys."""
+    """Knows the configured keys and identities, and asks the directory for all others."""
 
-    def __init__(self, keys: Iterable[KeyConfig]) -> None:
-        self._callers = {
-            key.sha256: Caller(key.name, re.compile("|".join(map(translate, key.models))))
-            for key in keys
-        }
+    def __init__(
+        self,
+        keys: Iterable[KeyConfig],
+        accounts: AccountsConfig | None = None,
+        identities: Iterable[IdentityConfig] = (),
+        directory: Directory | None = None,
+    ) -> None:
+        accounts = accounts or AccountsConfig()
+        self._callers = {key.sha256: caller_of(f"static/{key.name}", key, accounts) for key in keys}
+        self._identities = Identities(identities, accounts)
+        self._directory = directory
 
-    def caller(self, authorization: str | None) -> Caller:
-        """Return who holds the key. Raises MissingApiKey, InvalidApiKey.
+    async def caller(self, authorization: str | None, uris: Sequence[str] = ()) -> Caller:
+        """Return who holds the key, else whom the certificate's URIs stand for.
 
-        Digests are compared, each in constant time: the time taken says nothing about a key.
+        Who sends a key is its holder, and nobody when it is wrong, whatever the certificate says.
+        Raises MissingApiKey, InvalidApiKey, and ServiceUnavailable when the store is away and the
+        key is not known. Only digests are compared, or looked up: the time taken says nothing
+        about a key.
         """
         if not authorization:
+            if (identity := self._identities.identity(uris)) is not None:
+                return await self._with_account(identity)
             raise MissingApiKey("No API key was sent: use the header `Authorization: Bearer KEY`.")
         scheme, _, key = authorization.partition(" ")
         key = key.strip()
@@ -51,5 +61,18 @@ class Authenticator:
         digest = hashlib.sha256(key.encode()).hexdigest()
         for known, caller in self._callers.items():
             if hmac.compare_digest(known, digest):
-                return caller
-        raise InvalidApiKey("Invalid API key")
+                return await self._with_account(caller)
+        found = await self._directory.find(digest) if self._directory is not None else None
+        if found is None:
+            raise InvalidApiKey("Invalid API key")
+        return found
+
+    async def _with_account(self, caller: Caller) -> Caller:
+        """Return the caller with what the store says of its account."""
+        if caller.account_id == OPERATOR or self._directory is None:
+            return caller
+        info = await self._directory.account(caller.account_id)
+        if info is None:
+            return caller
+        limits = replace(caller.limits, account_active=info.max_active)
+        return replace(caller, prepaid=info.prepaid, limits=limits)

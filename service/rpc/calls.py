@@ -14,15 +14,16 @@ import grpc
 from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, RouteFacts, Usage
 from llmbase.v1.routing_pb2 import RouteTrace
 
+from service.accounts.caller import Caller
 from service.admission import priority
-from service.admission.admission import Admission
 from service.admission.priority import Priority
 from service.errors import Error, InternalError, ModelNotAllowed, ServiceUnavailable
 from service.providers.call import Call
 from service.routing import capability
 from service.rpc import status, validation
-from service.rpc.authentication import Caller
 from service.rpc.current import Current, Generation
+from service.rpc.desk import Desk, Holding
+from service.rpc.identity import peer_uris
 from telemetry.metrics import CALLS, Metrics
 
 _LOG = logging.getLogger("llmbase.rpc")
@@ -50,7 +51,8 @@ class OpenCall:
         self.generation = generation
         self.method = method
         self.priority = priority
-        self.entered: float | None = None  # when it was admitted
+        self.holding: Holding | None = None  # since it was admitted
+        self.headers: tuple[tuple[str, str], ...] = ()  # what is left of its limits
         self.call = call
         self.caller = caller
         self.started = started
@@ -91,10 +93,10 @@ class Calls:
         current: Current,
         clock: Callable[[], float],
         metrics: Metrics,
-        admission: Admission,
+        desk: Desk,
     ) -> None:
         self._current = current
-        self._admission = admission
+        self._desk = desk
         self._clock = clock
         self._metrics = metrics
         self._open: set[OpenCall] = set()
@@ -102,17 +104,17 @@ class Calls:
         self._idle.set()
         self._refusing = False
 
-    def open(self, method: str, context: Context) -> OpenCall:
+    async def open(self, method: str, context: Context) -> OpenCall:
         """Authenticate, and start the caller's deadline.
 
         Raises MissingApiKey, InvalidApiKey, InvalidRequest (a priority that is none),
-        ServiceUnavailable (while draining).
+        ServiceUnavailable (while draining, or when the key is not known and the store is away).
         """
-        if self._refusing:
-            raise _shutting_down()
         generation = self._current.generation
         metadata = _texts(context)
-        caller = generation.authenticator.caller(metadata.get("authorization"))
+        caller = await _caller(generation, metadata, context)
+        if self._refusing:  # now, not before: looking a key up can take a while
+            raise _shutting_down()
         request_id = metadata.get("x-request-id", "")
         if not _SANE_ID.fullmatch(request_id):
             request_id = uuid.uuid4().hex
@@ -132,50 +134,61 @@ class Calls:
         self._idle.clear()
         return opened
 
-    async def admit(self, opened: OpenCall) -> None:
-        """Take a place for the RPC until it is closed; wait for one in the queue.
-
-        Raises ServiceUnavailable (the queue is full, or too slow for the caller's deadline) and
-        DeadlineExceeded.
-        """
-        call = opened.call
-        opened.entered = await self._admission.enter(
-            opened.priority, call.wait, call.seconds_left()
-        )
+    async def admit(
+        self, opened: OpenCall, request: ChatCompletionRequest, *, pays: bool
+    ) -> Holding:
+        """Take what the RPC needs to be worked on, until it is closed. Raises as the desk does."""
+        opened.holding = await self._take(opened, opened.call, request, pays=pays)
+        return opened.holding
 
     @contextlib.asynccontextmanager
-    async def detached(self, opened: OpenCall) -> AsyncIterator[Call]:
-        """Give a call, with a place and the generation, for work that may outlive the RPC.
+    async def detached(
+        self, opened: OpenCall, request: ChatCompletionRequest
+    ) -> AsyncIterator[tuple[Call, Holding]]:
+        """Give a call, with the generation and what it needs, for work that may outlive the RPC.
 
         Raises as `admit` does.
         """
         opened.generation.hold()
         call = opened.call.detach()
-        entered: float | None = None
+        holding: Holding | None = None
         try:
-            entered = await self._admission.enter(opened.priority, call.wait, call.seconds_left())
-            yield call
+            holding = await self._take(opened, call, request, pays=True)
+            yield call, holding
         finally:
-            if entered is not None:
-                self._admission.leave(entered)
+            if holding is not None:
+                holding.close()
             call.close()
             opened.generation.let_go()
 
-    def visit(self, context: Context) -> tuple[Generation, Caller | None]:
+    async def _take(
+        self, opened: OpenCall, call: Call, request: ChatCompletionRequest, *, pays: bool
+    ) -> Holding:
+        payer = opened.generation if pays else None
+        holding, opened.headers = await self._desk.take(
+            opened.caller, opened.priority, call, request, payer
+        )
+        return holding
+
+    async def visit(self, context: Context) -> tuple[Generation, Caller | None]:
         """Return what answers an RPC that only looks, and who calls: None where all may look.
 
-        Nothing is held, so it is not to wait for anything. Raises MissingApiKey, InvalidApiKey.
+        Nothing is held, so it is not to wait for anything. Raises as `known` does.
         """
         generation = self._current.generation
         if generation.public_models:
             return generation, None
-        return generation, generation.authenticator.caller(_texts(context).get("authorization"))
+        return generation, await _caller(generation, _texts(context), context)
+
+    async def known(self, context: Context) -> Caller:
+        """Return who calls. Raises MissingApiKey, InvalidApiKey, ServiceUnavailable."""
+        return await _caller(self._current.generation, _texts(context), context)
 
     def close(self, opened: OpenCall) -> None:
         """Forget the RPC, count it and log how it went."""
         opened.closed = True
-        if opened.entered is not None:
-            self._admission.leave(opened.entered)
+        if opened.holding is not None:
+            opened.holding.close()
         self._open.discard(opened)
         if not self._open:
             self._idle.set()
@@ -219,7 +232,7 @@ class Calls:
     def refuse(self) -> None:
         """Refuse every new RPC from now on, and those that still wait to be admitted."""
         self._refusing = True
-        self._admission.dismiss(_shutting_down)
+        self._desk.dismiss(_shutting_down)
 
     def cut(self) -> None:
         """End every open RPC: the time to drain is over."""
@@ -240,6 +253,13 @@ def _texts(context: Context) -> Mapping[str, str]:
     }
 
 
+async def _caller(generation: Generation, texts: Mapping[str, str], context: Context) -> Caller:
+    """Return who calls; the certificate is looked at only where no key was sent."""
+    authorization = texts.get("authorization")
+    uris = () if authorization else peer_uris(context)
+    return await generation.authenticator.caller(authorization, uris)
+
+
 def _never(model_id: str) -> bool:
     return False
 
@@ -255,8 +275,10 @@ def _line(opened: OpenCall, seconds: float) -> dict[str, object]:
     }
     if opened.priority is not Priority.INTERACTIVE:
         line["priority"] = opened.priority.value
-    if opened.entered is not None and (queued := opened.entered - opened.started) > _NOTICED:
-        line["queued_ms"] = round(queued * 1000, 1)
+    if opened.holding is not None:
+        queued = opened.holding.entered - opened.started
+        if queued > _NOTICED:
+            line["queued_ms"] = round(queued * 1000, 1)
     if opened.replayed:
         line["replayed"] = True
     if opened.route is not None:

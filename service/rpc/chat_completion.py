@@ -26,11 +26,11 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
         """Return the whole answer."""
         opened: OpenCall | None = None
         try:
-            opened = self._calls.open("CreateChatCompletion", context)
+            opened = await self._calls.open("CreateChatCompletion", context)
             opened.check(request)
             completion = await self._answers.complete(request, opened)
             opened.route = completion.route
-            await context.send_initial_metadata(_route_metadata(completion.route))
+            await context.send_initial_metadata(_initial_metadata(completion.route, opened))
             context.set_trailing_metadata(opened.trailing_metadata())
             opened.outcome = "OK"
             return completion
@@ -47,11 +47,11 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
         opened: OpenCall | None = None
         answer: StreamedAnswer | None = None
         try:
-            opened = self._calls.open("StreamChatCompletion", context)
+            opened = await self._calls.open("StreamChatCompletion", context)
             opened.check(request)
             answer = await self._answers.stream(request, opened)
             opened.route = answer.route
-            await context.send_initial_metadata(_route_metadata(answer.route))
+            await context.send_initial_metadata(_initial_metadata(answer.route, opened))
             while (chunk := await answer.read()) is not None:
                 if chunk.last:
                     # From here on the caller may have it all, and be gone before we know.
@@ -69,8 +69,8 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
                 self._calls.close(opened)
 
 
-def _route_metadata(route: RouteFacts) -> tuple[tuple[str, str], ...]:
-    """Return the route as initial metadata, by the names the REST headers have."""
+def _initial_metadata(route: RouteFacts, opened: OpenCall) -> tuple[tuple[str, str], ...]:
+    """Return the route, and what is left of limits, by the names the REST headers have."""
     metadata: tuple[tuple[str, str], ...] = (
         ("x-llmbase-requested-model", route.requested_model),
         ("x-llmbase-served-model", route.served_model),
@@ -85,4 +85,4 @@ def _route_metadata(route: RouteFacts) -> tuple[tuple[str, str], ...]:
             ("x-llmbase-fallback-reason", route.fallback_reason),
             ("x-llmbase-fallback-chain", ",".join(route.fallback_chain)),
         )
-    return metadata
+    return metadata + opened.headers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from service.accounts.prices import PriceTable
 from service.routing.dispatcher import Dispatcher
 from service.routing.router import Router
 from service.rpc.authentication import Authenticator
@@ -20,6 +21,9 @@ class Generation(Protocol):
 
     @property
     def dispatcher(self) -> Dispatcher: ...  # noqa: D102
+
+    @property
+    def prices(self) -> PriceTable: ...  # noqa: D102
 
     @property
     def public_models(self) -> bool: ...  # noqa: D102

@@ -48,7 +48,7 @@ class ModelServicer(ModelServiceServicer):
     ) -> ListModelsResponse:
         """Return the models the caller may use, ordered by id."""
         try:
-            generation, caller = self._calls.visit(context)
+            generation, caller = await self._calls.visit(context)
             models = sorted(generation.router.models().items())
             response = ListModelsResponse(
                 models=[
@@ -68,7 +68,7 @@ class ModelServicer(ModelServiceServicer):
     ) -> GetModelResponse:
         """Return one model; a model the key may not use is not found."""
         try:
-            generation, caller = self._calls.visit(context)
+            generation, caller = await self._calls.visit(context)
             model = generation.router.model(request.id)
             if caller is not None and not caller.may_use(request.id):
                 raise ModelNotFound(f"Model not found: {request.id}")

@@ -24,7 +24,7 @@ class RoutingServicer(RoutingServiceServicer):
         """Return how the request would be routed now."""
         opened: OpenCall | None = None
         try:
-            opened = self._calls.open("ExplainRoute", context)
+            opened = await self._calls.open("ExplainRoute", context)
             if not request.HasField("request"):
                 raise InvalidRequest("request", "is required")
             opened.check(request.request)

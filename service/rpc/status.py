@@ -23,6 +23,18 @@ _CODES: dict[type[errors.Error], tuple[grpc.StatusCode, str]] = {
     errors.MissingApiKey: (grpc.StatusCode.UNAUTHENTICATED, "MISSING_API_KEY"),
     errors.InvalidApiKey: (grpc.StatusCode.UNAUTHENTICATED, "INVALID_API_KEY"),
     errors.ModelNotAllowed: (grpc.StatusCode.PERMISSION_DENIED, "MODEL_NOT_ALLOWED"),
+    errors.AdminRequired: (grpc.StatusCode.PERMISSION_DENIED, "ADMIN_REQUIRED"),
+    errors.InsufficientBalance: (grpc.StatusCode.RESOURCE_EXHAUSTED, "INSUFFICIENT_BALANCE"),
+    errors.SpendCapReached: (grpc.StatusCode.RESOURCE_EXHAUSTED, "SPEND_CAP_REACHED"),
+    errors.PriceUnknown: (grpc.StatusCode.FAILED_PRECONDITION, "PRICE_UNKNOWN"),
+    errors.TooManyConcurrentRequests: (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "TOO_MANY_CONCURRENT_REQUESTS",
+    ),
+    errors.RateLimitExceeded: (grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMIT_EXCEEDED"),
+    errors.AccountNotFound: (grpc.StatusCode.NOT_FOUND, "ACCOUNT_NOT_FOUND"),
+    errors.KeyNotFound: (grpc.StatusCode.NOT_FOUND, "KEY_NOT_FOUND"),
+    errors.AlreadyExists: (grpc.StatusCode.ALREADY_EXISTS, "ALREADY_EXISTS"),
     errors.ModelNotFound: (grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND"),
     errors.RequestTooLarge: (grpc.StatusCode.RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE"),
     errors.AllProvidersFailed: (grpc.StatusCode.UNAVAILABLE, "ALL_PROVIDERS_FAILED"),
@@ -31,6 +43,7 @@ _CODES: dict[type[errors.Error], tuple[grpc.StatusCode, str]] = {
     errors.UpstreamError: (grpc.StatusCode.UNAVAILABLE, "UPSTREAM_ERROR"),
     errors.ServiceUnavailable: (grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
     errors.DeadlineExceeded: (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
+    errors.TotalLimitExceeded: (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
     errors.IdempotencyKeyReused: (grpc.StatusCode.INVALID_ARGUMENT, "IDEMPOTENCY_KEY_REUSED"),
     errors.StreamNotResumable: (grpc.StatusCode.FAILED_PRECONDITION, "STREAM_NOT_RESUMABLE"),
     errors.InternalError: (grpc.StatusCode.INTERNAL, "INTERNAL_ERROR"),
@@ -44,7 +57,12 @@ class Status:
     code: grpc.StatusCode
     reason: str
     message: str
-    trailing_metadata: tuple[tuple[str, bytes], ...]
+    trailing_metadata: tuple[tuple[str, str | bytes], ...]
+
+
+def reason(error: errors.Error) -> str:
+    """Return the reason of an error alone."""
+    return _CODES[type(error)][1]
 
 
 def from_error(error: errors.Error) -> Status:
@@ -56,7 +74,7 @@ def from_error(error: errors.Error) -> Status:
         packed = Any()
         packed.Pack(detail)
         status.details.append(packed)
-    metadata = ((DETAILS_KEY, status.SerializeToString()),)
+    metadata = ((DETAILS_KEY, status.SerializeToString()), *error.headers)
     return Status(code, reason, error.message, metadata)
 
 
@@ -71,6 +89,11 @@ def _details(error: errors.Error, reason: str) -> list[Message]:
                 field=violation.field, description=violation.description
             )
         details.append(bad_request)
+    if error.quotas:
+        quota = error_details_pb2.QuotaFailure()
+        for met in error.quotas:
+            quota.violations.add(subject=met.subject, description=met.description)
+        details.append(quota)
     if error.retry_after is not None:
         delay = Duration()
         delay.FromNanoseconds(round(error.retry_after * 1e9))

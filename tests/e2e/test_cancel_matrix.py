@@ -1,11 +1,13 @@
-"""Whenever the caller leaves, the provider is let go at once, nobody else is asked, and one line of
-the log says how the call ended."""
+"""Whenever the caller leaves, the provider is let go at once, nobody else is asked, one line of the
+log says how the call ended, and what was consumed is settled, once."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import psutil  # type: ignore[import-untyped]
@@ -18,6 +20,7 @@ from tests.support.asking import hello
 from tests.support.call_log import CallLog, until
 from tests.support.config import KEY
 from tests.support.deployments import Deployment
+from tests.support.ledger_file import ACCOUNT, Entry, LedgerFile
 from tests.support.nobody import Nobody, nobody, states
 from tests.support.openai_wire import says, stream, unary
 from tests.support.phases import DONE, FINISH, HEL, PHASES, ROLE, USAGE, Phase
@@ -32,7 +35,11 @@ pytestmark = pytest.mark.matrix
 WITHIN = 0.2  # seconds: the bound of the API's contract
 TRIES = 3  # the machine may be busy: the best of these must be in time
 KNOWN = 21  # calls after which a target's usual speed is known
+CREDIT = 10**15  # nano-dollars
 BREATH = 0.02  # seconds for what the provider has sent to be read: how deep, not whether, we are
+
+
+Paid = tuple[Deployment, LedgerFile]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +63,22 @@ def settings(_upstream: ScriptedUpstream, empty: Nobody) -> dict[str, Any]:
     models["test/hedged"] = configuration.model(("slow", "first"), ("beta", "second"), hedge={})
     models["test/resuming"] = configuration.model(("alpha", "first"), ("beta", "second"))
     models["test/resuming"]["targets"][1]["continuation"] = True
+    for each in models.values():
+        each["pricing"] = {"prompt": "0.000001", "completion": "0.000003"}
+    for key in settings["keys"]:
+        key["account"] = ACCOUNT
     return settings
+
+
+@contextlib.contextmanager
+def _paid(found: AbstractContextManager[Deployment], ledger: LedgerFile) -> Iterator[Deployment]:
+    """The deployment, with money on the account that pays; at the end its books must balance."""
+    with found as deployment:
+        ledger.credit(CREDIT)
+        yield deployment
+        check_end(deployment)
+    assert ledger.held() == 0, "calls that are over hold money"
+    assert ledger.account() == (CREDIT - ledger.spent(), 0)
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +86,12 @@ def up(
     _upstream: ScriptedUpstream,
     settings: dict[str, Any],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Deployment]:
-    with deployments.one_process(_upstream, tmp_path_factory.mktemp("up"), settings) as found:
-        yield found
-        check_end(found)
+) -> Iterator[Paid]:
+    directory = tmp_path_factory.mktemp("up")
+    ledger = LedgerFile(directory / "books.db")
+    found = deployments.one_process(_upstream, directory, settings | ledger.settings)
+    with _paid(found, ledger) as deployment:
+        yield deployment, ledger
 
 
 @pytest.fixture(scope="module")
@@ -75,17 +99,30 @@ def beside(
     _upstream: ScriptedUpstream,
     settings: dict[str, Any],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Deployment]:
-    with deployments.sidecar(_upstream, tmp_path_factory.mktemp("beside"), settings) as found:
-        yield found
-        check_end(found)
+) -> Iterator[Paid]:
+    directory = tmp_path_factory.mktemp("beside")
+    ledger = LedgerFile(directory / "books.db")
+    found = deployments.sidecar(_upstream, directory, settings | ledger.settings)
+    with _paid(found, ledger) as deployment:
+        yield deployment, ledger
 
 
 @pytest.fixture(params=["grpc", "rest", "sidecar"])
-def way(request: pytest.FixtureRequest) -> Entrance:
-    """Each way in, in turn."""
+def paid_way(request: pytest.FixtureRequest) -> tuple[Entrance, LedgerFile]:
+    """Each way in, in turn, and where it writes what calls cost."""
     name = "beside" if request.param == "sidecar" else "up"
-    return Entrance(request.param, request.getfixturevalue(name))
+    deployment, ledger = request.getfixturevalue(name)
+    return Entrance(request.param, deployment), ledger
+
+
+@pytest.fixture
+def way(paid_way: tuple[Entrance, LedgerFile]) -> Entrance:
+    return paid_way[0]
+
+
+@pytest.fixture
+def ledger(paid_way: tuple[Entrance, LedgerFile]) -> LedgerFile:
+    return paid_way[1]
 
 
 @pytest.fixture
@@ -96,7 +133,12 @@ async def way_in(way: Entrance, upstream: ScriptedUpstream) -> AsyncIterator[Doo
 
 @pytest.mark.parametrize("phase", PHASES, ids=lambda phase: phase.name)
 async def test_a_caller_leaves(
-    phase: Phase, streamed: bool, way: Entrance, way_in: Door, upstream: ScriptedUpstream
+    phase: Phase,
+    streamed: bool,
+    way: Entrance,
+    way_in: Door,
+    upstream: ScriptedUpstream,
+    ledger: LedgerFile,
 ) -> None:
     doing = phase.doing(streamed=streamed)
     if isinstance(doing, str):
@@ -140,10 +182,15 @@ async def test_a_caller_leaves(
         await asyncio.sleep(phase.repeats_after + 0.3)
     await _check_nobody_else_was_asked(way_in, upstream, phase.asked())
     assert log.outcomes() == {("CANCELLED",)}
+    for entry in await _settled(ledger, log, at_work=bool(phase.held)):
+        assert entry.outcome == "CANCELLED"
+        assert entry.prompt_tokens > 0
+        assert (entry.completion_tokens > 0) == (phase.begun and streamed)
+        assert entry.cost == entry.prompt_tokens * 1_000 + entry.completion_tokens * 3_000
 
 
 async def test_a_caller_that_does_not_read_leaves(
-    way: Entrance, way_in: Door, upstream: ScriptedUpstream
+    way: Entrance, way_in: Door, upstream: ScriptedUpstream, ledger: LedgerFile
 ) -> None:
     # A whole answer is written when the provider has done with it: there is nobody to be let go.
     log = CallLog(way.deployment)
@@ -152,7 +199,8 @@ async def test_a_caller_that_does_not_read_leaves(
         upstream.reset()
         flood = Flood()
         upstream.on("first", stream(ROLE, HEL, flood, FINISH))
-        body = hello("test/three", stream=True)
+        # As much as it wants: it is not to end because the money that is held for it does.
+        body = hello("test/three", stream=True) | {"max_tokens": 10**9}
         let_go = await begin(way_in, body, log.named())
         exchange = await upstream.arrival(1)
         await until_blocked(flood, exchange)
@@ -165,10 +213,12 @@ async def test_a_caller_that_does_not_read_leaves(
     assert await _best(leave) < WITHIN
     await _check_nobody_else_was_asked(way_in, upstream, ["first"])
     assert log.outcomes() == {("CANCELLED",)}
+    for entry in await _settled(ledger, log, at_work=True):
+        assert entry.completion_tokens > 10_000, "what was received is not what is paid for"
 
 
 async def test_a_caller_that_leaves_after_the_last_chunk_has_had_its_answer(
-    way: Entrance, way_in: Door, upstream: ScriptedUpstream
+    way: Entrance, way_in: Door, upstream: ScriptedUpstream, ledger: LedgerFile
 ) -> None:
     # The end of a whole answer is the end of the call. Of a stream the provider is not let go: it
     # has said all, and its connection is kept.
@@ -187,6 +237,8 @@ async def test_a_caller_that_leaves_after_the_last_chunk_has_had_its_answer(
 
     await _check_nobody_else_was_asked(way_in, upstream, ["first"])
     assert log.outcomes() == {("OK",)}
+    for entry in await _settled(ledger, log, at_work=True):
+        assert entry == ("OK", 12, 3, 12 * 1_000 + 3 * 3_000)
 
 
 @pytest.mark.parametrize("where", ["hole", "deaf"])
@@ -197,6 +249,7 @@ async def test_a_caller_leaves_while_the_provider_does_not_take_the_connection(
     way: Entrance,
     way_in: Door,
     upstream: ScriptedUpstream,
+    ledger: LedgerFile,
 ) -> None:
     port: int = getattr(empty, where)
     expected = psutil.CONN_SYN_SENT if where == "hole" else psutil.CONN_ESTABLISHED
@@ -218,6 +271,7 @@ async def test_a_caller_leaves_while_the_provider_does_not_take_the_connection(
     assert await _best(leave) < WITHIN
     await _check_nobody_else_was_asked(way_in, upstream, [])
     assert log.outcomes() == {("CANCELLED",)}
+    await _settled(ledger, log, at_work=where == "deaf")  # that one has been sent the request
 
 
 @pytest.mark.parametrize("part", ["head", "body"])
@@ -240,6 +294,17 @@ async def test_a_request_that_is_never_whole_is_no_call(
     assert await _best(leave) < WITHIN
     await _check_nobody_else_was_asked(way_in, upstream, [])
     assert log.outcomes() == {()}
+
+
+async def _settled(ledger: LedgerFile, log: CallLog, *, at_work: bool) -> list[Entry]:
+    """What was settled of the calls that were named: one entry each, none if nobody was at work."""
+    entries = []
+    for request_id in log.ids:
+        await until(lambda: ledger.held(request_id) == 0)  # noqa: B023 - over before the next
+        found = ledger.entries(request_id)
+        assert len(found) == at_work
+        entries += found
+    return entries
 
 
 def _reaches(mark: Signal) -> Step:

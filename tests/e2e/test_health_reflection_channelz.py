@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from tests.support import config
+from tests.support.config import KEY
 from tests.support.deployments import Deployment
 from tests.support.processes import Process, running
 from tests.support.rest_door import PATH, RestDoor
@@ -76,6 +77,21 @@ async def test_channelz_shows_the_server(either: Deployment) -> None:
 async def test_a_probe_needs_no_key(path: str, either: Deployment) -> None:
     async with RestDoor(either.http, None) as door:
         assert (await door.get(path)).status == 200
+
+
+async def test_no_probe_asks_a_provider(either: Deployment, upstream: ScriptedUpstream) -> None:
+    # A check of every provider at once, by every prober, is an outage of its own.
+    async with RestDoor(either.http, None) as door:
+        for path in ("/livez", "/readyz") * 20:
+            await door.get(path)
+    async with grpc.aio.insecure_channel(either.grpc) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        for service in ("", CHAT) * 20:
+            await stub.Check(health_pb2.HealthCheckRequest(service=service))
+    async with RestDoor(either.http, KEY) as door:
+        assert (await door.get("/v1/models?metadata=true")).status == 200
+
+    assert upstream.requests == []
 
 
 async def test_a_gateway_is_alive_but_not_ready_without_its_service(

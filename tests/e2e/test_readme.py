@@ -84,6 +84,17 @@ def test_the_terminal_examples_answer(readme):
         assert _output(sys.executable, "-m", "cli", arguments[0], "--grpc", address, *arguments[1:])
 
 
+def test_the_accounts_examples_make_one_and_a_key(readme):
+    address = re.search(r"insecure_channel\(\"(.+?)\"\)", readme)[1]
+    create, key, usage = _block(readme, "Accounts and keys", "sh").splitlines()
+    said = [
+        _output(sys.executable, "-m", "cli", *line.split()[1:], "--grpc", address)
+        for line in (create, key, usage)
+    ]
+    assert said[0] == "acme: made, 25.00 USD\n"
+    assert re.fullmatch(r"llmbase_[A-Za-z0-9_-]{43}\n", said[1])
+
+
 def test_the_first_configuration_is_a_good_one(tmp_path):
     text = (ROOT / "README.md").read_text().partition("## Your own providers")[2]
     config = tmp_path / "llmbase.yaml"

@@ -47,6 +47,13 @@ def installed(tmp_path_factory):
     return scripts
 
 
+def test_a_store_can_be_made_from_the_wheel_alone(installed, tmp_path):
+    environment = os.environ | {"XDG_DATA_HOME": str(tmp_path)}
+    done = _done(installed / "llmbase", "migrate", cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "llmbase" / "llmbase.db").is_file()
+
+
 def test_the_contract_and_its_types_are_in_the_wheel(installed, tmp_path):
     code = (
         "import llmbase.v1, pathlib; from llmbase.v1 import chat_completion_pb2_grpc;"

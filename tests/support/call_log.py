@@ -19,20 +19,20 @@ class CallLog:
 
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
-        self._ids: list[str] = []
+        self.ids: list[str] = []
 
     def named(self) -> dict[str, str]:
         """Headers for one more call, by which its lines will be known."""
-        self._ids.append(uuid.uuid4().hex)
-        return {"x-request-id": self._ids[-1]}
+        self.ids.append(uuid.uuid4().hex)
+        return {"x-request-id": self.ids[-1]}
 
     async def settled(self) -> float:
         """Wait for the line of the call that was named last; returns when it was there."""
-        return await until(lambda: bool(self._lines(self._ids[-1])))
+        return await until(lambda: bool(self._lines(self.ids[-1])))
 
     def outcomes(self) -> set[tuple[str, ...]]:
         """The ways in which the calls that were named ended; a call ends once, if it was one."""
-        return {tuple(line["outcome"] for line in self._lines(id_)) for id_ in self._ids}
+        return {tuple(line["outcome"] for line in self._lines(id_)) for id_ in self.ids}
 
     def _lines(self, request_id: str) -> list[dict[str, Any]]:
         lines = [json.loads(it) for it in self._deployment.log.splitlines() if request_id in it]

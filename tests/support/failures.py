@@ -33,6 +33,40 @@ REASONS: dict[str, tuple[grpc.StatusCode, int, str, str | None]] = {
         "permission_error",
         "model_not_allowed",
     ),
+    "ADMIN_REQUIRED": (
+        grpc.StatusCode.PERMISSION_DENIED,
+        403,
+        "permission_error",
+        "admin_required",
+    ),
+    "ACCOUNT_NOT_FOUND": (grpc.StatusCode.NOT_FOUND, 404, INVALID, "account_not_found"),
+    "KEY_NOT_FOUND": (grpc.StatusCode.NOT_FOUND, 404, INVALID, "key_not_found"),
+    "ALREADY_EXISTS": (grpc.StatusCode.ALREADY_EXISTS, 409, INVALID, "already_exists"),
+    "INSUFFICIENT_BALANCE": (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        402,
+        "insufficient_quota",
+        "insufficient_balance",
+    ),
+    "SPEND_CAP_REACHED": (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        402,
+        "insufficient_quota",
+        "spend_cap_reached",
+    ),
+    "TOO_MANY_CONCURRENT_REQUESTS": (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        429,
+        "rate_limit_error",
+        "too_many_concurrent_requests",
+    ),
+    "RATE_LIMIT_EXCEEDED": (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        429,
+        "rate_limit_error",
+        "rate_limit_exceeded",
+    ),
+    "PRICE_UNKNOWN": (grpc.StatusCode.FAILED_PRECONDITION, 400, INVALID, "price_unknown"),
     "MODEL_NOT_FOUND": (grpc.StatusCode.NOT_FOUND, 404, INVALID, "model_not_found"),
     "REQUEST_TOO_LARGE": (grpc.StatusCode.RESOURCE_EXHAUSTED, 413, INVALID, "request_too_large"),
     "ALL_PROVIDERS_FAILED": (grpc.StatusCode.UNAVAILABLE, 502, UPSTREAM, "all_providers_failed"),
@@ -92,6 +126,16 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> Failure:
     # Whole seconds, rounded up: what the HTTP header can say.
     seconds = -(-wait.retry_delay.ToNanoseconds() // 10**9) if wait.ListFields() else None
     return Failure(http, type_, name, param, status.message, seconds)
+
+
+def reason_of(error: grpc.aio.AioRpcError) -> str:
+    """The reason that a status of ours carries; it is one with the gRPC code that belongs to it."""
+    packed = dict(error.trailing_metadata())["grpc-status-details-bin"]
+    assert isinstance(packed, bytes)
+    info = error_details_pb2.ErrorInfo()
+    assert status_pb2.Status.FromString(packed).details[0].Unpack(info)
+    assert REASONS[info.reason][0] is error.code()
+    return info.reason
 
 
 def _from_grpc_itself(error: grpc.aio.AioRpcError) -> Failure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 
 from tests.support import answers, rest_form
 from tests.support.answers import Answer
@@ -17,6 +19,35 @@ from tests.support.rest_form import Reply, StreamReader
 from tests.support.signals import Signal
 
 PATH = "/v1/chat/completions"
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Remembers its connections, so that none outlives the door.
+
+    One whose peer has refused a body and reads no more of it would: its close waits for the rest
+    to be taken.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made: list[asyncio.BaseTransport] = []
+
+    async def _create_connection(self, *given: Any, **named: Any) -> ResponseHandler:
+        protocol = await super()._create_connection(*given, **named)
+        assert protocol.transport is not None
+        self._made = [it for it in self._made if not it.is_closing() or _holds(it)]
+        self._made.append(protocol.transport)
+        return protocol
+
+    def abort(self) -> None:
+        """Drop every connection, with whatever is still to be sent."""
+        for transport in self._made:
+            if isinstance(transport, asyncio.Transport):
+                transport.abort()
+
+
+def _holds(transport: asyncio.BaseTransport) -> bool:
+    return isinstance(transport, asyncio.Transport) and transport.get_write_buffer_size() > 0
 
 
 class RestDoor:
@@ -30,7 +61,10 @@ class RestDoor:
 
     async def __aenter__(self) -> Self:
         timeout = aiohttp.ClientTimeout(total=answers.REQUEST_TIMEOUT)
-        self.session = aiohttp.ClientSession(self.url, headers=self._headers, timeout=timeout)
+        self._connector = _Connector()
+        self.session = aiohttp.ClientSession(
+            self.url, connector=self._connector, headers=self._headers, timeout=timeout
+        )
         return self
 
     async def __aexit__(
@@ -39,7 +73,10 @@ class RestDoor:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._connector.abort()
         await self.session.close()
+        for _ in range(3):  # what was being sent is told, lets go of its connection, and that ends
+            await asyncio.sleep(0)
 
     def post(
         self, body: bytes, headers: Mapping[str, str] | None = None, **options: Any

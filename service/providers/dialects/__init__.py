@@ -18,7 +18,7 @@ from service.providers.dialects.embedded import EmbeddedDialect
 from service.providers.dialects.gemini import GeminiDialect
 from service.providers.dialects.ollama import OllamaDialect
 from service.providers.dialects.openai import OpenAiDialect
-from service.providers.dialects.openai_request import Spelling
+from service.providers.dialects.openai_spelling import Spelling
 from service.providers.dialects.unknown import OnUnknown, unheard
 
 Make = Callable[[ProviderConfig, OnUnknown], Dialect]

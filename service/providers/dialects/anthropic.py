@@ -68,7 +68,7 @@ class AnthropicDialect:
 
     def decode(self, body: bytes) -> ChatCompletion:
         """Translate a whole answer. Raises ProviderFault for anything that is not one."""
-        answer = anthropic_answer.decode(self._answers, body)
+        answer = anthropic_answer.decode(self._answers, body, self._on_unknown)
         return checked(answer, facts.knows, self._on_unknown)
 
     def decode_error(self, status: int, body: bytes) -> str:

@@ -14,14 +14,18 @@ from service.providers.dialects import anthropic_error as error
 from service.providers.dialects import anthropic_facts as facts
 from service.providers.dialects import anthropic_state as state
 from service.providers.dialects import anthropic_wire as wire
+from service.providers.dialects.answer_tool import ANSWER_TOOL
 from service.providers.dialects.openai_wire import RawObject, read
 from service.providers.dialects.stream_state import with_calls
+from service.providers.dialects.unknown import OnUnknown
 
 _TEXT, _CALL = "text", "tool_use"
 _THOUGHTS = ("thinking", "redacted_thinking")
 
 
-def decode(decoder: json.Decoder[wire.Answer], body: bytes) -> pb.ChatCompletion:
+def decode(
+    decoder: json.Decoder[wire.Answer], body: bytes, on_unknown: OnUnknown
+) -> pb.ChatCompletion:
     """Return the one choice and, if given, usage.
 
     Raises ProviderFault: MALFORMED; REPORTED, STATUS or REJECTED for an error inside the answer.
@@ -32,17 +36,18 @@ def decode(decoder: json.Decoder[wire.Answer], body: bytes) -> pb.ChatCompletion
     if answer.content is None:
         raise ProviderFault(FaultKind.MALFORMED, "an answer without `content`")
     try:
-        message = _message(answer.content)
+        message, answered = _message(answer.content, on_unknown)
         if said := facts.refusal(answer.stop_details):
             message.refusal = said
     except (ValueError, RecursionError) as fault:
         raise ProviderFault(FaultKind.MALFORMED, type(fault).__name__) from None
     native = answer.stop_reason or ""
+    reason = facts.finish_reason(native, answered=answered)
     tokens = facts.Tokens()
     tokens.take(answer.usage)
     choice = pb.Choice(
         message=message,
-        finish_reason=with_calls(facts.finish_reason(native), bool(message.tool_calls)),
+        finish_reason=with_calls(reason, bool(message.tool_calls)),
         native_finish_reason=native,
     )
     return pb.ChatCompletion(choices=[choice], usage=tokens.usage())
@@ -60,18 +65,25 @@ def call_name(block: wire.Block) -> str:
     return block.name
 
 
-def _message(content: list[Raw]) -> pb.Message:
+def _message(content: list[Raw], on_unknown: OnUnknown) -> tuple[pb.Message, bool]:
+    """Return the message, and whether a call was its text."""
     message = pb.Message(role=pb.ROLE_ASSISTANT)
     texts: list[str] = []
+    answered = False
     thinking: list[str] = []
     kept: list[bytes] = []
     for raw in content:
         kind = json.decode(raw, type=wire.Kind).type
         if kind not in (_TEXT, _CALL, *_THOUGHTS):
+            if wire.is_new(kind):
+                on_unknown("enum", kind or "")
             continue
         block = json.decode(raw, type=wire.Block)
         if kind == _TEXT:
             texts.append(block.text or "")
+        elif kind == _CALL and block.name == ANSWER_TOOL:
+            texts.append(arguments_text(block.input))
+            answered = True
         elif kind == _CALL:
             _add_call(message, block)
         else:
@@ -83,7 +95,7 @@ def _message(content: list[Raw]) -> pb.Message:
     if thought := "".join(thinking):
         message.reasoning_content = thought
     message.provider_state = b"".join(kept)
-    return message
+    return message, answered
 
 
 def _add_call(message: pb.Message, block: wire.Block) -> None:

@@ -20,9 +20,13 @@ _REASONS = {
 }
 
 
-def finish_reason(native: str) -> pb.FinishReason.ValueType:
-    """Return the reason for a stop reason; a word nobody knows, and none at all, is a stop."""
-    return _REASONS.get(native, pb.FINISH_REASON_STOP)
+def finish_reason(native: str, *, answered: bool) -> pb.FinishReason.ValueType:
+    """Return the reason for a stop reason; a word nobody knows, and none at all, is a stop.
+
+    `answered` is whether a call was the answer: then it is other calls that make it one of calls.
+    """
+    reason = _REASONS.get(native, pb.FINISH_REASON_STOP)
+    return pb.FINISH_REASON_STOP if answered and reason == pb.FINISH_REASON_TOOL_CALLS else reason
 
 
 def knows(native: str) -> bool:

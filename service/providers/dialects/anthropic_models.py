@@ -26,7 +26,9 @@ class Claude:
     `adaptive`: thinking is a matter of effort, not of a budget of tokens. `thinks_unasked`: it
     thinks where nothing is said about it. `off` is the word that turns thinking off, "" where
     nothing does. `xhigh`: that effort is known. `sampling`: `temperature` and `top_p` are taken;
-    `both_samplings`: together. `forced_tools`: a call may be demanded.
+    `both_samplings`: together. `forced_tools`: a call may be demanded. `prefix`: an assistant's
+    message at the end is gone on with, and not refused. `schemas`: texts and arguments can be held
+    to a schema.
     """
 
     adaptive: bool = False
@@ -36,12 +38,14 @@ class Claude:
     sampling: bool = True
     both_samplings: bool = True
     forced_tools: bool = True
+    prefix: bool = True
+    schemas: bool = True
 
 
 # Families ("" for all), the version since when, and what changed with it; later rows win.
 _CHANGES: tuple[tuple[str, tuple[int, int], dict[str, Any]], ...] = (
-    ("", (4, 1), {"both_samplings": False}),
-    ("", (4, 6), {"adaptive": True}),
+    ("", (4, 1), {"both_samplings": False, "schemas": True}),
+    ("", (4, 6), {"adaptive": True, "prefix": False}),
     ("", (4, 7), {"xhigh": True, "sampling": False}),
     ("", (5, 0), {"thinks_unasked": True}),
     ("fable mythos", (5, 0), {"off": ""}),
@@ -58,7 +62,7 @@ def claude(model: str) -> Claude:
         return Claude()
     family, major = name["family"] or "", name["major"]
     version = (int(major), int(name["minor"] or 0)) if major else _NEWEST
-    takes: dict[str, Any] = {}
+    takes: dict[str, Any] = {"schemas": False}
     for families, since, change in _CHANGES:
         if version >= since and (not families or family in families.split()):
             takes |= change

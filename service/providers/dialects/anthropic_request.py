@@ -31,7 +31,7 @@ from service.providers.dialects import anthropic_turns as blocks
 from service.providers.dialects.anthropic_models import Claude, claude
 from service.providers.dialects.anthropic_reasoning import Reasoning, reasoning
 from service.providers.dialects.anthropic_tools import Ignored
-from service.providers.dialects.turns import split_system, turns
+from service.providers.dialects.turns import refuse_to_go_on, split_system, turns
 
 _MOST_TEMPERATURE = 1.0
 _LEAST_TOP_P = 0.95  # beside thinking
@@ -54,25 +54,28 @@ def encode(
 ) -> tuple[bytes, tuple[str, ...]]:
     """Return the body, and the names of the fields that could not be honoured.
 
-    Raises InvalidRequest for an image that the API cannot take.
+    Raises InvalidRequest for an image that the API cannot take, and for an answer to be gone on
+    with where the model does not.
     """
     ignored = Ignored()
     takes = claude(model)
     system, others = split_system(request.messages)
     conversation = turns(others)
-    thinkable = not tools.demands_call(request) and not blocks.lacks_thoughts(conversation)
+    thinkable = not (tools.must_call(request, takes) or blocks.lacks_thoughts(conversation))
     thought = reasoning(request, takes, thinkable=thinkable)
     ignored.add("reasoning_effort", not thought.honoured)
     own: dict[str, Any] = {"model": model}
     if request.HasField("max_tokens"):
         own["max_tokens"] = request.max_tokens
     messages = blocks.messages(conversation, request.messages)
+    if messages and messages[-1]["role"] == "assistant" and not takes.prefix:
+        refuse_to_go_on(request.messages)
     own |= _spoken(blocks.texts([*system, *tools.instructions(request)]), messages)
     own |= _sampling(request, takes, thought, ignored)
     own |= tools.tools(request, takes, ignored)
     if thought.thinking:
         own["thinking"] = thought.thinking
-    if output := tools.output_format(request, ignored) | thought.output:
+    if output := tools.output_format(request, takes, ignored) | thought.output:
         own["output_config"] = output
     own |= _caller(request, ignored)
     if stream:

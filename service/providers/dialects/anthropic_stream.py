@@ -19,6 +19,8 @@ from service.providers.dialects import anthropic_error as error
 from service.providers.dialects import anthropic_facts as facts
 from service.providers.dialects import anthropic_state as state
 from service.providers.dialects import anthropic_wire as wire
+from service.providers.dialects.answer_tool import ANSWER_TOOL
+from service.providers.dialects.anthropic_blocks import Answer, Call, Thought
 from service.providers.dialects.dialect import Event
 from service.providers.dialects.openai_wire import RawObject, read
 from service.providers.dialects.stream_state import ChoiceState, last_chunk
@@ -37,39 +39,6 @@ _DELTAS = frozenset(["text_delta", "thinking_delta", "signature_delta", "input_j
 _PASSED_OVER = frozenset(["ping", "citations_delta", "compaction_delta"])
 
 
-class _Call:
-    """A tool call of which more may come. `given` is its input as far as its first event has it."""
-
-    __slots__ = ("given", "index", "written")
-
-    def __init__(self, index: int, given: str) -> None:
-        self.index = index
-        self.given = given
-        self.written = False
-
-
-class _Thought:
-    """A thinking block of which more may come."""
-
-    __slots__ = ("block", "calls", "characters", "signature", "texts")
-
-    def __init__(self, characters: int, calls: int, block: RawObject) -> None:
-        self.characters = characters
-        self.calls = calls
-        self.block = block
-        self.texts: list[str] = []
-        self.signature: str | None = None
-
-    def whole(self) -> state.Thought:
-        """Return the block with all that came for it."""
-        block = dict(self.block)
-        if self.texts:
-            block["thinking"] = Raw(json.encode("".join(self.texts)))
-        if self.signature is not None:
-            block["signature"] = Raw(json.encode(self.signature))
-        return state.Thought(self.characters, self.calls, json.encode(block))
-
-
 class AnthropicStreamDecoder:
     """Decodes one stream."""
 
@@ -77,11 +46,12 @@ class AnthropicStreamDecoder:
         self._decoder = decoder
         self._on_unknown = on_unknown
         self._choice = ChoiceState()
-        self._open: dict[int | None, _Call | _Thought] = {}  # by the provider's number
+        self._open: dict[int | None, Call | Answer | Thought] = {}  # by the provider's number
         self._tokens = facts.Tokens()
         self._thoughts: list[bytes] = []
         self._characters = 0  # of the text so far
         self._calls = 0
+        self._answered = False  # by a call
         self._done = False
 
     @property
@@ -168,11 +138,15 @@ class AnthropicStreamDecoder:
         if delta.type not in _DELTAS:
             self._report(delta.type or "")
         block = self._open.get(number)
-        if isinstance(block, _Call):
+        if isinstance(block, Call):
             if delta.type == "input_json_delta" and delta.partial_json:
                 block.written = True
                 self._choice.arguments(chunk, block.index, delta.partial_json)
-        elif isinstance(block, _Thought):
+        elif isinstance(block, Answer):
+            if delta.type == "input_json_delta" and delta.partial_json:
+                block.written = True
+                self._text(delta.partial_json, chunk)
+        elif isinstance(block, Thought):
             if delta.type == "thinking_delta" and delta.thinking:
                 block.texts.append(delta.thinking)
                 self._choice.reasoning(chunk, delta.thinking)
@@ -190,29 +164,42 @@ class AnthropicStreamDecoder:
             case "text":
                 self._text(json.decode(raw, type=wire.Block).text or "", chunk)
             case "tool_use":
-                block = json.decode(raw, type=wire.Block)
-                call = self._choice.begin_call(chunk, block.id or "", answer.call_name(block))
-                self._open[number] = _Call(call, answer.arguments_text(block.input))
-                self._calls += 1
+                self._begin_call(json.decode(raw, type=wire.Block), number, chunk)
             case "thinking" | "redacted_thinking":
-                thought = _Thought(self._characters, self._calls, json.decode(raw, type=RawObject))
+                thought = Thought(self._characters, self._calls, json.decode(raw, type=RawObject))
                 self._open[number] = thought
                 if text := json.decode(raw, type=wire.Block).thinking:
                     thought.texts.append(text)
                     self._choice.reasoning(chunk, text)
+            case other if wire.is_new(other):
+                self._on_unknown("enum", other or "")
+
+    def _begin_call(
+        self, block: wire.Block, number: int | None, chunk: pb.ChatCompletionChunk
+    ) -> None:
+        name, given = answer.call_name(block), answer.arguments_text(block.input)
+        if name == ANSWER_TOOL:
+            self._answered = True
+            self._open[number] = Answer(given)
+            return
+        self._open[number] = Call(self._choice.begin_call(chunk, block.id or "", name), given)
+        self._calls += 1
 
     def _close(self, number: int | None, chunk: pb.ChatCompletionChunk) -> None:
         """End a block, if it is one that is kept."""
         block = self._open.pop(number, None)
-        if isinstance(block, _Call):
+        if isinstance(block, Call):
             if not block.written:
                 self._choice.arguments(chunk, block.index, block.given)
+        elif isinstance(block, Answer):
+            if not block.written:
+                self._text(block.given, chunk)
         elif block is not None:
             self._thoughts.append(state.line(block.whole()))
 
     def _stop(self, delta: wire.Delta, chunk: pb.ChatCompletionChunk) -> None:
         native = delta.stop_reason or ""
-        self._choice.finish(facts.finish_reason(native), native)
+        self._choice.finish(facts.finish_reason(native, answered=self._answered), native)
         self._choice.refusal(chunk, facts.refusal(delta.stop_details))
         self._settle(chunk)
 
@@ -220,7 +207,7 @@ class AnthropicStreamDecoder:
         self._done = True
         self._settle(chunk)
         if not self.finished and (self._characters or self._calls):
-            self._choice.finish(facts.finish_reason(""), "")
+            self._choice.finish(facts.finish_reason("", answered=self._answered), "")
 
     def _settle(self, chunk: pb.ChatCompletionChunk) -> None:
         """Give what is due now that all blocks are whole: calls' ends and the message's state."""

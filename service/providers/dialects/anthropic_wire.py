@@ -42,6 +42,16 @@ class Kind(Struct, gc=False):
     type: str | None = None
 
 
+# Blocks of tools that the provider uses by itself, and what it keeps for itself: no part of an
+# answer. Their results are of a type each, which all end alike.
+_PASSED_OVER = frozenset({"server_tool_use", "mcp_tool_use", "container_upload", "compaction"})
+
+
+def is_new(kind: str | None) -> bool:
+    """Whether a type of block that is not looked at is none of those that are documented."""
+    return bool(kind) and kind not in _PASSED_OVER and not str(kind).endswith("_tool_result")
+
+
 class Block(Struct, gc=False):
     """A block of a known kind: text, thinking or a tool call."""
 

@@ -15,7 +15,7 @@ from llmbase.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionRequest
 
 from service.providers.dialects.dialect import Framer, HttpRequest, StreamDecoder
 from service.providers.dialects.openai import OpenAiDialect
-from service.providers.dialects.openai_request import Spelling
+from service.providers.dialects.openai_spelling import Spelling
 from service.providers.dialects.unknown import OnUnknown, unheard
 from service.providers.http_faults import Verdict
 
@@ -41,7 +41,14 @@ class AzureDialect:
             spelling = replace(spelling, asks_for_usage=False)
         self._version = api_version
         self._whole = base_path.rstrip("/").endswith(("/models", "/v1"))
-        spelling = replace(spelling, max_tokens="max_completion_tokens")
+        spelling = replace(
+            spelling,
+            max_tokens="max_completion_tokens",
+            reasoning="",
+            unsupported=frozenset({"chat_template_kwargs"}),  # refused, as all that is unknown
+            openai_models=True,
+            additions=False,
+        )
         self._openai = OpenAiDialect(spelling, on_unknown=on_unknown)
 
     def encode(self, request: ChatCompletionRequest, model: str, *, stream: bool) -> HttpRequest:

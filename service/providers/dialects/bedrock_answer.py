@@ -11,6 +11,7 @@ from service.errors import FaultKind, ProviderFault
 from service.providers.dialects import bedrock_facts as facts
 from service.providers.dialects import bedrock_state as state
 from service.providers.dialects import bedrock_wire as wire
+from service.providers.dialects.answer_tool import ANSWER_TOOL
 from service.providers.dialects.openai_wire import read
 from service.providers.dialects.stream_state import with_calls
 
@@ -63,7 +64,7 @@ def _texts(block: wire.Block) -> Iterator[str]:
     if block.citations_content:
         for cited in block.citations_content.content or ():
             yield cited.text or ""
-    if block.tool_use and block.tool_use.name == wire.ANSWER_TOOL:
+    if block.tool_use and block.tool_use.name == ANSWER_TOOL:
         yield _arguments(block.tool_use.input)
 
 
@@ -72,7 +73,7 @@ def _calls(blocks: list[wire.Block]) -> list[pb.ToolCall]:
     calls: list[pb.ToolCall] = []
     for block in blocks:
         given = block.tool_use
-        if given is None or given.type == wire.SERVER_TOOL or given.name == wire.ANSWER_TOOL:
+        if given is None or given.type == wire.SERVER_TOOL or given.name == ANSWER_TOOL:
             continue
         if not given.name:
             raise ProviderFault(FaultKind.MALFORMED, "a tool call without a name")

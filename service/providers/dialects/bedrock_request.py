@@ -31,7 +31,7 @@ from service.providers.dialects.anthropic_models import Claude
 from service.providers.dialects.anthropic_tools import Ignored
 from service.providers.dialects.bedrock_models import Family, family
 from service.providers.dialects.bedrock_reasoning import Reasoning, reasoning
-from service.providers.dialects.turns import split_system, turns
+from service.providers.dialects.turns import refuse_to_go_on, split_system, turns
 
 _MOST_TEMPERATURE = 1.0
 _LEAST_TOP_P = 0.95  # beside Claude's thinking
@@ -45,7 +45,8 @@ def encode(
     """Return the body, and the names of the fields that could not be honoured.
 
     `extra_body` is merged in, its objects key by key; the request's own fields win. Raises
-    InvalidRequest for an image that does not come in bytes, or not of a known type.
+    InvalidRequest for an image that does not come in bytes, or not of a known type, and for an
+    answer to be gone on with where the model does not.
     """
     ignored = Ignored()
     takes = family(model)
@@ -55,6 +56,8 @@ def encode(
     wanted = reasoning(request, takes, thinkable=thinkable)
     ignored.add("reasoning_effort", not wanted.honoured)
     messages = blocks.messages(conversation, request.messages)
+    if messages and messages[-1]["role"] == "assistant" and not (takes.claude or Claude()).prefix:
+        refuse_to_go_on(request.messages)
     own = {
         **_spoken(blocks.texts([*system, *tools.instructions(request)]), messages),
         "inferenceConfig": _inference(request, takes, wanted, ignored),

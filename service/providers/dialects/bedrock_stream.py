@@ -17,6 +17,7 @@ from service.providers.dialects import bedrock_error as error
 from service.providers.dialects import bedrock_facts as facts
 from service.providers.dialects import bedrock_state as state
 from service.providers.dialects import bedrock_wire as wire
+from service.providers.dialects.answer_tool import ANSWER_TOOL
 from service.providers.dialects.dialect import Event
 from service.providers.dialects.openai_wire import read
 from service.providers.dialects.stream_state import ChoiceState, last_chunk
@@ -180,7 +181,7 @@ class BedrockStreamDecoder:
         block: _Block
         if begun.type == wire.SERVER_TOOL:
             block = _Elsewhere()
-        elif begun.name == wire.ANSWER_TOOL:
+        elif begun.name == ANSWER_TOOL:
             block = _Answer(self._choice)
         else:
             block = _Call(self._choice, begun, chunk)

@@ -14,9 +14,9 @@ import orjson
 from llmbase.v1 import chat_completion_pb2 as pb
 
 from service.providers.dialects import anthropic_schema as schema
+from service.providers.dialects.answer_tool import ANSWER_TOOL, description
 from service.providers.dialects.anthropic_tools import Ignored, demands_call
 from service.providers.dialects.bedrock_models import Family
-from service.providers.dialects.bedrock_wire import ANSWER_TOOL
 
 _JSON_ONLY = "Your whole answer must be one JSON object, without any text or code fence around it."
 
@@ -114,7 +114,7 @@ def _tool(tool: pb.Tool, family: Family, ignored: Ignored) -> dict[str, Any]:
 def _answer_tool(wanted: pb.JsonSchema) -> dict[str, Any]:
     found = {
         "name": ANSWER_TOOL,
-        "description": wanted.description.strip() or "Gives the final answer.",
+        "description": description(wanted),
         "inputSchema": {"json": orjson.Fragment(schema.typed_object(wanted.schema))},
     }
     return {"toolSpec": found}

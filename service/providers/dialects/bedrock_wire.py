@@ -7,9 +7,6 @@ from __future__ import annotations
 
 from msgspec import Raw, Struct
 
-# The tool through which a model answers that takes no schema for its text. Its name alone says so:
-# an answer is read without the request that it answers.
-ANSWER_TOOL = "llmbase_structured_answer"
 # The type of a call that the provider makes and answers by itself (Nova's system tools).
 SERVER_TOOL = "server_tool_use"
 

@@ -45,7 +45,7 @@ def knows(native: str) -> bool:
 def usage(told: wire.Usage | None) -> pb.Usage | None:
     """Return OpenAI's figures; None unless both the input and the output are told.
 
-    They are of the tokens really read and written; what is billed is less, and is not told here.
+    They are of the tokens really read and written; what is billed is less, and is told beside them.
     """
     tokens = told.tokens if told else None
     if told is None or tokens is None:
@@ -55,12 +55,18 @@ def usage(told: wire.Usage | None) -> pb.Usage | None:
     read, written = int(tokens.input_tokens), int(tokens.output_tokens)
     cached = min(int(told.cached_tokens or 0), read)
     reasoning = min(int(tokens.reasoning_tokens or 0), written)
-    return TokenClasses(
+    found = TokenClasses(
         input_uncached=read - cached,
         cache_read=cached,
         output_text=written - reasoning,
         reasoning=reasoning,
     ).to_usage()
+    billed = told.billed_units or wire.Tokens()
+    if billed.input_tokens is not None:
+        found.billed_prompt_tokens = int(billed.input_tokens)
+    if billed.output_tokens is not None:
+        found.billed_completion_tokens = int(billed.output_tokens)
+    return found
 
 
 def add_logprobs(given: Iterable[wire.Logprobs], target: pb.Choice | pb.ChoiceDelta) -> None:

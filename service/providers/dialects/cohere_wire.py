@@ -1,7 +1,7 @@
 """The shapes of Cohere's chat answers: whole ones, and the events of a stream.
 
-A field of the wrong type is refused, null is absent, a field without a place here (citations,
-billed units) is skipped without being looked at.
+A field of the wrong type is refused, null is absent, a field without a place here (citations) is
+skipped without being looked at.
 """
 
 from __future__ import annotations
@@ -52,9 +52,10 @@ class Tokens(Struct, gc=False):
 
 
 class Usage(Struct, gc=False):
-    """What an answer used; the cached tokens are part of the input."""
+    """What an answer used, and what of it costs money; the cached tokens are part of the input."""
 
     tokens: Tokens | None = None
+    billed_units: Tokens | None = None
     cached_tokens: Count | None = None
 
 

@@ -10,7 +10,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from service.providers.dialects.openai_request import Spelling
+from service.providers.dialects.openai_spelling import Spelling
 
 # OpenAI's reasoning models take no `max_tokens`; it refuses fields that it does not know.
 OPENAI = Spelling(
@@ -18,6 +18,8 @@ OPENAI = Spelling(
     reasoning="",
     developer="developer",
     unsupported=frozenset({"chat_template_kwargs"}),
+    openai_models=True,
+    additions=False,
 )
 
 _PLAIN = Spelling()
@@ -56,7 +58,7 @@ def _nine_characters(call_id: str) -> str:
     return hashlib.sha256(call_id.encode()).hexdigest()[:9]
 
 
-# Mistral refuses fields that it does not know, and gives usage in streams unasked.
+# Mistral refuses fields that it does not know, in messages too, and gives usage in streams unasked.
 _MISTRAL = Spelling(
     reasoning="",
     seed="random_seed",
@@ -64,6 +66,12 @@ _MISTRAL = Spelling(
     asks_for_usage=False,
     prefix=True,
     call_id=_nine_characters,
+    additions=False,
+    refusals=False,
+    names=False,
+    parameters='{"type":"object","properties":{}}',
+    most_temperature=1.5,
+    signed_seeds=False,
     unsupported=frozenset(
         {
             "chat_template_kwargs",

@@ -14,7 +14,7 @@ from service.providers.dialects import openai_answer, openai_error, openai_reque
 from service.providers.dialects import openai_facts as facts
 from service.providers.dialects import openai_wire as wire
 from service.providers.dialects.dialect import Framer, HttpRequest, StreamDecoder
-from service.providers.dialects.openai_request import Spelling
+from service.providers.dialects.openai_spelling import Spelling
 from service.providers.dialects.openai_stream import OpenAiStreamDecoder
 from service.providers.dialects.unknown import OnUnknown, checked, unheard
 from service.providers.framing import sse

@@ -1,19 +1,20 @@
 """A request in our proto as the JSON body of OpenAI's chat completions.
 
-Absent is not sent. JSON that the caller gave as text (schemas) and opaque provider state go in
-character for character.
+Absent is not sent. JSON that the caller gave as text (schemas) goes in character for character.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
 from llmbase.v1 import chat_completion_pb2 as pb
 
-from service.providers.dialects import openai_state as state
+from service.providers.dialects import openai_messages
+from service.providers.dialects import openai_models as models
+from service.providers.dialects.openai_messages import present
+from service.providers.dialects.openai_spelling import Spelling
 
 # Fields whose name and value are the same on both sides. `store` is not among the fields at all:
 # the API accepts it and promises to do nothing about it.
@@ -32,6 +33,7 @@ _AS_THEY_ARE = (
     "user",
     "service_tier",
 )
+_SEED_BITS = 2**63 - 1
 _TEMPLATE_SWITCHES = ("enable_thinking", "thinking", "preserve_thinking")
 _MODES = {
     pb.ToolChoice.MODE_AUTO: "auto",
@@ -48,31 +50,6 @@ _EFFORTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Spelling:
-    """Where compatible providers differ in what they take.
-
-    `max_tokens` and `seed` are the names of those fields, `required` the word for a tool choice
-    that demands a call. `reasoning` is the field in which an earlier answer's reasoning goes back,
-    "" for none. `developer` is the role that stands for developer. `unsupported` are fields that
-    the provider refuses or does nothing about: they are left out. `asks_for_usage` says whether
-    usage in streams has to be asked for; `prefix` whether an assistant's message that is to be
-    continued has to be marked; `call_id` makes ids of calls that the provider takes. `extra_body`
-    is added to every body; the request's own fields win.
-    """
-
-    max_tokens: str = "max_tokens"
-    reasoning: str = "reasoning_content"
-    developer: str = "system"
-    seed: str = "seed"
-    required: str = "required"
-    unsupported: frozenset[str] = frozenset()
-    asks_for_usage: bool = True
-    prefix: bool = False
-    call_id: Callable[[str], str] = str
-    extra_body: Mapping[str, Any] = field(default_factory=dict)
-
-
 def encode(
     request: pb.ChatCompletionRequest, model: str, spelling: Spelling, *, stream: bool
 ) -> tuple[bytes, tuple[str, ...]]:
@@ -81,19 +58,23 @@ def encode(
     The request has been checked: its schemas are JSON.
     """
     fields = _fields(request, spelling)
-    ignored = tuple(name for name in fields if name in spelling.unsupported)
+    ignored: tuple[str, ...] = ()
+    if spelling.openai_models:
+        ignored = models.take_out(fields, model, request.reasoning_effort)
+    ignored += tuple(name for name in fields if name in spelling.unsupported)
     # The caller's labels are for the caller: OpenAI takes them only with answers that it stores.
     if request.metadata:
         ignored += ("metadata",)
     for name in ignored:
         fields.pop(name, None)
+    ignored += tuple(_lost(request, fields, spelling))
     if "max_tokens" in fields:
         fields[spelling.max_tokens] = fields.pop("max_tokens")
     if "seed" in fields:
-        fields[spelling.seed] = fields.pop("seed")
-    messages = [_message(message, spelling) for message in request.messages]
-    if spelling.prefix and messages[-1]["role"] == "assistant":
-        messages[-1]["prefix"] = True
+        seed = fields.pop("seed")
+        # Any seed is as good as another that always follows from it.
+        fields[spelling.seed] = seed if spelling.signed_seeds else seed & _SEED_BITS
+    messages = openai_messages.messages(request.messages, spelling)
     body = {**spelling.extra_body, "model": model, "messages": messages, **fields}
     if stream:
         body["stream"] = True
@@ -102,9 +83,22 @@ def encode(
     return orjson.dumps(body), ignored
 
 
+def _lost(
+    request: pb.ChatCompletionRequest, fields: dict[str, Any], spelling: Spelling
+) -> Iterator[str]:
+    """Bring fields within what is taken, and name what is lost by it, and in the messages."""
+    most = spelling.most_temperature
+    if most is not None and fields.get("temperature", 0) > most:
+        fields["temperature"] = most
+        yield "temperature"
+    others = (message for message in request.messages if message.role != pb.ROLE_TOOL)
+    if not spelling.names and any(message.name for message in others):
+        yield "messages[].name"
+
+
 def _fields(request: pb.ChatCompletionRequest, spelling: Spelling) -> dict[str, Any]:
     """Return all fields but the messages, by OpenAI's names."""
-    found = _present(request, _AS_THEY_ARE)
+    found = present(request, _AS_THEY_ARE)
     if request.stop:
         found["stop"] = list(request.stop)
     if request.logit_bias:
@@ -112,7 +106,7 @@ def _fields(request: pb.ChatCompletionRequest, spelling: Spelling) -> dict[str, 
     if request.reasoning_effort in _EFFORTS:
         found["reasoning_effort"] = _EFFORTS[request.reasoning_effort]
     if request.HasField("chat_template_kwargs"):
-        found["chat_template_kwargs"] = _present(request.chat_template_kwargs, _TEMPLATE_SWITCHES)
+        found["chat_template_kwargs"] = present(request.chat_template_kwargs, _TEMPLATE_SWITCHES)
     found.update(_tools(request, spelling))
     found.update(_response_format(request))
     return found
@@ -121,7 +115,9 @@ def _fields(request: pb.ChatCompletionRequest, spelling: Spelling) -> dict[str, 
 def _tools(request: pb.ChatCompletionRequest, spelling: Spelling) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if request.tools:
-        found["tools"] = [{"type": "function", "function": _tool(tool)} for tool in request.tools]
+        found["tools"] = [
+            {"type": "function", "function": _tool(tool, spelling)} for tool in request.tools
+        ]
     choice = request.tool_choice
     if choice.WhichOneof("choice") == "function":
         found["tool_choice"] = {"type": "function", "function": {"name": choice.function}}
@@ -132,10 +128,11 @@ def _tools(request: pb.ChatCompletionRequest, spelling: Spelling) -> dict[str, A
     return found
 
 
-def _tool(tool: pb.Tool) -> dict[str, Any]:
-    function = {"name": tool.name, **_present(tool, ("description", "strict"))}
-    if tool.HasField("parameters"):
-        function["parameters"] = orjson.Fragment(tool.parameters)
+def _tool(tool: pb.Tool, spelling: Spelling) -> dict[str, Any]:
+    function = {"name": tool.name, **present(tool, ("description", "strict"))}
+    parameters = tool.parameters if tool.HasField("parameters") else spelling.parameters
+    if parameters is not None:
+        function["parameters"] = orjson.Fragment(parameters)
     return function
 
 
@@ -146,69 +143,7 @@ def _response_format(request: pb.ChatCompletionRequest) -> dict[str, Any]:
     if kind == "json_object":
         return {"response_format": {"type": "json_object"}}
     given = request.response_format.json_schema
-    schema = {"name": given.name, **_present(given, ("description", "strict"))}
+    schema = {"name": given.name, **present(given, ("description", "strict"))}
     if given.HasField("schema"):
         schema["schema"] = orjson.Fragment(given.schema)
     return {"response_format": {"type": "json_schema", "json_schema": schema}}
-
-
-def _message(message: pb.Message, spelling: Spelling) -> dict[str, Any]:
-    found = {
-        "role": _role(message.role, spelling),
-        "content": _content(message.content),
-        **_present(message, ("name", "refusal")),
-    }
-    if message.HasField("tool_call_id"):
-        found["tool_call_id"] = spelling.call_id(message.tool_call_id)
-    if message.tool_calls:
-        found["tool_calls"] = [_call(call, spelling) for call in message.tool_calls]
-    if spelling.reasoning and message.HasField("reasoning_content"):
-        found[spelling.reasoning] = message.reasoning_content
-    if message.provider_state:
-        found.update(state.fields(message.provider_state))
-    return found
-
-
-def _role(role: pb.Role.ValueType, spelling: Spelling) -> str:
-    if role == pb.ROLE_DEVELOPER:
-        return spelling.developer
-    return pb.Role.Name(role).removeprefix("ROLE_").lower()
-
-
-def _content(parts: Iterable[pb.ContentPart]) -> str | list[dict[str, Any]] | None:
-    """Return content in its shortest form: null for none, a string for a single text."""
-    match list(parts):
-        case []:
-            return None
-        case [part] if part.WhichOneof("part") == "text":
-            return part.text
-        case several:
-            return [_part(part) for part in several]
-
-
-def _part(part: pb.ContentPart) -> dict[str, Any]:
-    match part.WhichOneof("part"):
-        case "image_url":
-            image = part.image_url
-            return {
-                "type": "image_url",
-                "image_url": {"url": image.url, **_present(image, ("detail",))},
-            }
-        case "refusal":
-            return {"type": "refusal", "refusal": part.refusal}
-        case _:
-            return {"type": "text", "text": part.text}
-
-
-def _call(call: pb.ToolCall, spelling: Spelling) -> dict[str, Any]:
-    function = {"name": call.name, "arguments": call.arguments}
-    found: dict[str, Any] = {"id": spelling.call_id(call.id), "type": "function"}
-    found["function"] = function
-    if call.provider_state:
-        found.update(state.fields(call.provider_state))
-    return found
-
-
-def _present(message: Any, names: Iterable[str]) -> dict[str, Any]:
-    """Return the optional fields that are set, by their own names."""
-    return {name: getattr(message, name) for name in names if message.HasField(name)}

@@ -9,10 +9,10 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2s
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import orjson
 from llmbase.v1.chat_completion_pb2 import (
@@ -22,6 +22,8 @@ from llmbase.v1.chat_completion_pb2 import (
     ROLE_TOOL,
     Message,
 )
+
+from service.errors import InvalidRequest
 
 
 @dataclass(slots=True)
@@ -70,6 +72,18 @@ def turns(messages: Iterable[Message]) -> list[Turn]:
         turn = found[-1]
         (turn.results if message.role == ROLE_TOOL else turn.messages).append(message)
     return found
+
+
+def refuse_to_go_on(messages: Sequence[Message]) -> NoReturn:
+    """Raise InvalidRequest: the model does not go on with the answer that the messages end with.
+
+    The provider would refuse it too, but as the caller's fault; so another target may be asked.
+    """
+    last = max(i for i, message in enumerate(messages) if message.role == ROLE_ASSISTANT)
+    raise InvalidRequest(
+        f"messages[{last}].role",
+        "must not be the assistant's in the last place: the model goes on with no answer",
+    )
 
 
 def arguments_object(arguments: str) -> str:

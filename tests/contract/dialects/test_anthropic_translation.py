@@ -46,7 +46,6 @@ REASONS: dict[str, dict[str, str]] = {
     "parallelToolCallsDisabledParam": {
         "max_tokens": "limit",
         "messages.0.content.0.text": "words",
-        "tools.0.strict": "the original asks for it",
         "tools.0.input_schema.additionalProperties": "the original says so",
     },
     "promptCacheKeyParam": {"max_tokens": "limit", "system": "words"},
@@ -63,9 +62,14 @@ REASONS: dict[str, dict[str, str]] = {
     "textFormatJsonSchemaParam": {"max_tokens": "limit"},
     "toolChoiceRequiredParam": {
         "max_tokens": "limit",
-        "tools.0.strict": "the original asks for it",
         "tools.0.input_schema.additionalProperties": "the original says so",
     },
+}
+# What is named beside the one of theirs: the hand-written cases are for a model that takes no
+# `strict` tools.
+IGNORED_BY_HAND = {
+    "parallelToolCallsDisabledParam": ("tools[].function.strict",),
+    "toolChoiceRequiredParam": ("tools[].function.strict",),
 }
 IGNORED = {
     "jsonSchemaPrefixItemsParam": ("response_format.json_schema.strict",),
@@ -123,7 +127,8 @@ def test_our_request_differs_from_theirs_where_there_is_a_reason(path: str) -> N
         theirs = case.get(name)
         if theirs:
             ours = DIALECT.encode(request, theirs["model"], stream=False)
-            assert ours.ignored == IGNORED.get(case["case"], ())
+            by_hand = IGNORED_BY_HAND if name == "provider_native_request" else {}
+            assert ours.ignored == IGNORED.get(case["case"], by_hand.get(case["case"], ()))
             found |= differences(plain(json.loads(ours.body)), plain(theirs))
     assert found == set(REASONS.get(case["case"], {}))
 
@@ -165,6 +170,7 @@ def test_the_table_of_models_agrees_with_the_providers_own_list() -> None:
         can, takes = model["capabilities"], claude(model["id"])
         kinds = can["thinking"]["types"]
         assert takes.adaptive == kinds["adaptive"]["supported"], model["id"]
+        assert takes.schemas == can["structured_outputs"]["supported"], model["id"]
         assert takes.adaptive or kinds["enabled"]["supported"], model["id"]
         if takes.adaptive:
             efforts = [can["effort"][word] for word in ("low", "medium", "high", "max")]

@@ -10,7 +10,21 @@ from cli.__main__ import main
 from cli.default_config import default_config, new_key
 from service.providers.dialects import DIALECTS
 
-COMMANDS = ["up", "service", "gateway", "check", "providers", "models", "chat", "model"]
+COMMANDS = [
+    *(
+        "up",
+        "service",
+        "gateway",
+        "health",
+        "check",
+        "providers",
+        "models",
+        "chat",
+        "explain",
+        "model",
+    ),
+    *("accounts", "keys", "usage", "migrate"),
+]
 
 GOOD = """
 providers:
@@ -120,8 +134,16 @@ def test_a_dialect_and_a_key_are_all_a_user_writes(tmp_path, name):
     assert _run("check", str(config)).exit_code == 0
 
 
-def test_a_file_without_keys_is_ok_but_says_what_that_means(good):
-    good.write_text(GOOD.partition("keys:")[0])
+@pytest.mark.parametrize(
+    "url",
+    ["mysql://u:pass-word@h/n", "postgresql://u:pass-word@h:x/n", "postgresql://u:pass-word@h"],
+)
+def test_checking_a_file_says_nothing_of_the_stores_password(good, url):
+    good.write_text(f"{GOOD}store: {{url: '{url}'}}\nshared: {{url: 'redis://:pass-word@h'}}\n")
     result = _run("check", str(good), ACME_API_KEY="k")
-    assert result.exit_code == 0
-    assert "every call will be refused" in result.output
+    assert "pass-word" not in result.output
+
+
+def test_the_built_in_configuration_lets_a_newcomer_manage_accounts():
+    (key,) = default_config(new_key()).keys
+    assert key.admin

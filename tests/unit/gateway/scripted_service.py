@@ -17,8 +17,12 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from llmbase.v1 import account_pb2, model_pb2
 from llmbase.v1 import chat_completion_pb2 as pb
-from llmbase.v1 import model_pb2
+from llmbase.v1.account_pb2_grpc import (
+    AccountServiceServicer,
+    add_AccountServiceServicer_to_server,
+)
 from llmbase.v1.chat_completion_pb2_grpc import (
     ChatCompletionServiceServicer,
     add_ChatCompletionServiceServicer_to_server,
@@ -67,6 +71,7 @@ async def fail(
     code: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE,
     field_path: str | None = None,
     retry_after: int | None = None,
+    trailing: tuple[tuple[str, str], ...] = (),
 ) -> None:
     """Abort the call with one of our reasons."""
     details: list[Message] = [error_details_pb2.ErrorInfo(reason=reason, domain="llmbase.ai")]
@@ -82,7 +87,7 @@ async def fail(
         packed = AnyMessage()
         packed.Pack(detail)
         status.details.append(packed)
-    metadata = (("grpc-status-details-bin", status.SerializeToString()),)
+    metadata = (("grpc-status-details-bin", status.SerializeToString()), *trailing)
     await context.abort(code, status.message, metadata)
 
 
@@ -128,6 +133,7 @@ class Service:
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     models: list[model_pb2.Model] = field(default_factory=list)
+    balance: account_pb2.GetBalanceResponse | None = None
     health: int = health_pb2.HealthCheckResponse.SERVING
     answers_health: bool = True
 
@@ -182,6 +188,20 @@ class _Models(ModelServiceServicer):
         raise AssertionError
 
 
+class _Accounts(AccountServiceServicer):
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def GetBalance(
+        self, request: account_pb2.GetBalanceRequest, context: Context
+    ) -> account_pb2.GetBalanceResponse:
+        self._service.note(request, context)
+        if self._service.balance is None:
+            await fail(context, "ACCOUNT_NOT_FOUND", code=grpc.StatusCode.NOT_FOUND)
+        assert self._service.balance is not None
+        return self._service.balance
+
+
 class _Health(health_pb2_grpc.HealthServicer):
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -198,6 +218,7 @@ async def serve(service: Service, address: str) -> grpc.aio.Server:
     server = grpc.aio.server()
     add_ChatCompletionServiceServicer_to_server(_Chats(service), server)
     add_ModelServiceServicer_to_server(_Models(service), server)
+    add_AccountServiceServicer_to_server(_Accounts(service), server)
     health_pb2_grpc.add_HealthServicer_to_server(_Health(service), server)
     server.add_insecure_port(address)
     await server.start()

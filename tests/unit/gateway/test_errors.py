@@ -33,6 +33,11 @@ HTTP = {
     "SPEND_CAP_REACHED": (402, "insufficient_quota", "spend_cap_reached"),
     "MODEL_NOT_ALLOWED": (403, "permission_error", "model_not_allowed"),
     "MODEL_NOT_FOUND": (404, "invalid_request_error", "model_not_found"),
+    "ADMIN_REQUIRED": (403, "permission_error", "admin_required"),
+    "ACCOUNT_NOT_FOUND": (404, "invalid_request_error", "account_not_found"),
+    "KEY_NOT_FOUND": (404, "invalid_request_error", "key_not_found"),
+    "ALREADY_EXISTS": (409, "invalid_request_error", "already_exists"),
+    "PRICE_UNKNOWN": (400, "invalid_request_error", "price_unknown"),
     "IDEMPOTENCY_KEY_REUSED": (422, "invalid_request_error", "idempotency_key_reused"),
     "STREAM_NOT_RESUMABLE": (422, "invalid_request_error", "stream_not_resumable"),
     "REQUEST_TOO_LARGE": (413, "invalid_request_error", "request_too_large"),
@@ -138,7 +143,9 @@ def test_an_error_worth_retrying_says_when_even_if_the_service_does_not() -> Non
 
     assert {reason for reason, wait in waits.items() if wait is not None} == {
         "ALL_PROVIDERS_FAILED",
+        "RATE_LIMIT_EXCEEDED",
         "SERVICE_UNAVAILABLE",
+        "TOO_MANY_CONCURRENT_REQUESTS",
     }
 
 

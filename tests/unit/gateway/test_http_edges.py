@@ -64,13 +64,6 @@ async def test_an_endpoint_of_openais_that_is_not_here_is_named(
     assert "does not support" in reply.error["message"]
 
 
-async def test_the_balance_is_not_kept_here(gateway: Gateway) -> None:
-    reply = await gateway.request("GET", "/v1/balance")
-
-    assert (reply.status, reply.error["code"]) == (404, "unknown_url")
-    assert "not enabled" in reply.error["message"]
-
-
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [

@@ -74,6 +74,7 @@ class FakeProvider:
     async def complete(self, http, call):
         seconds, answer = self._behave(self.asked)
         self.asked += 1
+        call.sent = True
         try:
             with call.wait:
                 await asyncio.sleep(seconds)

@@ -3,12 +3,21 @@
 import asyncio
 
 import pytest
+from llmbase.v1 import chat_completion_pb2 as pb
 from llmbase.v1.routing_pb2 import RouteAttemptKind, RouteTrace, RouteVerdict
 
-from service.errors import AllProvidersFailed, DeadlineExceeded, FaultKind
+from service.errors import AllProvidersFailed, DeadlineExceeded, FaultKind, TotalLimitExceeded
 from service.providers.call import Call
+from service.routing.breaker import ErrorClass, State
 from tests.unit import virtual_time
-from tests.unit.service.routing.fake_providers import REQUEST, always, dispatcher, fault, whole
+from tests.unit.service.routing.fake_providers import (
+    REQUEST,
+    FakeStream,
+    always,
+    dispatcher,
+    fault,
+    whole,
+)
 
 ONE = {"m": {"targets": [{"provider": "a"}]}}
 TWO = {"m": {"targets": [{"provider": "a"}, {"provider": "b"}]}}
@@ -63,6 +72,69 @@ def test_what_usually_takes_longer_than_is_left_is_not_started_and_the_answer_is
         assert providers["b"].asked == 1, "who may be fast enough is asked"
         assert _verdicts(trace) == ["DEADLINE", "TAKEN"]
         assert asyncio.get_running_loop().time() - started < 3.0
+
+    virtual_time.run(main())
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_target_that_uses_up_its_total_limit_is_slow_and_is_left_alone(streamed):
+    async def main():
+        over = TotalLimitExceeded("over")
+        made, providers, _ = dispatcher(ONE, {"failures": 3}, a=always(600, over))
+        ask = made.stream if streamed else made.complete
+        trace = RouteTrace()
+        for _ in range(3):
+            with pytest.raises(DeadlineExceeded):
+                await ask(REQUEST, Call("id"), trace)
+        assert [it.outcome for it in trace.attempts] == ["slow"] * 3
+        with pytest.raises(AllProvidersFailed):
+            await ask(REQUEST, Call("id"))
+        assert providers["a"].asked == 3
+
+    virtual_time.run(main())
+
+
+def test_a_stream_that_uses_up_its_total_limit_after_its_first_content_is_slow_too():
+    async def main():
+        def endless():
+            return FakeStream(
+                pb.ChatCompletionChunk(choices=[pb.ChoiceDelta(content="x")]),
+                TotalLimitExceeded("over"),
+            )
+
+        made, _, board = dispatcher(ONE, {"failures": 1}, a=always(1, endless))
+        trace = RouteTrace()
+        answer = await made.stream(REQUEST, Call("id"), trace)
+        await answer.read()
+        with pytest.raises(DeadlineExceeded):
+            await answer.read()
+        answer.close()
+        assert trace.attempts[0].outcome == "slow"
+        assert board.target("a", "m").state() is State.OPEN
+
+    virtual_time.run(main())
+
+
+def test_a_target_that_was_too_slow_for_its_callers_is_found_to_be_fast_again():
+    async def main():
+        made, providers, _ = dispatcher(ONE, a=lambda n: (4 if n < 13 else 0.1, whole()))
+        for _ in range(12):
+            await _call(made)
+        asked, answered = [], []
+        for _ in range(30):
+            await asyncio.sleep(5)
+            before = providers["a"].asked
+            try:
+                await _call(made, seconds=3.0)
+                answered.append(True)
+            except DeadlineExceeded:
+                answered.append(False)
+            asked.append(providers["a"].asked - before)
+        # One caller a minute finds out: the first in vain, the second not.
+        assert sum(asked[:20]) == 1
+        first = answered.index(True)
+        assert 20 <= first <= 27
+        assert all(answered[first:])
 
     virtual_time.run(main())
 
@@ -186,5 +258,62 @@ def test_a_full_target_is_passed_over():
         first, second = await asyncio.gather(_call(made), _call(made))
         assert (first.route.provider, second.route.provider) == ("a", "b")
         assert (await _call(made)).route.provider == "a"
+
+    virtual_time.run(main())
+
+
+def test_what_a_pause_leaves_too_little_time_for_is_not_started():
+    async def main():
+        models = {"m": {**ONE["m"], "max_attempts": 5}}
+        # It answers in 3 s as a rule; refused at once, then after a pause, 3 s are no longer left.
+        made, providers, board = dispatcher(
+            models, OFF, a=lambda n: (3, whole()) if n < 8 else (0, fault(retry_after=0.5))
+        )
+        for _ in range(8):
+            await _call(made)
+        call, trace = Call("id", seconds=3.4), RouteTrace()
+        with pytest.raises(DeadlineExceeded):
+            await made.complete(REQUEST, call, trace)
+        assert providers["a"].asked == 9
+        assert _verdicts(trace) == ["TAKEN", "DEADLINE"]
+        assert board.provider("a").budget.level == 10, "what was not tried is not paid"
+
+    virtual_time.run(main())
+
+
+def test_a_target_whose_breaker_opens_in_the_pause_is_not_asked_again():
+    async def main():
+        models = {"m": {**ONE["m"], "max_attempts": 2}, "n": ONE["m"]}
+        made, providers, _ = dispatcher(
+            models, {"failures": 5}, a=always(0, fault(FaultKind.CONNECT))
+        )
+        first = asyncio.create_task(_call(made))
+        await asyncio.sleep(0.001)  # it is in its pause, and four others fail
+        board = made._router._board.target("a", "m")
+        for _ in range(4):
+            board.breaker(ErrorClass.CONNECT, None).fail(asyncio.get_running_loop().time())
+        with pytest.raises(AllProvidersFailed):
+            await first
+        assert providers["a"].asked == 1
+
+    virtual_time.run(main())
+
+
+def test_of_callers_that_were_getting_ready_together_one_makes_the_probe():
+    async def main():
+        made, providers, board = dispatcher(ONE, {"failures": 1}, a=always(5, whole))
+        board.target("a", "m").breaker(ErrorClass.CONNECT, None).fail(0.0)
+        await asyncio.sleep(2)
+        encode = providers["a"].encode
+
+        async def slowly(*args, **fields):  # as where images have to be fetched first
+            await asyncio.sleep(1)
+            return await encode(*args, **fields)
+
+        providers["a"].encode = slowly
+        calls = [asyncio.create_task(_call(made)) for _ in range(10)]
+        done = await asyncio.gather(*calls, return_exceptions=True)
+        assert providers["a"].asked == 1
+        assert sum(isinstance(it, AllProvidersFailed) for it in done) == 9
 
     virtual_time.run(main())

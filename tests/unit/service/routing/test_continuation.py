@@ -84,6 +84,15 @@ def test_the_next_target_goes_on_and_the_seam_is_marked():
     assert answer.usage == last
 
 
+def test_what_the_second_bills_is_told_together_with_all_of_the_first():
+    usage = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
+    billed = {"billed_prompt_tokens": 0, "billed_completion_tokens": 1}
+    chunks, _, _ = _all(_request(), a=[_text("12345678"), CUT], b=[_last(**usage, **billed)])
+    last = chunks[-1].usage
+    assert last.billed_prompt_tokens == last.prompt_tokens - 9
+    assert last.billed_completion_tokens == last.completion_tokens - 1
+
+
 def test_without_leave_nobody_else_is_asked():
     for request, models in (
         (_request(allow=False), None),

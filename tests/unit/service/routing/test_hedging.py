@@ -55,6 +55,7 @@ def test_the_second_target_answers_when_the_first_is_slower_than_usual():
         assert asyncio.get_running_loop().time() - started < 0.1
         assert (completion.route.provider, completion.route.attempts) == ("b", 2)
         assert _kinds(trace) == [("ORIGINAL", "lost"), ("HEDGE", "answered")]
+        assert trace.attempts[0].cost_nanos == 6 * 1000, "the loser is settled with its prompt"
         await asyncio.sleep(0)
         assert providers["a"].cancelled == 1, "the loser is cancelled at once"
         assert [board.target(it, "m").in_flight for it in "ab"] == [0, 0]

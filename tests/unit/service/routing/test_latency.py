@@ -53,3 +53,14 @@ def test_quantiles_are_of_the_recent_answers():
     for _ in range(128):
         latency.observe(1.0, 0.0)
     assert latency.quantile(0.95) == 1.0
+
+
+def test_what_is_usual_is_known_until_nobody_has_tried_for_a_minute():
+    latency = Latency()
+    for _ in range(8):
+        latency.try_again(0.0)
+        latency.observe(4.0, 4.0)
+    assert latency.usual(60.0) == 4.0
+    assert latency.usual(60.1) is None
+    latency.try_again(60.1)
+    assert latency.usual(60.2) == 4.0, "one attempt finds out, the others wait for what it says"

@@ -1,5 +1,7 @@
 """What a trace says is what was decided: it can be decided again from the configuration and it."""
 
+import asyncio
+import contextlib
 import random
 
 import pytest
@@ -7,21 +9,21 @@ from llmbase.v1 import chat_completion_pb2 as pb
 from llmbase.v1.routing_pb2 import RouteAttemptKind, RouteTrace, RouteVerdict
 
 from service.config import ModelConfig
-from service.errors import AllProvidersFailed, FaultKind
+from service.errors import AllProvidersFailed, DeadlineExceeded, FaultKind
 from service.providers.call import Call
-from service.routing import gate, policy
+from service.routing import policy
 from service.routing.explain import explain
-from service.routing.policy import Standing
 from tests.unit import virtual_time
-from tests.unit.service.routing.fake_providers import REQUEST, always, dispatcher, fault, whole
+from tests.unit.service.routing import replay
+from tests.unit.service.routing.fake_providers import (
+    REQUEST,
+    FakeStream,
+    always,
+    dispatcher,
+    fault,
+    whole,
+)
 
-GATED = {
-    RouteVerdict.ROUTE_VERDICT_TAKEN,
-    RouteVerdict.ROUTE_VERDICT_BREAKER_OPEN,
-    RouteVerdict.ROUTE_VERDICT_DEADLINE,
-    RouteVerdict.ROUTE_VERDICT_FULL,
-    RouteVerdict.ROUTE_VERDICT_RETRY_BUDGET,
-}
 POLICIES = sorted(policy.POLICIES)
 
 
@@ -37,38 +39,6 @@ def _models(policy_name, **fields):
     return {"m": {"targets": targets, "policy": policy_name, **fields}}
 
 
-def _standing(listed, found):
-    target, it = listed, found.standing
-    return Standing(
-        name=f"{target.provider}/{target.model or ''}",
-        weight=it.weight,
-        current_weight=it.current_weight,
-        price=it.price_nanos if it.HasField("price_nanos") else None,
-        in_flight=it.in_flight,
-        first_content=it.first_content if it.HasField("first_content") else None,
-    )
-
-
-def replay(model, trace):
-    """Decide again, from a model's configuration and a trace alone: order and verdicts."""
-    found = [it for it in trace.candidates if it.model == trace.requested_model]
-    able = sorted((it for it in found if it.standing.available), key=lambda it: it.listed)
-    unable = sorted((it for it in found if not it.standing.available), key=lambda it: it.listed)
-    order = []
-    if able:
-        standings = [_standing(model.targets[it.listed], it) for it in able]
-        session = trace.session if trace.HasField("session") else None
-        order = [able[i] for i in policy.order(model.policy, standings, trace.draw, session)]
-    listed = [it.listed for it in unable + order]
-    verdicts = [
-        gate.from_proto(it.gate, model.targets[it.listed].max_in_flight).verdict()
-        if it.verdict in GATED
-        else it.verdict
-        for it in found
-    ]
-    return listed, verdicts
-
-
 def _requests(count):
     chance = random.Random(5)
     for i in range(count):
@@ -82,34 +52,48 @@ def _requests(count):
 @pytest.mark.parametrize("name", POLICIES)
 def test_every_decision_can_be_made_again_from_the_configuration_and_the_trace(name):
     async def main():
-        chance, seen = random.Random(3), set()
+        chance, seen, kinds, calm = random.Random(3), set(), set(), 0
 
         def behave(n):
-            bad = chance.choice([None, None, fault(FaultKind.CONNECT), fault(status=429)])
-            return chance.random() / 10, bad or whole()
+            bad = chance.choice([*[None] * calm, fault(FaultKind.CONNECT), fault(status=429)])
+            seconds = 1.0 if chance.random() < 0.03 else chance.uniform(0.01, 0.03)
+            return seconds, bad or whole()
 
-        models = _models(name)
-        made, _, _ = dispatcher(models, {"failures": 2}, a=behave, b=behave, c=behave)
-        model = ModelConfig.model_validate(models["m"])
-        for request in _requests(300):
+        # Below the price of one of those that would be asked beside the first.
+        hedge = {"max_extra_cost": "0.12" if name == "cheapest" else "0.08"}
+        models = _models(name, max_attempts=4, hedge=hedge, fallbacks=["n"])
+        models["m"]["max_output_length"] = 50
+        models["m"]["targets"][1]["max_in_flight"] = 3
+        models["n"] = {"targets": [{"provider": "c"}, {"provider": "a"}], "policy": name}
+        made, _, _ = dispatcher(models, {"failures": 3}, a=behave, b=behave, c=behave)
+        known = {key: ModelConfig.model_validate(model) for key, model in models.items()}
+
+        async def ask(request):
+            call, trace = Call("id", seconds=chance.choice([None, 0.015, 0.3, 5.0])), RouteTrace()
             # All are looked at in a dry run; a real call ends with the first answer.
-            plan = made.plan(request, Call("id"), stream=False, dry=True)
-            await explain(plan, request, Call("id"), stream=False)
-            listed, verdicts = replay(model, plan.trace)
-            assert listed == [it.listed for it in plan.trace.candidates]
-            assert verdicts == [it.verdict for it in plan.trace.candidates]
-            trace = RouteTrace()
-            try:
-                await made.complete(request, Call("id"), trace)
-            except AllProvidersFailed:
-                listed, _ = replay(model, trace)
-                assert listed == [it.listed for it in trace.candidates]
-            _, verdicts = replay(model, trace)
-            assert verdicts == [it.verdict for it in trace.candidates]
-            seen.update(it.verdict for it in trace.candidates)
-        assert RouteVerdict.ROUTE_VERDICT_BREAKER_OPEN in seen
+            plan = made.plan(request, call, stream=False, dry=True)
+            await explain(plan, request, call, stream=False)
+            replay.check(known, plan.trace)
+            with contextlib.suppress(AllProvidersFailed, DeadlineExceeded):
+                await made.complete(request, call, trace)
+            call.close()
+            replay.check(known, trace)
+            seen.update(RouteVerdict.Name(it.verdict) for it in trace.candidates)
+            kinds.update(RouteAttemptKind.Name(it.kind) for it in trace.attempts)
 
-    virtual_time.run(main())
+        calls = []
+        for request in _requests(1000):
+            calm = 40 if len(calls) < 500 else 2  # then come the bad times
+            calls.append(asyncio.create_task(ask(request)))
+            await asyncio.sleep(chance.choice([0.0, 0.01, 0.1]))
+        await asyncio.gather(*calls)
+        return seen, kinds
+
+    seen, kinds = virtual_time.run(main())
+    verdicts = {it.removeprefix("ROUTE_VERDICT_") for it in seen}
+    assert {"TAKEN", "UNSPECIFIED", "BREAKER_OPEN", "DEADLINE", "FULL"} <= verdicts
+    assert {"RETRY_BUDGET", "PRICE", "MAX_ATTEMPTS"} <= verdicts
+    assert {it.rpartition("_")[2] for it in kinds} == {"ORIGINAL", "REPEAT", "HEDGE"}
 
 
 def test_explaining_changes_nothing_and_says_what_would_be():
@@ -176,5 +160,83 @@ def test_a_trace_has_each_attempt_with_its_outcome_time_and_money():
         assert (second.outcome, second.start_ms, second.first_content_ms) == ("answered", 250, 500)
         assert second.cost_nanos == 30 * 1_000_000  # 30 tokens at 0.001 dollars
         assert second.kind == RouteAttemptKind.ROUTE_ATTEMPT_KIND_ORIGINAL
+
+    virtual_time.run(main())
+
+
+PROMPT = 6  # tokens of REQUEST, by our estimate
+
+
+def test_an_attempt_whose_provider_was_at_work_is_settled_with_what_it_had_got():
+    async def main():
+        made, _, _ = dispatcher(
+            _models("priority"),
+            a=always(1, fault(FaultKind.SLOW)),
+            b=always(0, fault(FaultKind.CONNECT)),
+            c=always(99, whole),
+        )
+        trace = RouteTrace()
+        with pytest.raises(DeadlineExceeded):
+            await made.complete(REQUEST, Call("id", seconds=5.0), trace)
+        slow, unreached, cancelled = trace.attempts
+        assert (slow.outcome, slow.cost_nanos) == ("slow", PROMPT * 3_000_000)
+        assert (unreached.outcome, unreached.HasField("cost_nanos")) == ("connect", False)
+        assert (cancelled.outcome, cancelled.cost_nanos) == ("cancelled", PROMPT * 2_000_000)
+        assert not trace.HasField("charge_nanos"), "nobody pays for no answer"
+
+    virtual_time.run(main())
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(
+    ("requested", "served", "charged"),
+    [("0.002", "0.001", "0.001"), ("0.001", "0.002", "0.001"), (None, "0.002", "0.002")],
+)
+def test_a_fallback_costs_its_caller_the_cheaper_of_both_prices(
+    requested, served, charged, streamed
+):
+    async def main():
+        def price(each):
+            return {"pricing": {"prompt": each, "completion": each}} if each else {}
+
+        models = {
+            "m": {"targets": [{"provider": "a"}], "fallbacks": ["n"], **price(requested)},
+            "n": {"targets": [{"provider": "b", **price("0.009")}], **price(served)},
+        }
+        usage = pb.Usage(prompt_tokens=10, completion_tokens=20, total_tokens=30)
+        answer = whole()
+        answer.usage.CopyFrom(usage)
+        stream = FakeStream(pb.ChatCompletionChunk(last=True, usage=usage))
+        made, _, _ = dispatcher(
+            models, a=always(0, fault()), b=always(0, stream if streamed else answer)
+        )
+        trace = RouteTrace()
+        if streamed:
+            chunks = await made.stream(REQUEST, Call("id"), trace)
+            await chunks.read()
+            chunks.close()
+        else:
+            await made.complete(REQUEST, Call("id"), trace)
+        assert trace.charge_nanos == 30 * int(float(charged) * 1000) * 1_000_000
+        assert trace.attempts[1].cost_nanos == 30 * 9_000_000, "what the target costs is our affair"
+
+    virtual_time.run(main())
+
+
+def test_what_is_there_of_a_stream_is_paid_for_when_its_deadline_ends_it():
+    async def main():
+        text = pb.ChatCompletionChunk(choices=[pb.ChoiceDelta(content="12345678")])
+        stream = FakeStream(text, DeadlineExceeded("over"))
+        models = _models("priority", pricing={"prompt": "0.001", "completion": "0.001"})
+        made, _, _ = dispatcher(models, a=always(0, stream), b=None, c=None)
+        trace = RouteTrace()
+        answer = await made.stream(REQUEST, Call("id"), trace)
+        await answer.read()
+        with pytest.raises(DeadlineExceeded):
+            await answer.read()
+        # Here the trace is sent: the answer is closed afterwards.
+        assert trace.attempts[0].cost_nanos == (PROMPT + 2) * 3_000_000
+        assert trace.charge_nanos == (PROMPT + 2) * 1_000_000
+        answer.close()
 
     virtual_time.run(main())

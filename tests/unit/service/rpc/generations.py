@@ -12,6 +12,31 @@ from service.rpc.current import Current
 KEY = "a-key-for-the-rpc-floor"
 
 
+class _Free:
+    """A charge of nothing."""
+
+    tokens = 0
+
+    def room(self) -> None:
+        return None
+
+    def settle(self, *_: Any) -> None:
+        pass
+
+    def fail(self, *_: Any) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class FreeOfCharge:
+    """Opens charges of nothing: who pays is for other tests."""
+
+    async def open(self, *_: Any) -> _Free:
+        return _Free()
+
+
 class FakeGeneration:
     """What RPCs answer from. `key` is the one key that it knows."""
 
@@ -28,6 +53,7 @@ class FakeGeneration:
         self.router = router
         self.dispatcher = dispatcher
         self.public_models = public_models
+        self.prices = None
         self.holders = 0
 
     def hold(self) -> None:

@@ -17,14 +17,14 @@ def _authenticator(*models):
 
 
 @pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER  "])
-def test_the_holder_of_a_key_is_known(scheme):
-    assert _authenticator().caller(scheme + KEY).name == "demo"
+async def test_the_holder_of_a_key_is_known(scheme):
+    assert (await _authenticator().caller(scheme + KEY)).name == "demo"
 
 
 @pytest.mark.parametrize("header", [None, ""])
-def test_no_key_is_not_the_same_as_a_wrong_key(header):
+async def test_no_key_is_not_the_same_as_a_wrong_key(header):
     with pytest.raises(MissingApiKey):
-        _authenticator().caller(header)
+        await _authenticator().caller(header)
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,9 @@ def test_no_key_is_not_the_same_as_a_wrong_key(header):
         "Bearer kéy-kéy-kéy-kéy-kéy",
     ],
 )
-def test_a_key_that_is_wrong_in_any_way_is_invalid_and_not_repeated(header):
+async def test_a_key_that_is_wrong_in_any_way_is_invalid_and_not_repeated(header):
     with pytest.raises(InvalidApiKey) as raised:
-        _authenticator().caller(header)
+        await _authenticator().caller(header)
     assert str(raised.value) == "Invalid API key"
 
 
@@ -59,5 +59,5 @@ def test_a_key_that_is_wrong_in_any_way_is_invalid_and_not_repeated(header):
         (["a", "b*"], "ab", False),
     ],
 )
-def test_a_key_may_use_the_models_it_lists(globs, model, may):
-    assert _authenticator(*globs).caller(f"Bearer {KEY}").may_use(model) is may
+async def test_a_key_may_use_the_models_it_lists(globs, model, may):
+    assert (await _authenticator(*globs).caller(f"Bearer {KEY}")).may_use(model) is may

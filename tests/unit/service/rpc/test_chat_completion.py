@@ -8,6 +8,7 @@ import grpc
 import pytest
 from llmbase.v1 import chat_completion_pb2 as pb
 
+from service.accounts.local_limits import LocalLimiter
 from service.admission.admission import Admission
 from service.config import IdempotencyConfig, ModelConfig
 from service.errors import UpstreamTruncated
@@ -15,10 +16,11 @@ from service.idempotency.store import Store
 from service.rpc.answers import Answers
 from service.rpc.calls import Calls
 from service.rpc.chat_completion import ChatCompletionServicer
+from service.rpc.desk import Desk
 from telemetry.log import JsonLines
 from telemetry.metrics import CALLS, Metrics
 from tests.support.metrics_page import counted
-from tests.unit.service.rpc.generations import KEY, current
+from tests.unit.service.rpc.generations import KEY, FreeOfCharge, current
 
 SECRET = "what the caller said in confidence"
 REQUEST = pb.ChatCompletionRequest(
@@ -40,6 +42,9 @@ class _Context:
 
     def invocation_metadata(self):
         return self.metadata
+
+    def auth_context(self):
+        return {}
 
     def time_remaining(self):
         return None
@@ -106,7 +111,8 @@ def lines(caplog):
 def _servicer(answer, metrics=None, admission=None):
     generation = current(_Router(), _Dispatcher(answer))
     admission = admission or Admission(10, 0, lambda: 0.0)
-    calls = Calls(generation, lambda: 0.0, metrics or Metrics({}), admission)
+    desk = Desk(LocalLimiter(lambda: 0, Metrics({})), admission, FreeOfCharge())
+    calls = Calls(generation, lambda: 0.0, metrics or Metrics({}), desk)
     store = Store(IdempotencyConfig())
     return ChatCompletionServicer(calls, Answers(calls, store, metrics or Metrics({}))), calls
 

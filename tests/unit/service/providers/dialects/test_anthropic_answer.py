@@ -9,6 +9,7 @@ import pytest
 from llmbase.v1 import chat_completion_pb2 as pb
 
 from service.errors import FaultKind, ProviderFault
+from service.providers.dialects.answer_tool import ANSWER_TOOL
 from service.providers.dialects.anthropic import AnthropicDialect
 from tests.unit.service.providers.dialects.reading import Call, Said, whole
 
@@ -84,6 +85,19 @@ def test_a_call_overrides_a_stop_and_only_that() -> None:
     assert said(call(), stop_reason=None).finish == "tool_calls"
     assert said(call(), stop_reason="max_tokens").finish == "length"
     assert said(call(), stop_reason="refusal").finish == "content_filter"
+
+
+def test_an_answer_by_a_call_is_text_and_a_stop() -> None:
+    answer = call(given={"a": 1}, name=ANSWER_TOOL)
+    found = said(answer, stop_reason="tool_use")
+    assert (found.text, found.calls, found.finish) == ('{"a":1}', [], "stop")
+    assert said(answer, stop_reason="max_tokens").finish == "length"
+
+
+def test_the_callers_call_beside_an_answer_by_a_call_is_a_call() -> None:
+    found = said(call(given={"a": 1}, name=ANSWER_TOOL), call("t2"), stop_reason="tool_use")
+    assert found.text == '{"a":1}'
+    assert ([made.id for made in found.calls], found.finish) == (["t2"], "tool_calls")
 
 
 def test_a_refusal_says_why_beside_its_finish_reason() -> None:

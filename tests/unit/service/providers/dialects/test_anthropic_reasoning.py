@@ -33,13 +33,16 @@ def body(effort: str, model: str, **fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("model", "version"),
     [
-        ("claude-3-7-sonnet-20250219", Claude()),
-        ("claude-sonnet-4-20250514", Claude()),
-        ("claude-opus-4@20250514", Claude()),
-        ("claude-sonnet-4-0", Claude()),
+        ("claude-3-7-sonnet-20250219", Claude(schemas=False)),
+        ("claude-sonnet-4-20250514", Claude(schemas=False)),
+        ("claude-opus-4@20250514", Claude(schemas=False)),
+        ("claude-sonnet-4-0", Claude(schemas=False)),
         ("claude-opus-4-1-20250805", Claude(both_samplings=False)),
         ("anthropic/claude-haiku-4.5", Claude(both_samplings=False)),
-        ("us.anthropic.claude-sonnet-4-6-v1:0", Claude(both_samplings=False, adaptive=True)),
+        (
+            "us.anthropic.claude-sonnet-4-6-v1:0",
+            Claude(both_samplings=False, adaptive=True, prefix=False),
+        ),
         ("some-other-model", Claude()),
     ],
 )

@@ -8,13 +8,24 @@ from typing import Any
 
 import pytest
 
+from service.providers.dialects.answer_tool import ANSWER_TOOL
 from service.providers.dialects.anthropic import AnthropicDialect
 from service.providers.dialects.dialect import HttpRequest
 from tests.support.proto_request import proto_request
 
 HELLO = [{"role": "user", "content": "Hello"}]
 OLD, NEW = "claude-sonnet-4-5", "claude-opus-4-8"
-TOOL = {
+OLDER = "claude-sonnet-4-20250514"  # its text cannot be held to a schema
+FORM: dict[str, Any] = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "point",
+        "description": "A point.",
+        "schema": {"properties": {"x": {"type": "integer", "minimum": 1}}},
+        "strict": True,
+    },
+}
+TOOL: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": "look",
@@ -289,3 +300,51 @@ def test_json_of_any_shape_is_asked_for_in_words_and_named(form: Any) -> None:
     assert system[0] == "Be brief." and "JSON object" in system[1] and len(system) == 2
     assert found.ignored == ("response_format",)
     assert "output_config" not in json.loads(found.body)
+
+
+def test_a_model_that_takes_no_schema_has_to_answer_by_a_call() -> None:
+    found = encoded({"response_format": FORM}, OLDER)
+    sent = json.loads(found.body)
+    (tool,) = sent["tools"]
+    assert (tool["name"], tool["description"]) == (ANSWER_TOOL, "A point.")
+    assert tool["input_schema"] == {"type": "object", **FORM["json_schema"]["schema"]}
+    named = {"type": "tool", "name": ANSWER_TOOL, "disable_parallel_tool_use": True}
+    assert sent["tool_choice"] == named
+    assert "output_config" not in sent
+    assert found.ignored == ()
+
+
+@pytest.mark.parametrize("choice", [None, "auto", "required"])
+def test_a_model_that_answers_by_a_call_may_call_the_callers_tools_instead(choice: Any) -> None:
+    fields = {"response_format": FORM, "tools": [TOOL], "tool_choice": choice}
+    sent = body(fields, OLDER)
+    assert [tool["name"] for tool in sent["tools"]] == ["look", ANSWER_TOOL]
+    assert sent["tool_choice"] == {"type": "any"}
+    one = body({**fields, "parallel_tool_calls": False}, OLDER)["tool_choice"]
+    assert one == {"type": "any", "disable_parallel_tool_use": True}
+
+
+def test_a_model_that_answers_by_a_call_is_not_shown_tools_it_must_not_call() -> None:
+    sent = body({"response_format": FORM, "tools": [TOOL], "tool_choice": "none"}, OLDER)
+    assert [tool["name"] for tool in sent["tools"]] == [ANSWER_TOOL]
+
+
+def test_a_demanded_call_comes_before_the_form_of_an_answer() -> None:
+    choice = {"type": "function", "function": {"name": "look"}}
+    found = encoded({"response_format": FORM, "tools": [TOOL], "tool_choice": choice}, OLDER)
+    sent = json.loads(found.body)
+    assert [tool["name"] for tool in sent["tools"]] == ["look"]
+    assert sent["tool_choice"] == {"type": "tool", "name": "look"}
+    assert found.ignored == ("response_format",)
+
+
+def test_a_model_that_must_answer_by_a_call_does_not_think_by_budget() -> None:
+    found = encoded({"response_format": FORM, "reasoning_effort": "low"}, OLDER)
+    assert "thinking" not in json.loads(found.body)
+    assert found.ignored == ("reasoning_effort",)
+
+
+def test_a_model_that_takes_no_schema_takes_no_strict_tools() -> None:
+    strict = {**TOOL, "function": {**TOOL["function"], "strict": True}}
+    assert "strict" not in body({"tools": [strict]}, OLDER)["tools"][0]
+    assert ignored({"tools": [strict]}, OLDER) == ("tools[].function.strict",)

@@ -9,6 +9,7 @@ import pytest
 from llmbase.v1 import chat_completion_pb2 as pb
 
 from service.errors import FaultKind, ProviderFault
+from service.providers.dialects.answer_tool import ANSWER_TOOL
 from service.providers.dialects.anthropic import AnthropicDialect
 from service.providers.dialects.dialect import Event, StreamDecoder
 from tests.unit.service.providers.dialects.reading import Call, Said, fold, is_complete
@@ -144,6 +145,27 @@ def test_input_that_came_with_the_blocks_start_counts_unless_pieces_follow() -> 
 def test_a_call_whose_block_never_ends_is_ended_by_the_stop_reason() -> None:
     said, _ = read(call(0)[0], because("tool_use"))
     assert said.calls == [Call("toolu_0", "look", "{}")]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "given", "wanted"),
+    [(['{"a":', "1}"], {}, '{"a":1}'), ([], {"a": 1}, '{"a":1}'), ([], {}, "{}")],
+)
+def test_an_answer_by_a_call_is_text_and_a_stop(
+    pieces: list[str], given: dict[str, Any], wanted: str
+) -> None:
+    answer = call(0, *pieces, name=ANSWER_TOOL, input=given)
+    said, _ = read(start(), *answer, because("tool_use"), STOP)
+    assert (said.text, said.calls, said.finish) == (wanted, [], "stop")
+    cut, _ = read(start(), *answer, because("max_tokens"), STOP)
+    assert cut.finish == "length"
+
+
+def test_the_callers_call_beside_an_answer_by_a_call_is_a_call() -> None:
+    answer = call(0, '{"a":1}', name=ANSWER_TOOL)
+    said, _ = read(start(), *answer, *call(1, "{}"), because("tool_use"), STOP)
+    assert said.text == '{"a":1}'
+    assert ([made.id for made in said.calls], said.finish) == (["toolu_1"], "tool_calls")
 
 
 def test_thinking_is_reasoning_at_once_and_state_at_the_end() -> None:

@@ -16,15 +16,15 @@ from tests.support.proto_request import proto_request
 PNG = "iVBORw0KGgo="
 
 
-def body(*messages: dict[str, Any]) -> dict[str, Any]:
+def body(*messages: dict[str, Any], model: str = "claude-opus-4-8") -> dict[str, Any]:
     request = proto_request({"model": "m", "messages": list(messages)})
-    sent = AnthropicDialect().encode(request, "claude-opus-4-8", stream=False).body
+    sent = AnthropicDialect().encode(request, model, stream=False).body
     found: dict[str, Any] = json.loads(sent)
     return found
 
 
-def turns(*messages: dict[str, Any]) -> list[tuple[str, list[Any]]]:
-    return [(turn["role"], turn["content"]) for turn in body(*messages)["messages"]]
+def turns(*messages: dict[str, Any], model: str = "claude-opus-4-8") -> list[tuple[str, list[Any]]]:
+    return [(turn["role"], turn["content"]) for turn in body(*messages, model=model)["messages"]]
 
 
 def said(text: str) -> dict[str, str]:
@@ -122,8 +122,22 @@ def test_reasoning_in_clear_text_stays_behind() -> None:
 
 
 def test_an_answer_to_be_gone_on_with_does_not_end_in_white_space() -> None:
-    assert turns(user("a"), assistant("b \n"))[-1] == ("assistant", [said("b")])
-    assert turns(user("a"), assistant("b \n"), user("c"))[1] == ("assistant", [said("b \n")])
+    older = "claude-sonnet-4-5"
+    begun = turns(user("a"), assistant("b \n"), model=older)
+    assert begun[-1] == ("assistant", [said("b")])
+    answered = turns(user("a"), assistant("b \n"), user("c"), model=older)
+    assert answered[1] == ("assistant", [said("b \n")])
+
+
+@pytest.mark.parametrize("model", ["claude-opus-4-6", "claude-sonnet-4-6", "claude-opus-5"])
+def test_a_model_that_goes_on_with_no_answer_is_not_asked_to(model: str) -> None:
+    behind = {"role": "system", "content": "Be brief."}
+    with pytest.raises(InvalidRequest) as caught:
+        turns(user("a"), assistant("b"), behind, model=model)
+    (violation,) = caught.value.violations
+    assert violation.field == "messages[1].role"
+    assert turns(user("a"), assistant("b"), user("c"), model=model)[-1] == ("user", [said("c")])
+    assert turns(user("a"), assistant(" "), model=model) == [("user", [said("a")])]
 
 
 def test_arguments_go_back_to_the_letter() -> None:

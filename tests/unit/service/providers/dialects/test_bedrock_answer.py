@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from llmbase.v1 import chat_completion_pb2 as pb
 
 from service.errors import FaultKind, ProviderFault
+from service.providers.dialects.answer_tool import ANSWER_TOOL
 from service.providers.dialects.bedrock import BedrockDialect
-from service.providers.dialects.bedrock_wire import ANSWER_TOOL
 from tests.support.shared import require_shared
 from tests.unit.service.providers.dialects.reading import Said, whole
 

@@ -9,8 +9,8 @@ from google.protobuf.descriptor import FieldDescriptor
 from llmbase.v1 import chat_completion_pb2 as pb
 
 from service.errors import InvalidRequest
+from service.providers.dialects.answer_tool import ANSWER_TOOL
 from service.providers.dialects.bedrock import BedrockDialect
-from service.providers.dialects.bedrock_wire import ANSWER_TOOL
 from tests.support.shared import require_shared
 
 PLAIN = "meta.llama3-3-70b-instruct-v1:0"
@@ -211,6 +211,16 @@ def test_an_answer_that_is_to_be_gone_on_with_does_not_end_in_white_space() -> N
         {"text": "a "},
         {"text": "b"},
     ]
+
+
+def test_a_claude_that_goes_on_with_no_answer_is_not_asked_to() -> None:
+    request = asking(user("Hi"), assistant("a"))
+    for model in (CLAUDE_4_6, CLAUDE_4_8, CLAUDE_NEW):
+        with pytest.raises(InvalidRequest) as caught:
+            BedrockDialect().encode(request, model, stream=False)
+        assert [bad.field for bad in caught.value.violations] == ["messages[1].role"]
+    for model in (CLAUDE_4, CLAUDE_4_5, NOVA, PLAIN):
+        assert BedrockDialect().encode(request, model, stream=False).ignored == ()
 
 
 def test_a_refusal_is_said_again_as_text() -> None:

@@ -255,7 +255,7 @@ def test_an_error_at_the_end_is_one_beside_any_word() -> None:
     assert fault_of(said_piece("a"), end("COMPLETE", error="it broke")).told == "it broke"
 
 
-def test_usage_is_what_was_read_and_written_not_what_is_billed() -> None:
+def test_usage_is_what_was_read_and_written_and_beside_it_what_is_billed() -> None:
     _, last = stream(said_piece("a"), end(usage=USAGE))
     for usage in (DIALECT.decode(answer(text("a"), usage=USAGE)).usage, last.usage):
         assert usage == pb.Usage(
@@ -264,7 +264,19 @@ def test_usage_is_what_was_read_and_written_not_what_is_billed() -> None:
             total_tokens=28,
             cached_tokens=16,
             reasoning_tokens=3,
+            billed_prompt_tokens=2,
+            billed_completion_tokens=1,
         )
+
+
+def test_what_is_billed_is_told_only_where_it_is_said_and_also_where_it_is_nothing() -> None:
+    tokens = {"input_tokens": 20, "output_tokens": 8}
+    usage = DIALECT.decode(answer(text("a"), usage={"tokens": tokens})).usage
+    assert not usage.HasField("billed_prompt_tokens")
+    free = {"tokens": tokens, "billed_units": {"input_tokens": 0, "search_units": 1}}
+    usage = DIALECT.decode(answer(text("a"), usage=free)).usage
+    assert usage.HasField("billed_prompt_tokens") and usage.billed_prompt_tokens == 0
+    assert not usage.HasField("billed_completion_tokens")
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,80 @@ def test_mistral_keeps_an_id_that_it_takes():
     assert body["messages"][1]["tool_calls"][0]["id"] == "AbCd12345"
 
 
+def _user(**fields):
+    return pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text="Hi")], **fields)
+
+
+@pytest.mark.parametrize(("asked", "sent"), [(0.7, 0.7), (1.5, 1.5), (2.0, 1.5)])
+def test_mistral_takes_a_temperature_up_to_one_and_a_half(asked, sent):
+    request = pb.ChatCompletionRequest(messages=[_user()], temperature=asked)
+    body, http = _sent("mistral", request)
+    assert body["temperature"] == sent
+    assert http.ignored == (("temperature",) if asked > sent else ())
+
+
+def test_mistral_takes_no_negative_seed_and_always_gets_the_same_for_one():
+    request = pb.ChatCompletionRequest(messages=[_user()], seed=-7)
+    first, again = (_sent("mistral", request)[0]["random_seed"] for _ in range(2))
+    assert first == again >= 0
+
+
+def test_mistral_knows_users_without_names_and_tools_with():
+    request = pb.ChatCompletionRequest(messages=[_user(name="ann")])
+    body, http = _sent("mistral", request)
+    assert body["messages"] == [{"role": "user", "content": "Hi"}]
+    assert http.ignored == ("messages[].name",)
+    tool = pb.Message(role=pb.ROLE_TOOL, tool_call_id="AbCd12345", name="f")
+    body, http = _sent("mistral", pb.ChatCompletionRequest(messages=[tool]))
+    assert body["messages"][0]["name"] == "f"
+    assert http.ignored == ()
+
+
+def test_mistral_hears_of_a_refusal_as_what_was_said():
+    part = pb.Message(role=pb.ROLE_ASSISTANT, content=[pb.ContentPart(refusal="No.")])
+    request = pb.ChatCompletionRequest(
+        messages=[part, pb.Message(role=pb.ROLE_ASSISTANT, refusal="Never."), _user()]
+    )
+    body, _ = _sent("mistral", request)
+    assert body["messages"][:2] == [
+        {"role": "assistant", "content": "No."},
+        {"role": "assistant", "content": "Never."},
+    ]
+
+
+def test_mistral_is_told_what_a_function_without_parameters_takes():
+    request = pb.ChatCompletionRequest(messages=[_user()], tools=[pb.Tool(name="f")])
+    (tool,) = _sent("mistral", request)[0]["tools"]
+    assert tool["function"]["parameters"] == {"type": "object", "properties": {}}
+    (tool,) = _sent("groq", request)[0]["tools"]
+    assert "parameters" not in tool["function"]
+
+
+@pytest.mark.parametrize("name", ["openai", "azure", "mistral"])
+def test_what_is_not_openais_is_no_part_of_a_message_where_that_is_refused(name):
+    opaque = b'{"reasoning_opaque":"x","extra_content":{"a":1}}\n'
+    call = pb.ToolCall(id="AbCd12345", name="f", arguments="{}", provider_state=opaque)
+    message = pb.Message(
+        role=pb.ROLE_ASSISTANT, tool_calls=[call], provider_state=opaque, reasoning_content="hm"
+    )
+    request = pb.ChatCompletionRequest(messages=[_user(), message, _user()])
+    config = {"base_url": "https://x.openai.azure.com"} if name == "azure" else {}
+    sent = _sent(name, request, **config)[0]["messages"][1]
+    function = {"name": "f", "arguments": "{}"}
+    wanted = {"id": "AbCd12345", "type": "function", "function": function}
+    assert sent == {"role": "assistant", "content": None, "tool_calls": [wanted]}
+    kept = _sent("openrouter", request)[0]["messages"][1]
+    assert kept["reasoning_opaque"] == "x"
+    assert kept["tool_calls"][0]["extra_content"] == {"a": 1}
+
+
+@pytest.mark.parametrize("name", ["openai", "mistral", "vllm"])
+def test_no_arguments_go_back_as_an_empty_object(name):
+    message = pb.Message(role=pb.ROLE_ASSISTANT, tool_calls=[pb.ToolCall(id="AbCd12345", name="f")])
+    body, _ = _sent(name, pb.ChatCompletionRequest(messages=[_user(), message]))
+    assert body["messages"][1]["tool_calls"][0]["function"]["arguments"] == "{}"
+
+
 def test_openrouter_is_asked_for_usage_unless_the_configuration_says_otherwise():
     assert _sent("openrouter")[0]["usage"] == {"include": True}
     assert _sent("openrouter", extra_body={"usage": None})[0]["usage"] is None

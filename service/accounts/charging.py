@@ -1,0 +1,252 @@
+"""What a call does to the books: money is held before it, and what it cost is settled after it."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from typing import Protocol
+
+from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, RouteFacts, Usage
+from llmbase.v1.routing_pb2 import RouteTrace
+
+from service.accounts import bounds
+from service.accounts.caller import Caller
+from service.accounts.prices import PriceTable
+from service.accounts.records import Reservation, Settlement
+from service.config import AccountsConfig, ModelConfig
+from service.errors import (
+    DeadlineExceeded,
+    Error,
+    PriceUnknown,
+    ServiceUnavailable,
+    TotalLimitExceeded,
+)
+from service.money import Nanos, Prices, cost, output_tokens, worst_case
+from service.providers import estimate
+from service.providers.call import Call
+
+_AT_WORK = ("cancelled", "lost")  # the outcomes of attempts that were going on at the end
+
+
+class Holds(Protocol):
+    """Holds money; see `reserving.Reservations`."""
+
+    async def reserve(self, reservation: Reservation) -> None: ...  # noqa: D102
+
+
+class Settles(Protocol):
+    """Writes what calls cost; see `ledger.Ledger`."""
+
+    def settle(self, settlement: Settlement) -> None: ...  # noqa: D102
+
+    def release(self, reservation: Reservation) -> None: ...  # noqa: D102
+
+
+class Charging:
+    """Opens a charge for each call. `now` gives Unix seconds, `reason` is an error's word."""
+
+    def __init__(
+        self,
+        config: AccountsConfig,
+        reservations: Holds,
+        ledger: Settles,
+        now: Callable[[], float],
+        reason: Callable[[Error], str],
+    ) -> None:
+        self.config = config
+        self._reservations = reservations
+        self._ledger = ledger
+        self._now = now
+        self._reason = reason
+
+    async def open(
+        self,
+        caller: Caller,
+        request: ChatCompletionRequest,
+        model: ModelConfig,
+        prices: PriceTable,
+        call: Call,
+    ) -> Charge:
+        """Hold what the call may cost at most. Whoever holds the charge closes it.
+
+        Raises InsufficientBalance, SpendCapReached, PriceUnknown, ServiceUnavailable (the store is
+        away) and what ends the call's wait: DeadlineExceeded.
+        """
+        call_id = uuid.uuid4().hex
+        price = prices.of(request.model)
+        reservation = None
+        if caller.prepaid or caller.cap is not None:
+            if price is None and self.config.unpriced == "refuse":
+                raise PriceUnknown(f"The model {request.model} has no price.")
+            if price is not None:
+                reservation = Reservation(
+                    call_id,
+                    call.request_id,
+                    caller.account_id,
+                    caller.key_id,
+                    caller.prepaid,
+                    caller.cap,
+                    request.model,
+                    _most(price, request, model),
+                    prices.version,
+                    int(self._now()),
+                )
+                await self._hold(reservation, call)
+        return Charge(
+            caller,
+            request,
+            call,
+            prices,
+            reservation,
+            call_id,
+            self._ledger,
+            self._now,
+            self._reason,
+        )
+
+    async def _hold(self, reservation: Reservation, call: Call) -> None:
+        try:
+            with call.wait:
+                await self._reservations.reserve(reservation)
+        except ServiceUnavailable:
+            # Then it is taken on trust: what it cost is settled when the store is back.
+            if self.config.store_down == "refuse":
+                raise
+
+
+class Charge:
+    """One call in the books, from the money that is held for it to its row in the ledger."""
+
+    def __init__(
+        self,
+        caller: Caller,
+        request: ChatCompletionRequest,
+        call: Call,
+        prices: PriceTable,
+        reservation: Reservation | None,
+        call_id: str,
+        ledger: Settles,
+        now: Callable[[], float],
+        reason: Callable[[Error], str],
+    ) -> None:
+        self._caller = caller
+        self._request = request
+        self._call = call
+        self._prices = prices
+        self._price = prices.of(request.model)
+        self._reservation = reservation
+        self._call_id = call_id
+        self._ledger = ledger
+        self._now = now
+        self._reason = reason
+        self._open = True
+        self.tokens = 0  # that were used, as far as is known
+
+    def room(self) -> int | None:
+        """Return how many characters of an answer what is held pays for; None: it is not bounded.
+
+        By estimate: a provider says what it has used at the end only.
+        """
+        held, price = self._reservation, self._price
+        if held is None or price is None or not price.completion:
+            return None
+        prompt = cost(price, Usage(prompt_tokens=estimate.prompt_tokens(self._request)))
+        return estimate.characters(output_tokens(price, Nanos(held.amount - prompt)))
+
+    def settle(
+        self, usage: Usage, route: RouteFacts, trace: RouteTrace, ended: BaseException | None = None
+    ) -> None:
+        """Write what the call cost, once. `ended` is what ended it, None if it was answered.
+
+        The trace has the price of it: by the requested or the served model, whichever is cheaper.
+        """
+        if trace.HasField("charge_nanos"):
+            self._settle(usage, route, trace, ended, Nanos(trace.charge_nanos))
+        else:
+            self._settle(usage, route, trace, ended, None)
+
+    def fail(self, error: BaseException, trace: RouteTrace) -> None:
+        """The call ended without an answer: it costs nothing, unless it was left at work.
+
+        A provider that was working on it when its caller left, or when the caller's time was over,
+        has read the prompt.
+        """
+        working = [it for it in trace.attempts if it.outcome in _AT_WORK and it.sent]
+        if working and _is_the_callers(error):
+            asked = trace.candidates[working[0].candidate]  # what was beside it, a hedge, is ours
+            route = RouteFacts(served_model=asked.model, provider=asked.provider)
+            usage = estimate.usage(self._request, 0)
+            price = self._price
+            self._settle(usage, route, trace, error, cost(price, usage) if price else None)
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """Give back what is held, if nothing was settled."""
+        if self._open:
+            self._open = False
+            if self._reservation is not None:
+                self._ledger.release(self._reservation)
+
+    def _settle(
+        self,
+        usage: Usage,
+        route: RouteFacts,
+        trace: RouteTrace,
+        ended: BaseException | None,
+        full: Nanos | None,
+    ) -> None:
+        if not self._open:
+            return
+        self._open = False
+        self.tokens = usage.total_tokens
+        held = self._reservation
+        most = held.amount if held is not None else full
+        charged = min(full or Nanos(0), most or Nanos(0))
+        self._ledger.settle(
+            Settlement(
+                self._call_id,
+                self._call.request_id,
+                self._caller.account_id,
+                self._caller.key_id,
+                int(self._now()),
+                self._outcome(ended),
+                self._request.model,
+                route.served_model,
+                route.provider,
+                usage,
+                None if full is None else self._prices.version,
+                charged,
+                Nanos((full or 0) - charged),
+                provider_cost(trace),
+                held,
+            )
+        )
+
+    def _outcome(self, ended: BaseException | None) -> str:
+        if ended is None:
+            return "OK"
+        return self._reason(ended) if isinstance(ended, Error) else "CANCELLED"
+
+
+def provider_cost(trace: RouteTrace) -> Nanos | None:
+    """Return what all attempts cost us, as far as is known."""
+    known = [it.cost_nanos for it in trace.attempts if it.HasField("cost_nanos")]
+    return Nanos(sum(known)) if known else None
+
+
+def _is_the_callers(error: BaseException) -> bool:
+    """Whether the caller ended the call: it left, or its time was over."""
+    if isinstance(error, asyncio.CancelledError):
+        return True
+    return isinstance(error, DeadlineExceeded) and not isinstance(error, TotalLimitExceeded)
+
+
+def _most(price: Prices, request: ChatCompletionRequest, model: ModelConfig) -> Nanos:
+    return worst_case(
+        price,
+        bounds.input_bound(request, model),
+        bounds.output_bound(request, model),
+        request.n or 1,
+    )

@@ -1,0 +1,188 @@
+"""How much a caller may do at a time and per minute, and what it is told of it. Pure.
+
+A rate is a bucket: what was taken in the last minute and has not drained yet is its *debt*. One
+request or token adds `MINUTE` parts to it, and every microsecond takes as many parts away as the
+limit allows per minute. So all of it is whole numbers, and a limit that changes changes nothing
+that is kept. Debts stay below 2^53: a Redis server counts in doubles.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Protocol
+
+from service.accounts.caller import Caller, Limits
+from service.errors import (
+    Error,
+    QuotaViolation,
+    RateLimitExceeded,
+    ServiceUnavailable,
+    TooManyConcurrentRequests,
+)
+
+MINUTE = 60_000_000  # microseconds, and parts of a debt that one request or token is
+MOST_DEBT = 2**53 - 1
+_MOST_PER_MINUTE = 100_000_000  # a higher limit counts as this one: 2^53 parts are no more
+_ACTIVE_RETRY_AFTER = 1.0  # seconds: nobody knows when a call ends
+_DOWN_RETRY_AFTER = 1.0
+
+Headers = tuple[tuple[str, str], ...]
+
+
+class Limit(enum.Enum):
+    """What can be met, in the order in which it is looked at."""
+
+    ACCOUNT_ACTIVE = "account_active"
+    ACTIVE = "active"
+    REQUESTS = "requests"
+    TOKENS = "tokens"
+
+
+LIMITS = tuple(Limit)
+
+
+class Lease(Protocol):
+    """A call that was let in. `headers` say what is left, by REST's names."""
+
+    @property
+    def headers(self) -> Headers: ...  # noqa: D102
+
+    def leave(self, tokens_used: int | None) -> None:
+        """The call has ended; only the first time counts. None: the estimate stands.
+
+        Never blocks, never raises.
+        """
+
+
+class Limiter(Protocol):
+    """Lets calls in, or not."""
+
+    async def enter(self, caller: Caller, tokens: int) -> Lease:
+        """Take a place, a request and `tokens` (an estimate) from all the caller's limits, or none.
+
+        An estimate over the whole limit takes all of it: such a call gets in when nothing is taken.
+        Raises TooManyConcurrentRequests, RateLimitExceeded, and ServiceUnavailable where limits
+        cannot be counted. Who is cancelled in here has taken nothing.
+        """
+
+    async def start(self) -> None:
+        """To be called once, inside the loop."""
+
+    async def close(self) -> None:
+        """Tell what is yet to be told, within bounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is taken of the rates, in parts, after a call was let in or, unchanged, refused."""
+
+    met: Limit | None
+    requests: int
+    tokens: int
+
+
+def per_minute(limit: int | None) -> int:
+    """Return a rate as it is counted; 0 for none."""
+    return min(limit or 0, _MOST_PER_MINUTE)
+
+
+def cost(tokens: int, limit: int | None) -> int:
+    """Return what an estimate takes of a limit, in parts."""
+    return min(max(tokens, 0), per_minute(limit)) * MINUTE
+
+
+def excess(limits: Limits, taken: int, tokens_used: int | None) -> int:
+    """Return the parts that a call used more than it took of its tokens; negative: less."""
+    if limits.tokens_per_minute is None or tokens_used is None:
+        return 0
+    return min(max(tokens_used, 0), _MOST_PER_MINUTE) * MINUTE - taken
+
+
+def empty_in(limits: Limits, requests: int, tokens: int) -> int:
+    """Return the microseconds until nothing is taken of the rates."""
+    debts = zip((requests, tokens), _rates(limits), strict=True)
+    return max(_drained(debt, limit) if limit else 0 for debt, limit in debts)
+
+
+def bounded(limits: Limits) -> bool:
+    """Whether there is anything to count."""
+    return any((limits.account_active, limits.active, *_rates(limits)))
+
+
+def headers(limits: Limits, standing: Standing) -> Headers:
+    """Return what is left of the rates that are set, as OpenAI says it."""
+    told: Headers = ()
+    for name, limit, debt in zip(
+        ("requests", "tokens"), _rates(limits), (standing.requests, standing.tokens), strict=True
+    ):
+        if limit:
+            told += (
+                (f"x-ratelimit-limit-{name}", str(limit)),
+                (f"x-ratelimit-remaining-{name}", str(max(0, limit * MINUTE - debt) // MINUTE)),
+                (f"x-ratelimit-reset-{name}", duration(_drained(debt, limit))),
+            )
+    return told
+
+
+def refusal(caller: Caller, standing: Standing, tokens: int) -> Error:
+    """Return the error of a call that met a limit."""
+    limits, met = caller.limits, standing.met
+    told = headers(limits, standing)
+    if met is Limit.ACCOUNT_ACTIVE or met is Limit.ACTIVE:
+        if met is Limit.ACCOUNT_ACTIVE:
+            subject, most = f"account:{caller.account_id}", limits.account_active
+        else:
+            subject, most = f"key:{caller.key_id}", limits.active
+        return TooManyConcurrentRequests(
+            "Too many active inference requests. Retry after current requests finish.",
+            retry_after=_ACTIVE_RETRY_AFTER,
+            quotas=(QuotaViolation(subject, f"{most} active requests"),),
+            headers=told,
+        )
+    requests, per_token = _rates(limits)
+    most = requests if met is Limit.REQUESTS else per_token
+    unit = "requests" if met is Limit.REQUESTS else "tokens"
+    # Both are waited for: who is told of the one that is met only, comes back in vain.
+    wait = max(
+        _until_it_fits(standing.requests, MINUTE, requests),
+        _until_it_fits(standing.tokens, cost(tokens, per_token), per_token),
+    )
+    return RateLimitExceeded(
+        f"Rate limit reached: {most} {unit} per minute. Retry in {duration(wait)}.",
+        retry_after=wait / 1e6,
+        quotas=(QuotaViolation(f"key:{caller.key_id}", f"{most} {unit} per minute"),),
+        headers=told,
+    )
+
+
+def not_counted() -> ServiceUnavailable:
+    """Return the error of a call that is refused because limits cannot be counted."""
+    return ServiceUnavailable(
+        "The server cannot count limits now. Retry the request.", retry_after=_DOWN_RETRY_AFTER
+    )
+
+
+def duration(microseconds: int) -> str:
+    """Return a time as OpenAI writes it, rounded up to milliseconds: `120ms`, `1s`, `6m0s`."""
+    milliseconds = -(-max(0, microseconds) // 1000)
+    if milliseconds < 1000:
+        return f"{milliseconds}ms"
+    minutes, rest = divmod(milliseconds, 60_000)
+    whole, parts = divmod(rest, 1000)
+    seconds = f"{whole}.{parts:03d}".rstrip("0").rstrip(".") if parts else str(whole)
+    return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
+
+
+def _rates(limits: Limits) -> tuple[int, int]:
+    return per_minute(limits.requests_per_minute), per_minute(limits.tokens_per_minute)
+
+
+def _drained(debt: int, limit: int) -> int:
+    """Return the microseconds until nothing is taken of a limit."""
+    return -(-debt // limit)
+
+
+def _until_it_fits(debt: int, more: int, limit: int) -> int:
+    """Return the microseconds until so many parts more can be taken."""
+    return _drained(max(0, debt + more - limit * MINUTE), limit) if limit else 0

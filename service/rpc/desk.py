@@ -1,0 +1,103 @@
+"""What a call has to have before it is worked on: a part of its limits, a place, and money.
+
+All of it is given back once, however the call ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, RouteFacts, Usage
+from llmbase.v1.routing_pb2 import RouteTrace
+
+from service.accounts.caller import Caller
+from service.accounts.charging import Charge, Charging
+from service.accounts.limits import Lease, Limiter
+from service.admission.admission import Admission
+from service.admission.priority import Priority
+from service.errors import Error
+from service.providers import estimate
+from service.providers.call import Call
+from service.rpc.current import Generation
+
+
+class Holding:
+    """What one call holds while it is worked on. Whoever has it closes it."""
+
+    def __init__(self, admission: Admission, lease: Lease, entered: float) -> None:
+        self._admission = admission
+        self._lease = lease
+        self.entered = entered  # when it got its place
+        self.charge: Charge | None = None  # none where another call pays
+        self._closed = False
+
+    def settle(self, usage: Usage, route: RouteFacts, trace: RouteTrace) -> None:
+        """The call was answered, whole."""
+        if self.charge is not None:
+            self.charge.settle(usage, route, trace)
+
+    def fail(self, error: BaseException, trace: RouteTrace) -> None:
+        """The call ended before anything was answered."""
+        if self.charge is not None:
+            self.charge.fail(error, trace)
+
+    def close(self) -> None:
+        """Give back what is still held."""
+        if self._closed:
+            return
+        self._closed = True
+        if self.charge is not None:
+            self.charge.close()
+        self._lease.leave(self.charge.tokens if self.charge is not None else 0)
+        self._admission.leave(self.entered)
+
+
+class Desk:
+    """Lets calls begin, in the order in which a refusal is cheapest."""
+
+    def __init__(self, limiter: Limiter, admission: Admission, charging: Charging) -> None:
+        self._limiter = limiter
+        self._admission = admission
+        self._charging = charging
+
+    async def take(
+        self,
+        caller: Caller,
+        priority: Priority,
+        call: Call,
+        request: ChatCompletionRequest,
+        pays: Generation | None,
+    ) -> tuple[Holding, tuple[tuple[str, str], ...]]:
+        """Return what the call holds from now on, and what is to be told of its limits.
+
+        `pays` is the generation by whose prices it pays; None for a call that another call pays.
+        Raises TooManyConcurrentRequests, RateLimitExceeded, InsufficientBalance, SpendCapReached,
+        PriceUnknown, ServiceUnavailable and what ends the call's wait: DeadlineExceeded.
+        """
+        with call.wait:
+            lease = await self._limiter.enter(caller, _tokens(request))
+        try:
+            entered = await self._admission.enter(priority, call.wait, call.seconds_left())
+        except BaseException:
+            lease.leave(0)
+            raise
+        holding = Holding(self._admission, lease, entered)
+        if pays is not None:
+            try:
+                model = pays.router.model(request.model)
+                holding.charge = await self._charging.open(
+                    caller, request, model, pays.prices, call
+                )
+            except BaseException:
+                holding.close()
+                raise
+        return holding, lease.headers
+
+    def dismiss(self, error: Callable[[], Error]) -> None:
+        """Send all who wait for a place away: the process is about to end."""
+        self._admission.dismiss(error)
+
+
+def _tokens(request: ChatCompletionRequest) -> int:
+    """Estimate how many tokens the call will use: what it is let in with."""
+    return estimate.prompt_tokens(request) + request.max_tokens * (request.n or 1)

@@ -1,0 +1,94 @@
+"""A provider over HTTP whose answers come at times of a test's choice, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from service.config import ProviderConfig, TimeoutsConfig
+from service.providers.credentials.credentials import StaticHeaders
+from service.providers.dialects import DIALECTS
+from service.providers.dialects.dialect import HttpRequest
+from service.providers.http_provider import HttpProvider
+
+CONTENT = b'data: {"choices":[{"index":0,"delta":{"content":"x"}}]}\n\n'
+ROLE = b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n'
+EMPTY = b'data: {"choices":[{"index":0,"delta":{"content":""}}]}\n\n'
+NOTHING = b'data: {"choices":[{"index":0,"delta":{}}]}\n\n'
+COMMENT = b": wait\n\n"
+FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+WHOLE = b'{"choices":[{"index":0,"message":{"content":"x"},"finish_reason":"stop"}]}'
+FOREVER = 10**6  # seconds
+REQUEST = HttpRequest("/chat/completions", b"{}")
+
+
+class _Content:
+    def __init__(self, pieces):
+        self._pieces = list(pieces)
+
+    async def readany(self):
+        if not self._pieces:
+            return b""
+        seconds, piece = self._pieces[0]
+        await asyncio.sleep(seconds)
+        self._pieces.pop(0)
+        return piece
+
+    def is_eof(self):
+        return not self._pieces
+
+
+class Response:
+    """Gives its pieces, (seconds after the piece before, bytes). `closed` says when it was."""
+
+    def __init__(self, *pieces, status=200):
+        self.status = status
+        self.headers = {}
+        self.connection = None
+        self.content = _Content(pieces)
+        self.closed = None
+
+    def close(self):
+        if self.closed is None:
+            self.closed = asyncio.get_running_loop().time()
+
+
+class _Session:
+    def __init__(self, response, head):
+        self._response = response
+        self._head = head
+        self.timeout = None
+
+    async def post(self, url, *, timeout, **_):
+        self.timeout = timeout
+        await asyncio.sleep(self._head)
+        return self._response
+
+    async def close(self):
+        pass
+
+
+def provider(response, head=0.0, **timeouts):
+    """A provider that gives this response, whose head is there after so many seconds."""
+    return HttpProvider(
+        "acme",
+        DIALECTS["openai"].build(ProviderConfig(dialect="openai")),
+        _Session(response, head),
+        "http://acme",
+        timeouts=TimeoutsConfig(**timeouts),
+        largest_answer=2**20,
+        headers={},
+        credentials=StaticHeaders({}),
+        images=None,
+    )
+
+
+async def chunks(made, call):
+    """Read a stream to its end, and close it; errors are raised."""
+    stream = await made.stream(REQUEST, 1, call)
+    read = []
+    try:
+        while (chunk := await stream.read()) is not None:
+            read.append(chunk)
+    finally:
+        stream.close()
+    return read

@@ -1,0 +1,146 @@
+"""What a call takes before it is worked on is given back, once, wherever it ends."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from llmbase.v1 import chat_completion_pb2 as pb
+
+from service.accounts.caller import Caller, allowing
+from service.admission.admission import Admission
+from service.admission.priority import Priority
+from service.errors import InsufficientBalance, RateLimitExceeded, ServiceUnavailable
+from service.providers.call import Call
+from service.rpc.desk import Desk
+
+CALLER = Caller("demo", "static/demo", allowing(("*",)))
+REQUEST = pb.ChatCompletionRequest(model="m", max_tokens=10)
+
+
+class _Lease:
+    def __init__(self):
+        self.headers = (("x-ratelimit-limit-requests", "7"),)
+        self.left = []
+
+    def leave(self, tokens_used):
+        self.left.append(tokens_used)
+
+
+class _Limiter:
+    def __init__(self, error=None):
+        self.error = error
+        self.leases = []
+        self.tokens = []
+
+    async def enter(self, caller, tokens):
+        if self.error is not None:
+            raise self.error
+        self.tokens.append(tokens)
+        self.leases.append(_Lease())
+        return self.leases[-1]
+
+
+class _Charge:
+    def __init__(self):
+        self.closed = 0
+        self.tokens = 12
+
+    def close(self):
+        self.closed += 1
+
+
+class _Books:
+    def __init__(self, error=None):
+        self.error = error
+        self.charges = []
+
+    async def open(self, *_):
+        if self.error is not None:
+            raise self.error
+        self.charges.append(_Charge())
+        return self.charges[-1]
+
+
+class _Router:
+    def model(self, model_id):
+        return None
+
+
+class _Generation:
+    prices = None
+    router = _Router()
+
+
+def _parts(limiter=None, books=None, places=1):
+    limiter, books = limiter or _Limiter(), books or _Books()
+    admission = Admission(places, 1, lambda: 0.0)
+    return limiter, admission, books, Desk(limiter, admission, books)
+
+
+async def _take(desk, *, pays=True):
+    payer = _Generation() if pays else None
+    return await desk.take(CALLER, Priority.INTERACTIVE, Call("r"), REQUEST, payer)
+
+
+async def test_everything_is_taken_and_given_back_once():
+    limiter, admission, books, desk = _parts()
+    holding, headers = await _take(desk)
+    assert headers == (("x-ratelimit-limit-requests", "7"),)
+    assert admission.in_flight == 1
+    assert limiter.tokens[0] >= 10, "the answer's tokens are not counted"
+    holding.close()
+    holding.close()
+    assert admission.in_flight == 0
+    assert limiter.leases[0].left == [12]
+    assert books.charges[0].closed == 1
+
+
+async def test_a_call_that_another_pays_holds_no_money():
+    limiter, _, books, desk = _parts()
+    holding, _ = await _take(desk, pays=False)
+    holding.close()
+    assert books.charges == []
+    assert limiter.leases[0].left == [0]
+
+
+async def test_who_is_over_a_limit_takes_no_place():
+    error = RateLimitExceeded("too many")
+    _, admission, books, desk = _parts(_Limiter(error))
+    with pytest.raises(RateLimitExceeded):
+        await _take(desk)
+    assert (admission.in_flight, books.charges) == (0, [])
+
+
+async def test_who_has_no_money_gives_the_rest_back():
+    limiter, admission, _, desk = _parts(books=_Books(InsufficientBalance("none")))
+    with pytest.raises(InsufficientBalance):
+        await _take(desk)
+    assert admission.in_flight == 0
+    assert limiter.leases[0].left == [0]
+
+
+async def test_who_leaves_the_queue_gives_its_limits_back():
+    limiter, admission, books, desk = _parts()
+    first, _ = await _take(desk)
+    waiting = asyncio.create_task(_take(desk))
+    await asyncio.sleep(0)
+    assert admission.queued == 1
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert limiter.leases[1].left == [0]
+    first.close()
+    assert (admission.in_flight, len(books.charges)) == (0, 1)
+
+
+async def test_a_drain_sends_those_who_wait_away():
+    limiter, _, _, desk = _parts()
+    first, _ = await _take(desk)
+    waiting = asyncio.create_task(_take(desk))
+    await asyncio.sleep(0)
+    desk.dismiss(lambda: ServiceUnavailable("over"))
+    with pytest.raises(ServiceUnavailable):
+        await waiting
+    assert limiter.leases[1].left == [0]
+    first.close()
