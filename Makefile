@@ -12,7 +12,7 @@ help: ## show this list
 
 install: $(STAMP) ## make .venv with everything a checkout needs
 
-$(STAMP): pyproject.toml constraints.txt proto/build.py $(wildcard proto/llmbase/v1/*.proto)
+$(STAMP): pyproject.toml constraints.txt proto/build.py $(wildcard proto/llmbase/v1/*.proto proto/llmbase/relay/v1/*.proto)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group dev --editable ".[all]"

@@ -12,6 +12,7 @@ from cli.faults import one_line
 from cli.logging_option import log_level_option
 from gateway.app import Settings
 from gateway.process import serve
+from relay.channel import RelayChannel
 from service.process import run
 from telemetry import log
 
@@ -87,12 +88,24 @@ def settings(max_body: int, cors: str, keepalive: float) -> Settings:
     show_envvar=True,
     help="Seconds that open calls get at the end.",
 )
+@click.option(
+    "--relay/--no-relay",
+    "relay",
+    default=True,
+    envvar="LLMBASE_RELAY",
+    show_default=True,
+    show_envvar=True,
+    help="Send calls over one stream, which costs less, if the service knows it.",
+)
 @log_level_option
-def command(service: str, http: str, drain: float, log_level: str, **door: Any) -> None:
+def command(
+    service: str, http: str, drain: float, relay: bool, log_level: str, **door: Any
+) -> None:
     """Serve the REST door alone, in front of a service: the sidecar.
 
     Prints `ready http://HOST:PORT` once it listens. SIGINT and SIGTERM let open calls finish.
     """
     with one_line():
         log.to_stderr(log_level)
-        run(serve(service, http, replace(settings(**door), drain=drain)))
+        over = RelayChannel if relay else None
+        run(serve(service, http, replace(settings(**door), drain=drain), over))

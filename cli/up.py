@@ -24,6 +24,7 @@ from cli.model import pull_with_progress
 from gateway.app import Settings, build_app
 from gateway.door import start_http
 from gateway.transcoding.request import REQUEST
+from relay.server import RelayServer
 from service.config import Config
 from service.config_file import load
 from service.labels import known_labels
@@ -38,7 +39,7 @@ from service.process import (
 )
 from service.providers.embedded import require_engine
 from service.providers.model_store import DEFAULT_MODEL
-from service.server import Service
+from service.server import LARGEST_MESSAGE, Service
 from telemetry import log
 from telemetry.metrics import Metrics, count_ignored
 
@@ -114,7 +115,8 @@ async def _serve(
     inside = InProcessServer()
     service.register(inside)
     try:
-        bound = await service.start(grpc_addresses or file.config.server.grpc)
+        relay = RelayServer(LARGEST_MESSAGE)  # for gateways elsewhere
+        bound = await service.start(grpc_addresses or file.config.server.grpc, (relay,))
         count = partial(count_ignored, metrics)
         app = build_app(inside.channel(), settings, on_ignored=count)
         door = await start_http(app, http)

@@ -46,7 +46,7 @@ from telemetry import metrics_listener
 from telemetry.metrics import Metrics
 from telemetry.metrics_listener import MetricsListener
 
-_LARGEST_MESSAGE = (
+LARGEST_MESSAGE = (
     64 * 2**20
 )  # bytes: twice the gateway's body limit; gRPC's own 4 MiB breaks images
 _CHANGEABLE = {"drain", "public_models"}  # of `server`; the rest needs a restart
@@ -62,8 +62,8 @@ SERVICES = (
 )
 
 _OPTIONS = (
-    ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
-    ("grpc.max_send_message_length", _LARGEST_MESSAGE),
+    ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+    ("grpc.max_send_message_length", LARGEST_MESSAGE),
     ("grpc.so_reuseport", 0),  # an address in use is an error, not a second server
     ("grpc.enable_channelz", 1),
     # Clients ping through minutes-long unary calls; the default answers that with a GOAWAY.
@@ -77,6 +77,12 @@ class Stoppable(Protocol):
     """A server: gRPC's own or the in-process one."""
 
     async def stop(self, grace: float | None) -> None: ...  # noqa: D102
+
+
+class Carried(Stoppable, Protocol):
+    """A server whose calls come over gRPC's own server."""
+
+    def open_on(self, server: grpc.aio.Server) -> None: ...  # noqa: D102
 
 
 class Service:
@@ -130,14 +136,20 @@ class Service:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         self._servers.append(server)
 
-    async def start(self, addresses: tuple[str, ...]) -> tuple[str, ...]:
+    async def start(
+        self, addresses: tuple[str, ...], carried: tuple[Carried, ...] = ()
+    ) -> tuple[str, ...]:
         """Listen, and serve once every provider can answer. Returns the real addresses.
 
+        `carried` are further ways to the same services, at the same addresses.
         Raises ConfigError (an address), EngineError (a local model).
         """
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         server = grpc.aio.server(options=_OPTIONS)
         self.register(server)
+        for further in carried:
+            self.register(further)
+            further.open_on(server)
         reflection.enable_server_reflection(
             (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
         )
