@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-all soak chaos conformance check format clean
+.PHONY: help install run test test-all soak chaos bench bench-check conformance check format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,12 @@ soak: install ## what needs real time: 100,000 cancelled streams, a call of six 
 chaos: export LLMBASE_CHAOS_CALLS ?= 10000
 chaos: install ## ten thousand random calls while everything goes wrong (LLMBASE_CHAOS_SEED, _CALLS)
 	$(BIN)/python -m pytest -s tests/chaos
+
+bench: install ## what an answer costs: CPU, time, memory (PEERS=litellm,portkey; ARGS="--quick --profile")
+	@PEERS=$(PEERS) $(BIN)/python -m tests.bench $(or $(ARGS),--profile)
+
+bench-check: install ## fail when we cost 15 % more of a bare skeleton than the committed baseline
+	@$(BIN)/python -m tests.bench --check $(ARGS)
 
 conformance: export CONFORMANCE_KEY = $(KEY)
 conformance: install ## hold llmbase, or TARGET=URL with KEY=, against recorded answers of providers
