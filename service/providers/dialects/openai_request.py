@@ -6,7 +6,7 @@ character for character.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,22 +17,26 @@ from service.providers.dialects import openai_state as state
 
 # Fields whose name and value are the same on both sides. `store` is not among the fields at all:
 # the API accepts it and promises to do nothing about it.
-_AS_THEY_ARE = (
-    "temperature",
-    "top_p",
-    "max_tokens",
-    "frequency_penalty",
-    "presence_penalty",
-    "seed",
-    "parallel_tool_calls",
-    "logprobs",
-    "top_logprobs",
-    "n",
-    "prompt_cache_key",
-    "user",
-    "service_tier",
+_AS_THEY_ARE = frozenset(
+    (
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "frequency_penalty",
+        "presence_penalty",
+        "seed",
+        "parallel_tool_calls",
+        "logprobs",
+        "top_logprobs",
+        "n",
+        "prompt_cache_key",
+        "user",
+        "service_tier",
+    )
 )
 _TEMPLATE_SWITCHES = ("enable_thinking", "thinking", "preserve_thinking")
+_ROLES = {number: name.removeprefix("ROLE_").lower() for name, number in pb.Role.items()}
+_CONTENT = pb.Message.DESCRIPTOR.fields_by_name["content"]
 _MODES = {
     pb.ToolChoice.MODE_AUTO: "auto",
     pb.ToolChoice.MODE_NONE: "none",
@@ -104,7 +108,11 @@ def encode(
 
 def _fields(request: pb.ChatCompletionRequest, spelling: Spelling) -> dict[str, Any]:
     """Return all fields but the messages, by OpenAI's names."""
-    found = _present(request, _AS_THEY_ARE)
+    found = {
+        field.name: value
+        for field, value in request.ListFields()  # what is there, at one look
+        if field.name in _AS_THEY_ARE
+    }
     if request.stop:
         found["stop"] = list(request.stop)
     if request.logit_bias:
@@ -133,7 +141,11 @@ def _tools(request: pb.ChatCompletionRequest, spelling: Spelling) -> dict[str, A
 
 
 def _tool(tool: pb.Tool) -> dict[str, Any]:
-    function = {"name": tool.name, **_present(tool, ("description", "strict"))}
+    function: dict[str, Any] = {"name": tool.name}
+    if tool.HasField("description"):
+        function["description"] = tool.description
+    if tool.HasField("strict"):
+        function["strict"] = tool.strict
     if tool.HasField("parameters"):
         function["parameters"] = orjson.Fragment(tool.parameters)
     return function
@@ -153,11 +165,15 @@ def _response_format(request: pb.ChatCompletionRequest) -> dict[str, Any]:
 
 
 def _message(message: pb.Message, spelling: Spelling) -> dict[str, Any]:
-    found = {
-        "role": _role(message.role, spelling),
-        "content": _content(message.content),
-        **_present(message, ("name", "refusal")),
-    }
+    role = spelling.developer if message.role == pb.ROLE_DEVELOPER else _ROLES[message.role]
+    found: dict[str, Any] = {"role": role, "content": _content(message.content)}
+    fields = message.ListFields()
+    if len(fields) == 2 and fields[1][0] is _CONTENT:  # words and nothing else, as nearly always
+        return found
+    if message.HasField("name"):
+        found["name"] = message.name
+    if message.HasField("refusal"):
+        found["refusal"] = message.refusal
     if message.HasField("tool_call_id"):
         found["tool_call_id"] = spelling.call_id(message.tool_call_id)
     if message.tool_calls:
@@ -169,21 +185,11 @@ def _message(message: pb.Message, spelling: Spelling) -> dict[str, Any]:
     return found
 
 
-def _role(role: pb.Role.ValueType, spelling: Spelling) -> str:
-    if role == pb.ROLE_DEVELOPER:
-        return spelling.developer
-    return pb.Role.Name(role).removeprefix("ROLE_").lower()
-
-
-def _content(parts: Iterable[pb.ContentPart]) -> str | list[dict[str, Any]] | None:
+def _content(parts: Sequence[pb.ContentPart]) -> str | list[dict[str, Any]] | None:
     """Return content in its shortest form: null for none, a string for a single text."""
-    match list(parts):
-        case []:
-            return None
-        case [part] if part.WhichOneof("part") == "text":
-            return part.text
-        case several:
-            return [_part(part) for part in several]
+    if len(parts) == 1 and parts[0].HasField("text"):
+        return parts[0].text
+    return [_part(part) for part in parts] or None
 
 
 def _part(part: pb.ContentPart) -> dict[str, Any]:
