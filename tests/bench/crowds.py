@@ -6,7 +6,7 @@ import asyncio
 import resource
 
 from tests.bench.answers import Streamed
-from tests.bench.load import question
+from tests.bench.load import Client, question
 from tests.bench.target import Figures, Target, Window, connections, drop, streams
 
 _AT_A_TIME = 100  # streams that begin together
@@ -29,7 +29,7 @@ async def _held(target: Target, count: int) -> Figures:
     clients = await connections(target, 50)
     await _begin(target, clients)  # what is made once is not to be counted with the streams
     before = target.meter.memory() if target.meter is not None else 0.0
-    crowd: list = []
+    crowd: list[Client] = []
     while len(crowd) < count:
         more = await connections(target, min(_AT_A_TIME, count - len(crowd)))
         crowd += more
@@ -39,7 +39,6 @@ async def _held(target: Target, count: int) -> Figures:
     await asyncio.sleep(target.pick(1, 3))
     figures = window.cost(1.0, "quiet_window")
     drop(clients + crowd)
-    await asyncio.sleep(target.pick(1, 3))  # until the subject has noticed, and closed as many
     return {
         "kb_per_stream": (after - before) / count,
         "streams": float(count),
@@ -47,7 +46,7 @@ async def _held(target: Target, count: int) -> Figures:
     }
 
 
-async def _begin(target: Target, clients: list) -> None:
+async def _begin(target: Target, clients: list[Client]) -> None:
     checks = await streams(target, clients, 2, _QUIET)
     for client in clients:
         await client.began()

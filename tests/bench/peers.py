@@ -66,12 +66,13 @@ def _portkey(place: Path) -> Start:
         command = ["node", str(program), f"--port={port}", "--headless"]
         trusted = {"TRUSTED_CUSTOM_HOSTS": "127.0.0.1,localhost", "NODE_ENV": "production"}
         with process(command, directory, environment=trusted, at=place) as (started, _):
-            headers = {
-                "authorization": f"Bearer {PROVIDER_KEY}",
-                "x-portkey-provider": "openai",
-                "x-portkey-custom-host": f"http://127.0.0.1:{provider_port}/v1",
-                "x-portkey-config": json.dumps({"override_params": {"model": UPSTREAM_MODEL}}),
+            config = {
+                "provider": "openai",
+                "api_key": PROVIDER_KEY,
+                "custom_host": f"http://127.0.0.1:{provider_port}/v1",
+                "override_params": {"model": UPSTREAM_MODEL},
             }
+            headers = {"x-portkey-config": json.dumps(config)}
             yield Running(Door(port, headers), Meter((started.pid,)))
 
     return start
