@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -22,6 +23,8 @@ _AGAIN = 3  # rounds more for a ratio that seems worse
 def main() -> int:
     """Return the exit code: 1 when an answer was wrong, or a ratio is worse than it may be."""
     arguments = _arguments()
+    # Whoever ends us ends what we have started: that is in groups of its own.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     _OUT.mkdir(parents=True, exist_ok=True)
     starts = {name: OURS[name] for name in _subjects(arguments)}
     starts |= {name: peers.install(name, _OUT / "peers") for name in arguments.peers}

@@ -25,9 +25,11 @@ def install(name: str, directory: Path) -> Start:
 
 def _litellm(place: Path) -> Start:
     program = place / "bin" / "litellm"
-    if not program.exists():
-        _run([sys.executable, "-m", "venv", str(place)])
-        _run([str(place / "bin" / "pip"), "install", "--quiet", "litellm[proxy]"])
+    _once(
+        place,
+        [sys.executable, "-m", "venv", str(place)],
+        [str(place / "bin" / "pip"), "install", "--quiet", "litellm[proxy]"],
+    )
 
     @contextlib.contextmanager
     def start(provider_port: int, directory: Path) -> Iterator[Running]:
@@ -56,9 +58,7 @@ def _litellm(place: Path) -> Start:
 
 def _portkey(place: Path) -> Start:
     program = place / "node_modules" / "@portkey-ai" / "gateway" / "build" / "start-server.js"
-    if not program.exists():
-        place.mkdir(parents=True, exist_ok=True)
-        _run(["npm", "install", "--silent", "--prefix", str(place), "@portkey-ai/gateway"])
+    _once(place, ["npm", "install", "--silent", "--prefix", str(place), "@portkey-ai/gateway"])
 
     @contextlib.contextmanager
     def start(provider_port: int, directory: Path) -> Iterator[Running]:
@@ -87,5 +87,11 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _run(command: list[str]) -> None:
-    subprocess.run(command, check=True, timeout=_PATIENCE)
+def _once(place: Path, *commands: list[str]) -> None:
+    """Run an installation unless it has been run to its end before."""
+    done = place / ".installed"
+    if not done.exists():
+        place.mkdir(parents=True, exist_ok=True)
+        for command in commands:
+            subprocess.run(command, check=True, timeout=_PATIENCE)
+        done.touch()

@@ -156,7 +156,9 @@ SCENARIOS = {
     "unary alone": Scenario(unary_alone, "cpu_ms_per_request"),
     "open loop": Scenario(open_loop, "cpu_ms_per_request", quick=False),
     "flood": Scenario(flood, "cpu_ms_per_1k_chunks", checked=True),
-    "paced": Scenario(paced, "cpu_ms_per_1k_chunks", checked=True, most_rounds=2),
+    # Not checked: the less of the core a subject gets, the more chunks share a read, and the less
+    # each of them costs. On a busy machine that moves the ratio by more than any change of ours.
+    "paced": Scenario(paced, "cpu_ms_per_1k_chunks", most_rounds=2),
     "held many": Scenario(crowds.held_many, "kb_per_stream", quick=False, most_rounds=1),
     "slow readers": Scenario(crowds.slow_readers, "cpu_ms_per_1k_chunks", quick=False),
     "image": Scenario(image, "cpu_ms_per_request", quick=False),
