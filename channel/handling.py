@@ -82,7 +82,8 @@ async def _answer(behaviour: Any, rpc: Rpc, context: Context) -> None:
         return
     if message is None:
         raise TypeError("the handler of a unary call returned None")
-    rpc.message = message  # and the status follows in the same step
+    rpc.message = message
+    rpc.end(status)
 
 
 async def _stream(behaviour: Any, rpc: Rpc, context: Context) -> None:
