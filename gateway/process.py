@@ -8,6 +8,8 @@ import signal
 from gateway.app import Settings, build_app
 from gateway.connection import open_channel
 from gateway.door import start_http
+from telemetry.metrics import OF_THE_DOOR, Metrics
+from telemetry.metrics_listener import listening
 
 
 async def serve(service: str, http: str, settings: Settings) -> None:
@@ -15,11 +17,17 @@ async def serve(service: str, http: str, settings: Settings) -> None:
 
     Raises ValueError for what is no address, OSError for one that cannot be had.
     """
+    metrics = Metrics({}, OF_THE_DOOR)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_channel(service, settings.max_body) as channel:
-        door = await start_http(build_app(channel, settings), http)
-        print(f"ready {door.url}", flush=True)  # noqa: T201 - the promise to a supervisor
-        await stop.wait()
-        await door.stop(settings.drain)
+        door = await start_http(build_app(channel, settings, metrics=metrics), http)
+        try:
+            async with listening(metrics, settings.metrics) as place:
+                told = f" metrics {place}" if place is not None else ""
+                print(f"ready {door.url}{told}", flush=True)  # noqa: T201 - for a supervisor
+                await stop.wait()
+                await door.stop(settings.drain)
+        finally:
+            await door.stop(0)
