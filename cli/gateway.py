@@ -97,15 +97,29 @@ def settings(max_body: int, cors: str, keepalive: float) -> Settings:
     show_envvar=True,
     help="Send calls over one stream, which costs less, if the service knows it.",
 )
+@click.option(
+    "--metrics",
+    envvar="LLMBASE_METRICS",
+    show_envvar=True,
+    help="Where metrics are read: HOST:PORT or unix:PATH. Default: nowhere.",
+)
 @log_level_option
 def command(
-    service: str, http: str, drain: float, relay: bool, log_level: str, **door: Any
+    service: str,
+    http: str,
+    drain: float,
+    relay: bool,
+    metrics: str | None,
+    log_level: str,
+    **door: Any,
 ) -> None:
     """Serve the REST door alone, in front of a service: the sidecar.
 
-    Prints `ready http://HOST:PORT` once it listens. SIGINT and SIGTERM let open calls finish.
+    Prints `ready http://HOST:PORT` once it listens, and after it `metrics HOST:PORT` where it was
+    asked for. SIGINT and SIGTERM let open calls finish.
     """
     with one_line():
         log.to_stderr(log_level)
         over = RelayChannel if relay else None
-        run(serve(service, http, replace(settings(**door), drain=drain), over))
+        alone = replace(settings(**door), drain=drain, metrics=metrics or None)
+        run(serve(service, http, alone, over))

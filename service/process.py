@@ -18,7 +18,7 @@ from service.config import Config
 from service.labels import known_labels
 from service.reloader import Reloader
 from service.server import Carried, Service
-from telemetry.metrics import Metrics
+from telemetry.metrics import OF_THE_SERVICE, Metrics
 
 T = TypeVar("T")
 Labels = Callable[[Config], Mapping[str, frozenset[str]]]
@@ -83,7 +83,7 @@ async def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM, then drain. Raises ConfigError, EngineError."""
     stop = stop_signals()
-    metrics = Metrics(file.labels(file.config))
+    metrics = Metrics(file.labels(file.config), OF_THE_SERVICE)
     service = Service(file.config, models_directory(), data_directory(), metrics)
     try:
         bound = await service.start(addresses or file.config.server.grpc, carried)

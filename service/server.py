@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import random
 import time
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -43,7 +44,15 @@ from service.rpc.model import ModelServicer
 from service.rpc.routing import RoutingServicer
 from service.rpc.tls import Certificates
 from telemetry import metrics_listener
-from telemetry.metrics import Metrics
+from telemetry.metrics import (
+    BREAKERS,
+    CONFIG_GENERATION,
+    IN_FLIGHT,
+    IN_FLIGHT_LIMIT,
+    QUEUED,
+    RETRY_BUDGET,
+    Metrics,
+)
 from telemetry.metrics_listener import MetricsListener
 
 LARGEST_MESSAGE = (
@@ -103,7 +112,8 @@ class Service:
         self._admission = Admission(
             config.admission.max_in_flight, config.admission.max_queued, time.monotonic
         )
-        desk = Desk(self._accounts.limiter, self._admission, self._accounts.charging)
+        accounts = self._accounts
+        desk = Desk(accounts.limiter, self._admission, accounts.charging, time.monotonic, metrics)
         self._calls = Calls(self._current, time.monotonic, metrics, desk)
         self._store = Store(config.idempotency)
         answers = Answers(self._calls, self._store, metrics)
@@ -115,6 +125,7 @@ class Service:
         self._health = health.aio.HealthServicer()
         self._servers: list[Stoppable] = []
         self._tls_addresses: tuple[str, ...] = ()
+        self._follow(metrics)
 
     @property
     def config(self) -> Config:
@@ -219,6 +230,22 @@ class Service:
         await asyncio.gather(*self._retiring.values())
         if self._listener is not None:
             await self._listener.close()
+
+    def _follow(self, metrics: Metrics) -> None:
+        """Have gauges read from whoever owns what they say."""
+        admission = self._admission
+        metrics.follow(IN_FLIGHT, lambda: {(): admission.in_flight})
+        metrics.follow(IN_FLIGHT_LIMIT, lambda: {(): admission.limit})
+        metrics.follow(QUEUED, lambda: {(key.value,): n for key, n in admission.waiting().items()})
+        metrics.follow(BREAKERS, self._breakers)
+        metrics.follow(RETRY_BUDGET, self._budgets)
+        metrics.follow(CONFIG_GENERATION, lambda: {(): self.number})
+
+    def _breakers(self) -> Mapping[tuple[str, ...], float]:
+        return self._generation.board.breakers()
+
+    def _budgets(self) -> Mapping[tuple[str, ...], float]:
+        return self._generation.board.budgets()
 
     async def _listen(self) -> None:
         address = self.config.server.metrics

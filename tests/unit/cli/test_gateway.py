@@ -39,8 +39,11 @@ def test_the_environment_wins_over_the_defaults_and_a_flag_over_both(served):
         "LLMBASE_CORS": "https://a, https://b,",
         "LLMBASE_KEEPALIVE": "2.5",
         "LLMBASE_DRAIN": "3",
+        "LLMBASE_METRICS": "[::1]:2",
     }
-    settings = Settings(max_body=5, cors=("https://a", "https://b"), keepalive=2.5, drain=3.0)
+    settings = Settings(
+        max_body=5, cors=("https://a", "https://b"), keepalive=2.5, drain=3.0, metrics="[::1]:2"
+    )
     assert _run(**environment).exit_code == 0
     assert served.pop() == ("unix:/run/s", "[::1]:1", settings, RelayChannel)
     assert _run("--http", "h:2", "--cors", "*", **environment).exit_code == 0

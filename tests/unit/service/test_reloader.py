@@ -13,7 +13,7 @@ from service.config import Config
 from service.config_file import ConfigError, load
 from service.labels import known_labels
 from service.reloader import Reloader
-from telemetry.metrics import Metrics
+from telemetry.metrics import CONFIG_GENERATION, Metrics
 from tests.support.metrics_page import counted, series
 
 GOOD = """
@@ -45,6 +45,7 @@ class _Bench:
         self.service = _Service()
         config = load(path, {})
         self.metrics = Metrics(known_labels(config))
+        self.metrics.follow(CONFIG_GENERATION, lambda: {(): self.service.number})
         self.told = asyncio.Event()
         self.reloader = Reloader(
             self.service, path, config, {}, self.metrics, known_labels, every=0.01
