@@ -103,11 +103,21 @@ def settings(max_body: int, cors: str, keepalive: float) -> Settings:
     show_envvar=True,
     help="Where metrics are read: HOST:PORT or unix:PATH. Default: nowhere.",
 )
+@click.option(
+    "--notice",
+    type=click.FloatRange(min=0),
+    default=Settings().notice,
+    envvar="LLMBASE_NOTICE",
+    show_default=True,
+    show_envvar=True,
+    help="Seconds before that in which new calls are still taken, while /readyz says no.",
+)
 @log_level_option
 def command(
     service: str,
     http: str,
     drain: float,
+    notice: float,
     relay: bool,
     metrics: str | None,
     log_level: str,
@@ -121,5 +131,5 @@ def command(
     with one_line():
         log.to_stderr(log_level)
         over = RelayChannel if relay else None
-        alone = replace(settings(**door), drain=drain, metrics=metrics or None)
+        alone = replace(settings(**door), drain=drain, notice=notice, metrics=metrics or None)
         run(serve(service, http, alone, over))

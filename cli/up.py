@@ -120,7 +120,8 @@ async def _serve(
             async with reloading(service, file, metrics):
                 _announce(door.url, places(bound, service), key, model_id)
                 await stop.wait()
-            await asyncio.gather(door.stop(service.config.server.drain), service.drain())
+            ending = service.config.server
+            await asyncio.gather(door.stop(ending.drain, ending.notice or 0), service.drain())
         finally:
             await door.stop(0)
     finally:

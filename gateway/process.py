@@ -38,6 +38,6 @@ async def serve(service: str, http: str, settings: Settings, over: Over | None =
                 told = f" metrics {place}" if place is not None else ""
                 print(f"ready {door.url}{told}", flush=True)  # noqa: T201 - for a supervisor
                 await stop.wait()
-                await door.stop(settings.drain)
+                await door.stop(settings.drain, settings.notice)
         finally:
             await door.stop(0)

@@ -58,7 +58,7 @@ from telemetry.metrics_listener import MetricsListener
 LARGEST_MESSAGE = (
     64 * 2**20
 )  # bytes: twice the gateway's body limit; gRPC's own 4 MiB breaks images
-_CHANGEABLE = {"drain", "public_models"}  # of `server`; the rest needs a restart
+_CHANGEABLE = {"drain", "notice", "public_models"}  # of `server`; the rest needs a restart
 _FIXED = ("store", "shared")  # what needs a restart as a whole
 _FLUSH = 0.5  # seconds for the last statuses to leave once every call has ended
 
@@ -207,9 +207,13 @@ class Service:
         return kept
 
     async def drain(self) -> None:
-        """Refuse new calls and let the open ones finish; after `drain` seconds end the rest."""
+        """Refuse new calls and let the open ones finish; after `drain` seconds end the rest.
+
+        For `notice` seconds before that new calls are taken, while health tells who asks it.
+        """
         # The servers go on until the end: health is to say NOT_SERVING, and a refusal to say why.
         await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(self.config.server.notice or 0)
         self._calls.refuse()
         self._store.drain()
         for seconds in (self.config.server.drain, _FLUSH):
