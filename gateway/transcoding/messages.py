@@ -163,4 +163,5 @@ def _read_plain(message: Any, value: Any) -> bool:
     return True
 
 
-MESSAGES = Field(_read_messages, repeated("messages", _MESSAGE).write)
+_ANY_MESSAGES = repeated("messages", _MESSAGE)
+MESSAGES = Field(_read_messages, _ANY_MESSAGES.write, shape=_ANY_MESSAGES.shape)
