@@ -9,7 +9,6 @@ import asyncio
 import json
 import os
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,9 @@ from cli.logging_option import log_level_option
 from cli.model import pull_with_progress
 from gateway.app import Settings, build_app
 from gateway.door import start_http
-from gateway.transcoding.request import REQUEST
+from relay.server import RelayServer
 from service.config import Config
 from service.config_file import load
-from service.labels import known_labels
 from service.process import (
     ConfigFile,
     data_directory,
@@ -38,9 +36,9 @@ from service.process import (
 )
 from service.providers.embedded import require_engine
 from service.providers.model_store import DEFAULT_MODEL
-from service.server import Service
+from service.server import LARGEST_MESSAGE, Service
 from telemetry import log
-from telemetry.metrics import Metrics, count_ignored
+from telemetry.metrics import Metrics
 
 _HELLO = {"role": "user", "content": "Say hello."}
 
@@ -90,7 +88,7 @@ def command(
             config = load(config_file, os.environ)
             model_id = next(iter(sorted(m for m in config.models if not m.endswith("*"))), "MODEL")
         log.to_stderr(log_level)
-        file = ConfigFile(config, config_file, partial(known_labels, rest_fields=REQUEST.rows))
+        file = ConfigFile(config, config_file)
         run(_serve(file, http, settings(**door), grpc_addresses, key, model_id))
 
 
@@ -114,9 +112,9 @@ async def _serve(
     inside = InProcessServer()
     service.register(inside)
     try:
-        bound = await service.start(grpc_addresses or file.config.server.grpc)
-        count = partial(count_ignored, metrics)
-        app = build_app(inside.channel(), settings, on_ignored=count)
+        relay = RelayServer(LARGEST_MESSAGE)  # for gateways elsewhere
+        bound = await service.start(grpc_addresses or file.config.server.grpc, (relay,))
+        app = build_app(inside.channel(), settings, metrics=metrics)
         door = await start_http(app, http)
         try:
             async with reloading(service, file, metrics):
