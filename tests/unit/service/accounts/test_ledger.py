@@ -280,6 +280,19 @@ async def test_a_file_that_cannot_be_removed_is_replayed_again_and_settled_once(
         await check_books(database)
 
 
+async def test_a_provider_behind_another_llmbase_can_have_a_long_name(
+    store_url: str, tmp_path: Path
+) -> None:
+    held = a_reservation(10)
+    async with fresh(store_url, acme=1_000) as database:
+        async with Process(store_url, tmp_path) as process:
+            await process.reservations.reserve(held)
+            process.ledger.settle(a_settlement(held, 4, provider=f"{'a' * 64}/{'b' * 128}"))
+            await process.ledger.flush()
+            assert await _ledger(process) == [(held.call_id, 4)]
+        await check_books(database)
+
+
 def test_a_line_has_all_of_a_settlement() -> None:
     over = a_settlement(a_reservation(2**60, cap=(5, "month")), 2**53 + 1, 7, provider_cost=3)
     assert spool_lines.decode(spool_lines.encode(over)) == over
