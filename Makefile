@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-all soak chaos crash bench bench-check conformance openapi k8s image image-test check format clean
+.PHONY: help install run test test-all soak chaos crash bench bench-check conformance openapi dashboard k8s image image-test check format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ conformance: install ## hold llmbase, or TARGET=URL with KEY=, against recorded 
 
 openapi: install ## write docs/openapi.json anew
 	$(BIN)/python -m gateway.openapi > docs/openapi.json
+
+dashboard: install ## write docs/monitoring/dashboard.json anew
+	$(BIN)/python -m telemetry.dashboard > docs/monitoring/dashboard.json
 
 k8s: install ## hold the manifests and the chart against Kubernetes' schemas, helm and checkov
 	$(BIN)/python -m pytest tests/k8s
