@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
+import yaml
 from llmbase.v1.error_reason_pb2 import ErrorReason
 
+from telemetry.metrics import METRICS
 from tests.support.failures import REASONS
 from tests.support.shared import PROJECT
 
@@ -33,6 +35,15 @@ def test_a_cause_is_a_sentence_and_so_is_a_cure(row: tuple[str, ...]) -> None:
 
     assert set(whose.replace(" ", "").split(",")) <= {"C", "O", "P"}
     assert all(len(text) > 15 and text[-1] in ".)" for text in sentences)
+
+
+def test_alerts_and_metrics_that_are_named_are_there() -> None:
+    text = (DOCS / "runbook.md").read_text(encoding="utf-8")
+    rules = yaml.safe_load((DOCS / "monitoring" / "alerts.yaml").read_text(encoding="utf-8"))
+    alerts = {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
+
+    assert set(re.findall(r"Llmbase[A-Z]\w+", text)) <= alerts
+    assert set(re.findall(r"llmbase_[a-z_]+", text)) <= {metric.name for metric in METRICS}
 
 
 def test_links_lead_somewhere() -> None:

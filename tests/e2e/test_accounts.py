@@ -15,17 +15,16 @@ import grpc
 import psutil
 import pytest
 from click.testing import CliRunner
-from llmbase.v1 import account_pb2 as pb
-from llmbase.v1.account_pb2_grpc import AccountServiceStub, KeyServiceStub
 
 from cli.__main__ import main
 from tests.conftest import Entrance
 from tests.support import config as configuration
 from tests.support import deployments
-from tests.support.account_door import ADMIN, bearer
+from tests.support.account_door import ADMIN
 from tests.support.asking import hello
 from tests.support.config import KEY
 from tests.support.failures import reason_of
+from tests.support.office import Office
 from tests.support.openai_wire import says
 from tests.support.postgres import PASSWORD
 from tests.support.rest_door import RestDoor
@@ -52,39 +51,6 @@ def entrance(
     shape = deployments.sidecar if request.param == "sidecar" else deployments.one_process
     with shape(upstream, tmp_path, _settings(upstream)) as deployment:
         yield Entrance(request.param, deployment)
-
-
-class Office:
-    """An administrator, over gRPC."""
-
-    def __init__(self, target: str) -> None:
-        self.channel = grpc.aio.insecure_channel(target)
-        self._accounts = AccountServiceStub(self.channel)
-        self._keys = KeyServiceStub(self.channel)
-
-    async def account(self, account: str, dollars: int = 0, *, prepaid: bool = True) -> None:
-        made = pb.CreateAccountRequest(id=account, prepaid=prepaid)
-        await self._accounts.CreateAccount(made, metadata=bearer(ADMIN))
-        if dollars:
-            credit = pb.CreditAccountRequest(account=account, amount_nanos=dollars * DOLLAR)
-            await self._accounts.CreditAccount(credit, metadata=bearer(ADMIN))
-
-    async def key(self, account: str, **fields: Any) -> tuple[str, str]:
-        request = pb.CreateKeyRequest(account=account, name="ci", **fields)
-        made = await self._keys.CreateKey(request, metadata=bearer(ADMIN))
-        return made.key.id, made.secret
-
-    async def revoke(self, key_id: str) -> None:
-        await self._keys.RevokeKey(pb.RevokeKeyRequest(id=key_id), metadata=bearer(ADMIN))
-
-    async def settled(self, account: str, calls: int) -> pb.UsageRow:
-        """The account's sums, once so many calls are in them."""
-        request = pb.ListUsageRequest(account=account, group_by=[pb.USAGE_GROUP_ACCOUNT])
-        while True:
-            answer = await self._accounts.ListUsage(request, metadata=bearer(ADMIN))
-            if answer.rows and answer.rows[0].calls >= calls:
-                return answer.rows[0]
-            await asyncio.sleep(0.02)
 
 
 def _stores(directory: Path) -> list[Path]:
