@@ -104,15 +104,14 @@ async def test_a_service_that_loads_its_model_is_alive_and_not_ready_until_it_ha
     service, gateway = pod.probed("service"), pod.probed("gateway")
 
     pod.start("gateway")  # no kubelet would, but supervisors differ
-    pod.start("service")
     async with asyncio.timeout(PATIENCE):
         while not gateway.started:
             await gateway.round()
     await gateway.rounds(1)
-    before = gateway.said["readiness"][-1]
+    assert gateway.said["readiness"] == ["503"]
+    pod.start("service")
     await service.until_started(PATIENCE)
 
-    assert before == "503"
     assert "NOT_SERVING" in service.said["startup"]
     assert set(service.said["startup"]) <= {"UNAVAILABLE", "NOT_SERVING", "ok"}
     await gateway.until_started(PATIENCE)
