@@ -117,7 +117,7 @@ async def _serve(
         bound = await service.start(grpc_addresses or file.config.server.grpc)
         count = partial(count_ignored, metrics)
         app = build_app(inside.channel(), settings, on_ignored=count)
-        door = await start_http(app, http)
+        door = await start_http(app, http, settings.tls)
         try:
             async with reloading(service, file, metrics):
                 _announce(door.url, places(bound, service), key, model_id)

@@ -27,6 +27,7 @@ from gateway.front import Front
 from gateway.health import Health
 from gateway.models import Models
 from gateway.request_body import BodyReader
+from gateway.tls import TlsFiles
 
 DRAIN = web.AppKey("drain", Drain)
 
@@ -40,6 +41,7 @@ class Settings:
     keepalive: float = 15.0
     body_timeout: float = 60.0
     drain: float = 30.0
+    tls: TlsFiles | None = None
 
 
 def new_request_id() -> str:
