@@ -11,6 +11,7 @@ import click
 
 from cli.faults import one_line
 from cli.logging_option import log_level_option
+from cli.workers.run import supervise, this_worker, workers_option
 from gateway.app import Settings
 from gateway.connection import ServiceTls
 from gateway.process import serve
@@ -106,6 +107,7 @@ def settings(
     show_envvar=True,
     help="Seconds that open calls get at the end.",
 )
+@workers_option
 @log_level_option
 def command(
     service: str,
@@ -114,6 +116,7 @@ def command(
     service_key: Path | None,
     http: str,
     drain: float,
+    workers: int,
     log_level: str,
     **door: Any,
 ) -> None:
@@ -124,5 +127,10 @@ def command(
     """
     with one_line():
         log.to_stderr(log_level)
+        told = replace(settings(**door), drain=drain)
+        worker = this_worker(workers)
+        if worker is None:
+            supervise(workers, http=http)
+            return
         tls = ServiceTls(service_ca, service_cert, service_key)
-        run(serve(service, http, replace(settings(**door), drain=drain), tls))
+        run(serve(service, worker.http or http, told, tls, reuse_port=not worker.alone))

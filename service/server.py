@@ -116,14 +116,17 @@ class Service:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         self._servers.append(server)
 
-    async def start(self, addresses: tuple[str, ...]) -> tuple[str, ...]:
+    async def start(
+        self, addresses: tuple[str, ...], *, reuse_port: bool = False
+    ) -> tuple[str, ...]:
         """Listen, and serve once every provider can answer. Returns the real addresses.
 
-        Raises ConfigError (an address), EngineError (a local model).
+        `reuse_port` lets other processes of the same user listen there, too. Raises ConfigError
+        (an address), EngineError (a local model).
         """
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         told = self.config.server
-        server = grpc.aio.server(options=door.options(told))
+        server = grpc.aio.server(options=door.options(told, reuse_port=reuse_port))
         self.register(door.Readable(server, self._calls))
         if told.reflection:
             names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)

@@ -27,13 +27,16 @@ class _Malformed:
 _MALFORMED = _Malformed()
 
 
-def options(config: ServerConfig) -> Options:
-    """Return the options of a server that listens as `config` says."""
+def options(config: ServerConfig, *, reuse_port: bool = False) -> Options:
+    """Return the options of a server that listens as `config` says.
+
+    `reuse_port` lets other processes of the same user listen there, too.
+    """
     bounds = config.connections
     found: dict[str, int] = {
         "grpc.max_receive_message_length": config.max_message_bytes,
         "grpc.max_send_message_length": config.max_message_bytes,
-        "grpc.so_reuseport": 0,  # an address in use is an error, not a second server
+        "grpc.so_reuseport": int(reuse_port),  # else an address in use is an error
         "grpc.enable_channelz": int(config.channelz),
         "grpc.keepalive_time_ms": _ms(bounds.keepalive_time),
         "grpc.keepalive_timeout_ms": _ms(bounds.keepalive_timeout),

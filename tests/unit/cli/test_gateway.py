@@ -1,11 +1,15 @@
 """The gateway's options: flags win over the environment, the environment over the defaults."""
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
 from cli import gateway
 from cli.__main__ import main
 from gateway.app import Settings
+from gateway.connection import ServiceTls
+from gateway.tls import TlsFiles
 
 
 @pytest.fixture
@@ -13,8 +17,9 @@ def served(monkeypatch):
     """Return what would be served, without serving it."""
     found = []
 
-    async def serve(service, http, settings):
-        found.append((service, http, settings))
+    async def serve(service, http, settings, tls, *, reuse_port):
+        assert not reuse_port
+        found.append((service, http, settings, tls))
 
     monkeypatch.setattr(gateway, "serve", serve)
     monkeypatch.setattr(gateway.log, "to_stderr", lambda level: None)
@@ -27,7 +32,7 @@ def _run(*arguments, **environment):
 
 def test_without_options_the_defaults_hold(served):
     assert _run().exit_code == 0
-    assert served == [("127.0.0.1:50051", "127.0.0.1:8080", Settings())]
+    assert served == [("127.0.0.1:50051", "127.0.0.1:8080", Settings(), ServiceTls())]
 
 
 def test_the_environment_wins_over_the_defaults_and_a_flag_over_both(served):
@@ -38,10 +43,22 @@ def test_the_environment_wins_over_the_defaults_and_a_flag_over_both(served):
         "LLMBASE_CORS": "https://a, https://b,",
         "LLMBASE_KEEPALIVE": "2.5",
         "LLMBASE_DRAIN": "3",
+        "LLMBASE_TLS_CERT": "/c",
+        "LLMBASE_TLS_KEY": "/k",
+        "LLMBASE_SERVICE_CA": "/a",
+        "LLMBASE_SERVICE_CERT": "/sc",
+        "LLMBASE_SERVICE_KEY": "/sk",
     }
-    settings = Settings(max_body=5, cors=("https://a", "https://b"), keepalive=2.5, drain=3.0)
+    settings = Settings(
+        max_body=5,
+        cors=("https://a", "https://b"),
+        keepalive=2.5,
+        drain=3.0,
+        tls=TlsFiles(Path("/c"), Path("/k")),
+    )
+    tls = ServiceTls(Path("/a"), Path("/sc"), Path("/sk"))
     assert _run(**environment).exit_code == 0
-    assert served.pop() == ("unix:/run/s", "[::1]:1", settings)
+    assert served.pop() == ("unix:/run/s", "[::1]:1", settings, tls)
     assert _run("--http", "h:2", "--cors", "*", **environment).exit_code == 0
     assert served[0][1] == "h:2"
     assert served[0][2].cors == ("*",)
