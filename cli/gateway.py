@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from cli.faults import one_line
 from cli.logging_option import log_level_option
+from cli.workers.run import supervise, this_worker, workers_option
 from gateway.app import Settings
+from gateway.connection import ServiceTls
 from gateway.process import serve
 from relay.channel import RelayChannel
+from gateway.tls import TlsFiles
 from service.process import run
 from telemetry import log
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _file(name: str, text: str) -> Callable[[F], F]:
+    variable = f"LLMBASE_{name.upper().replace('-', '_')}"
+    kind = click.Path(dir_okay=False, path_type=Path)
+    return click.option(f"--{name}", type=kind, envvar=variable, show_envvar=True, help=text)
 
 
 def door_options(function: F) -> F:
@@ -56,16 +66,23 @@ def door_options(function: F) -> F:
                 show_envvar=True,
                 help="Seconds of silence in a stream before a comment line.",
             ),
+            _file("tls-cert", "Our certificate and its chain (PEM): REST is then https."),
+            _file("tls-key", "Its private key (PEM). A pair that is exchanged is taken over."),
         )
     ):
         function = option(function)
     return function
 
 
-def settings(max_body: int, cors: str, keepalive: float) -> Settings:
-    """Return the door's settings as the options give them."""
+def settings(
+    max_body: int, cors: str, keepalive: float, tls_cert: Path | None, tls_key: Path | None
+) -> Settings:
+    """Return the door's settings as the options give them. Raises ValueError."""
+    if (tls_cert is None) != (tls_key is None):
+        raise ValueError("--tls-cert and --tls-key go together")
+    tls = None if tls_cert is None or tls_key is None else TlsFiles(tls_cert, tls_key)
     origins = tuple(origin.strip() for origin in cors.split(",") if origin.strip())
-    return Settings(max_body=max_body, cors=origins, keepalive=keepalive)
+    return Settings(max_body=max_body, cors=origins, keepalive=keepalive, tls=tls)
 
 
 @click.command("gateway")
@@ -76,8 +93,11 @@ def settings(max_body: int, cors: str, keepalive: float) -> Settings:
     envvar="LLMBASE_SERVICE",
     show_default=True,
     show_envvar=True,
-    help="Where the service listens: HOST:PORT or unix:PATH.",
+    help="Where the service listens: HOST:PORT, unix:PATH, or with TLS grpcs://HOST:PORT.",
 )
+@_file("service-ca", "Who signed its certificate (PEM). Default: gRPC's own list.")
+@_file("service-cert", "Our certificate for it (PEM), where it asks for one.")
+@_file("service-key", "The private key of --service-cert (PEM).")
 @door_options
 @click.option(
     "--drain",
@@ -112,24 +132,36 @@ def settings(max_body: int, cors: str, keepalive: float) -> Settings:
     show_envvar=True,
     help="Seconds before that in which new calls are still taken, while /readyz says no.",
 )
+@workers_option
 @log_level_option
 def command(
     service: str,
+    service_ca: Path | None,
+    service_cert: Path | None,
+    service_key: Path | None,
     http: str,
     drain: float,
     notice: float,
     relay: bool,
     metrics: str | None,
+    workers: int,
     log_level: str,
     **door: Any,
 ) -> None:
     """Serve the REST door alone, in front of a service: the sidecar.
 
-    Prints `ready http://HOST:PORT` once it listens, and after it `metrics HOST:PORT` where it was
-    asked for. SIGINT and SIGTERM let open calls finish.
+    Prints `ready http://HOST:PORT` (`https://`, with a certificate) once it listens, and after it
+    `metrics HOST:PORT` where it was asked for. SIGINT and SIGTERM let open calls finish.
     """
     with one_line():
         log.to_stderr(log_level)
+        told = replace(settings(**door), drain=drain, notice=notice, metrics=metrics or None)
+        worker = this_worker(workers)
+        if worker is None:
+            if told.metrics is not None:
+                raise ValueError("--metrics is one process's: not with --workers")
+            supervise(workers, http=http)
+            return
+        tls = ServiceTls(service_ca, service_cert, service_key)
         over = RelayChannel if relay else None
-        alone = replace(settings(**door), drain=drain, notice=notice, metrics=metrics or None)
-        run(serve(service, http, alone, over))
+        run(serve(service, worker.http or http, told, tls, over, reuse_port=not worker.alone))

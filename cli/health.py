@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import http.client
 import socket
+import ssl
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import click
 import grpc
@@ -38,14 +42,23 @@ _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what was bound, not
     show_envvar=True,
     help="Where gRPC listens: HOST:PORT or unix:PATH; may be repeated.",
 )
-def command(rest: str, grpc_addresses: tuple[str, ...]) -> None:
+@click.option(
+    "--tls-cert",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    envvar="LLMBASE_TLS_CERT",
+    show_envvar=True,
+    help="The certificate of the REST door (PEM): it is asked with TLS.",
+)
+def command(rest: str, grpc_addresses: tuple[str, ...], tls_cert: Path | None) -> None:
     """Say whether the doors on this machine take calls.
 
     A door that nobody opened does not count, so that one question fits the service, the gateway
     and both in one process. Exit code 1: none is open, or one that is takes no calls.
     """
     with one_line():
-        doors = [("http", _own(rest), _http_ready)]
+        ask = partial(_http_ready, tls=None if tls_cert is None else _trusting(tls_cert))
+        doors: list[tuple[str, Address, Callable[[Address], bool]]]
+        doors = [("http", _own(rest), ask)]
         doors += [("grpc", _own(text), _grpc_ready) for text in grpc_addresses]
         answers = []
         for name, address, ready in doors:
@@ -87,11 +100,21 @@ def _listens(address: Address) -> bool:
     return True
 
 
-def _http_ready(address: Address) -> bool:
+def _trusting(certificate: Path) -> ssl.SSLContext:
+    """Trust this certificate alone, whatever it is for: it is this machine's own."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.load_verify_locations(certificate)
+    return context
+
+
+def _http_ready(address: Address, tls: ssl.SSLContext | None) -> bool:
     """Return whether GET /readyz answers 200."""
     connection = http.client.HTTPConnection("localhost", timeout=_PATIENCE)
     try:
-        connection.sock = _connect(address)
+        plain = _connect(address)
+        connection.sock = plain if tls is None else tls.wrap_socket(plain)
         connection.request("GET", "/readyz")
         return connection.getresponse().status == http.client.OK
     except (OSError, http.client.HTTPException):

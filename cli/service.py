@@ -9,10 +9,10 @@ import click
 
 from cli.faults import one_line
 from cli.logging_option import log_level_option
+from cli.workers.run import supervise, this_worker, workers_option
 from relay.server import RelayServer
 from service.config_file import load
 from service.process import ConfigFile, run, serve
-from service.server import LARGEST_MESSAGE
 from telemetry import log
 
 
@@ -35,8 +35,11 @@ from telemetry import log
     show_envvar=True,
     help="Where to listen: HOST:PORT or unix:PATH; may be repeated. Default: the configuration's.",
 )
+@workers_option
 @log_level_option
-def command(config_file: Path, grpc_addresses: tuple[str, ...], log_level: str) -> None:
+def command(
+    config_file: Path, grpc_addresses: tuple[str, ...], workers: int, log_level: str
+) -> None:
     """Serve the gRPC door alone: routing and provider calls.
 
     Prints `ready grpc ADDRESS...` once calls are answered, and after it `metrics HOST:PORT`
@@ -45,6 +48,13 @@ def command(config_file: Path, grpc_addresses: tuple[str, ...], log_level: str) 
     `server.drain`.
     """
     with one_line():
-        file = ConfigFile(load(config_file, os.environ), config_file)
+        config = load(config_file, os.environ)
         log.to_stderr(log_level)
-        run(serve(file, grpc_addresses, (RelayServer(LARGEST_MESSAGE),)))
+        worker = this_worker(workers)
+        if worker is None:
+            supervise(workers, config=config, grpc=grpc_addresses)
+            return
+        file = ConfigFile(worker.adjust(config), config_file, adjust=worker.adjust)
+        addresses = worker.grpc or grpc_addresses
+        relay = RelayServer(config.server.max_message_bytes)
+        run(serve(file, addresses, (relay,), reuse_port=not worker.alone))

@@ -9,6 +9,9 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,8 @@ from cli.faults import one_line
 from cli.gateway import door_options, settings
 from cli.logging_option import log_level_option
 from cli.model import pull_with_progress
+from cli.workers.run import supervise, this_worker, workers_option
+from cli.workers.worker import Worker
 from gateway.app import Settings, build_app
 from gateway.door import start_http
 from relay.server import RelayServer
@@ -36,9 +41,11 @@ from service.process import (
 )
 from service.providers.embedded import require_engine
 from service.providers.model_store import DEFAULT_MODEL
-from service.server import LARGEST_MESSAGE, Service
+from service.server import Service
 from telemetry import log
 from telemetry.metrics import Metrics
+
+Example = Callable[[str], tuple[str, ...]]
 
 _HELLO = {"role": "user", "content": "Say hello."}
 
@@ -60,10 +67,12 @@ _HELLO = {"role": "user", "content": "Say hello."}
     help="Where gRPC listens; may be repeated. Default: the configuration's, else 127.0.0.1:50051.",
 )
 @door_options
+@workers_option
 @log_level_option
 def command(
     config_file: Path | None,
     grpc_addresses: tuple[str, ...],
+    workers: int,
     log_level: str,
     http: str,
     **door: Any,
@@ -82,14 +91,22 @@ def command(
     with one_line():
         key, model_id = "", MODEL_ID
         if config_file is None:
+            if workers > 1:
+                raise ValueError("--workers needs --config: the local model is for one process")
             key = os.environ.get("LLMBASE_API_KEY") or new_key()
             config = _local_model(key)
         else:
             config = load(config_file, os.environ)
             model_id = next(iter(sorted(m for m in config.models if not m.endswith("*"))), "MODEL")
         log.to_stderr(log_level)
-        file = ConfigFile(config, config_file)
-        run(_serve(file, http, settings(**door), grpc_addresses, key, model_id))
+        worker, told = this_worker(workers), settings(**door)
+        example = partial(_example, key, model_id)
+        if worker is None:
+            supervise(workers, config=config, grpc=grpc_addresses, http=http, example=example)
+            return
+        file = ConfigFile(worker.adjust(config), config_file, adjust=worker.adjust)
+        where = replace(worker, http=worker.http or http, grpc=worker.grpc or grpc_addresses)
+        run(_serve(file, where, told, example))
 
 
 def _local_model(key: str) -> Config:
@@ -98,27 +115,24 @@ def _local_model(key: str) -> Config:
     return default_config(key)
 
 
-async def _serve(
-    file: ConfigFile,
-    http: str,
-    settings: Settings,
-    grpc_addresses: tuple[str, ...],
-    key: str,
-    model_id: str,
-) -> None:
+async def _serve(file: ConfigFile, where: Worker, settings: Settings, example: Example) -> None:
     stop = stop_signals()
     metrics = Metrics(file.labels(file.config))
     service = Service(file.config, models_directory(), data_directory(), metrics)
     inside = InProcessServer()
     service.register(inside)
     try:
-        relay = RelayServer(LARGEST_MESSAGE)  # for gateways elsewhere
-        bound = await service.start(grpc_addresses or file.config.server.grpc, (relay,))
+        addresses, shared = where.grpc or file.config.server.grpc, not where.alone
+        relay = RelayServer(file.config.server.max_message_bytes)  # for gateways elsewhere
+        bound = await service.start(addresses, (relay,), reuse_port=shared)
         app = build_app(inside.channel(), settings, metrics=metrics)
-        door = await start_http(app, http)
+        door = await start_http(app, where.http, settings.tls, reuse_port=shared)
         try:
             async with reloading(service, file, metrics):
-                _announce(door.url, places(bound, service), key, model_id)
+                click.echo(f"ready {door.url} {places(bound, service)}")
+                if where.alone:  # else the parent says it, once
+                    click.echo("\n".join(example(door.url)))
+                sys.stdout.flush()
                 await stop.wait()
             ending = service.config.server
             await asyncio.gather(door.stop(ending.drain, ending.notice or 0), service.drain())
@@ -128,16 +142,13 @@ async def _serve(
         await service.close()
 
 
-def _announce(url: str, others: str, key: str, model_id: str) -> None:
-    """Say where the doors are, and how to try one: in a line that works when it is pasted."""
+def _example(key: str, model_id: str, url: str) -> tuple[str, ...]:
+    """Return how to try the door: a line that works when it is pasted."""
     fresh = key and not os.environ.get("LLMBASE_API_KEY")
     shown = key if fresh else "$LLMBASE_API_KEY"
     body = {"model": model_id, "stream": True, "messages": [_HELLO]}
-    click.echo(f"ready {url} {others}")
-    click.echo(
+    line = (
         f'curl -N {url}/v1/chat/completions -H "Authorization: Bearer {shown}" '
         f"-H 'Content-Type: application/json' -d '{json.dumps(body, separators=(',', ':'))}'"
     )
-    if fresh:
-        click.echo(f"export LLMBASE_API_KEY={key}")
-    sys.stdout.flush()
+    return (line, f"export LLMBASE_API_KEY={key}") if fresh else (line,)

@@ -28,6 +28,7 @@ from gateway.health import Health
 from gateway.labels import known_labels
 from gateway.models import Models
 from gateway.request_body import BodyReader
+from gateway.tls import TlsFiles
 from telemetry.metrics import HTTP_ACTIVE_STREAMS, OF_THE_DOOR, Metrics
 
 DRAIN = web.AppKey("drain", Drain)
@@ -44,6 +45,7 @@ class Settings:
     drain: float = 30.0
     metrics: str | None = None  # where a gateway that stands alone shows them; None: nowhere
     notice: float = 0.0
+    tls: TlsFiles | None = None
 
 
 def new_request_id() -> str:

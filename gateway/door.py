@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import socket
+import ssl
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.address import Address, TcpAddress, UnixAddress, parse_address
 from gateway.app import DRAIN
+from gateway.tls import Certificate, TlsFiles
 
 _BACKLOG = 1024
 # How long a connection may be idle before a request, or take to send its headers, in seconds.
@@ -27,17 +29,18 @@ _LAST_WAIT = 1.0
 class Door:
     """A listening server; made by `start_http`. `address` is the real one."""
 
-    def __init__(self, runner: web.AppRunner, address: Address) -> None:
+    def __init__(self, runner: web.AppRunner, address: Address, scheme: str) -> None:
         self._runner = runner
+        self._scheme = scheme
         self._stopped = False
         self.address = address
 
     @property
     def url(self) -> str:
-        """Where clients find the door: `http://HOST:PORT`, or the socket's address."""
+        """Where clients find the door: `http(s)://HOST:PORT`, or the socket's address."""
         if isinstance(self.address, UnixAddress):
             return str(self.address)
-        return f"http://{self.address}"
+        return f"{self._scheme}://{self.address}"
 
     async def stop(self, grace: float, notice: float = 0.0) -> None:
         """Refuse new chats, let open ones end within `grace` seconds, then close.
@@ -54,11 +57,15 @@ class Door:
             _remove(self.address.path)
 
 
-async def start_http(app: web.Application, address: str) -> Door:
+async def start_http(
+    app: web.Application, address: str, tls: TlsFiles | None = None, *, reuse_port: bool = False
+) -> Door:
     """Serve the application of `build_app` at HOST:PORT or unix:PATH.
 
-    Raises ValueError for no address, and OSError when it cannot be had.
+    `reuse_port` lets other processes of the same user listen there, too. Raises ValueError for no
+    address or no certificate, and OSError when it cannot be had.
     """
+    context = Certificate(tls).context if tls is not None else None
     wanted = parse_address(address)
     runner = web.AppRunner(
         app,
@@ -71,7 +78,7 @@ async def start_http(app: web.Application, address: str) -> Door:
     )
     await runner.setup()
     try:
-        await _site(runner, wanted).start()
+        await _site(runner, wanted, context, reuse_port=reuse_port).start()
     except OSError as error:
         await runner.cleanup()
         number = error.errno or errno.EADDRNOTAVAIL
@@ -81,14 +88,19 @@ async def start_http(app: web.Application, address: str) -> Door:
         raise
     if isinstance(wanted, TcpAddress):
         wanted = TcpAddress(*runner.addresses[0][:2])
-    return Door(runner, wanted)
+    return Door(runner, wanted, "http" if context is None else "https")
 
 
-def _site(runner: web.AppRunner, address: Address) -> web.BaseSite:
+def _site(
+    runner: web.AppRunner, address: Address, tls: ssl.SSLContext | None, *, reuse_port: bool
+) -> web.BaseSite:
     if isinstance(address, TcpAddress):
-        return web.TCPSite(runner, address.host, address.port, backlog=_BACKLOG)
+        host, port = address
+        return web.TCPSite(
+            runner, host, port, backlog=_BACKLOG, ssl_context=tls, reuse_port=reuse_port or None
+        )
     _remove_stale(address.path)
-    return web.UnixSite(runner, address.path, backlog=_BACKLOG)
+    return web.UnixSite(runner, address.path, backlog=_BACKLOG, ssl_context=tls)
 
 
 def _remove_stale(path: str) -> None:

@@ -24,13 +24,21 @@ T = TypeVar("T")
 Labels = Callable[[Config], Mapping[str, frozenset[str]]]
 
 
+def _as_it_is(config: Config) -> Config:
+    return config
+
+
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """A configuration, the file it was read from (None: it is our own), and its metrics' labels."""
+    """A configuration, the file it was read from (None: it is our own), and its metrics' labels.
+
+    `adjust` makes of what the file says what holds for this process; it may raise ConfigError.
+    """
 
     config: Config
     path: Path | None
     labels: Labels = known_labels
+    adjust: Callable[[Config], Config] = _as_it_is
 
 
 def models_directory() -> Path:
@@ -69,7 +77,9 @@ async def reloading(service: Service, file: ConfigFile, metrics: Metrics) -> Asy
         yield
         return
     told = _event_of(signal.SIGHUP)
-    reloader = Reloader(service, file.path, file.config, os.environ, metrics, file.labels)
+    reloader = Reloader(
+        service, file.path, file.config, os.environ, metrics, file.labels, adjust=file.adjust
+    )
     watch = asyncio.create_task(reloader.run(told))
     try:
         yield
@@ -79,14 +89,19 @@ async def reloading(service: Service, file: ConfigFile, metrics: Metrics) -> Asy
 
 
 async def serve(
-    file: ConfigFile, addresses: tuple[str, ...], carried: tuple[Carried, ...] = ()
+    file: ConfigFile,
+    addresses: tuple[str, ...],
+    carried: tuple[Carried, ...] = (),
+    *,
+    reuse_port: bool = False,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then drain. Raises ConfigError, EngineError."""
     stop = stop_signals()
     metrics = Metrics(file.labels(file.config), OF_THE_SERVICE)
     service = Service(file.config, models_directory(), data_directory(), metrics)
     try:
-        bound = await service.start(addresses or file.config.server.grpc, carried)
+        places_ = addresses or file.config.server.grpc
+        bound = await service.start(places_, carried, reuse_port=reuse_port)
         async with reloading(service, file, metrics):
             ready = f"ready {places(bound, service)}"
             print(ready, flush=True)  # noqa: T201 - the promise to a supervisor

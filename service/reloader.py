@@ -36,7 +36,8 @@ class Reloadable(Protocol):
 class Reloader:
     """Watches the file at `path`, from which `config` was read, on behalf of a service.
 
-    `labels` says what the metrics' labels can be under a configuration; `every` is in seconds.
+    `labels` says what the metrics' labels can be under a configuration, `adjust` what of the file
+    holds for this process; `every` is in seconds.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Reloader:
         metrics: Metrics,
         labels: Callable[[Config], Labels],
         *,
+        adjust: Callable[[Config], Config] = lambda config: config,
         every: float = 1.0,
     ) -> None:
         self._service = service
@@ -56,6 +58,7 @@ class Reloader:
         self._environ = environ
         self._metrics = metrics
         self._labels = labels
+        self._adjust = adjust
         self._every = every
         self._seen: Signature | None = None  # nothing yet: it may have changed since it was read
 
@@ -78,7 +81,7 @@ class Reloader:
         # Before it is read: what is written while it is being read is then seen the next time.
         self._seen = await asyncio.to_thread(_signature, self._path)
         try:
-            config = await asyncio.to_thread(load, self._path, self._environ)
+            config = self._adjust(await asyncio.to_thread(load, self._path, self._environ))
             if config == self._config and not even_if_same:
                 return
             self._metrics.learn(self._labels(config))

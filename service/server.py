@@ -32,7 +32,7 @@ from service.generation import Generation
 from service.idempotency.store import Store
 from service.providers import build
 from service.providers.holdings import Holdings
-from service.rpc import status
+from service.rpc import door, status
 from service.rpc.account import AccountServicer
 from service.rpc.answers import Answers
 from service.rpc.calls import Calls
@@ -55,9 +55,6 @@ from telemetry.metrics import (
 )
 from telemetry.metrics_listener import MetricsListener
 
-LARGEST_MESSAGE = (
-    64 * 2**20
-)  # bytes: twice the gateway's body limit; gRPC's own 4 MiB breaks images
 _CHANGEABLE = {"drain", "notice", "public_models"}  # of `server`; the rest needs a restart
 _FIXED = ("store", "shared")  # what needs a restart as a whole
 _FLUSH = 0.5  # seconds for the last statuses to leave once every call has ended
@@ -68,17 +65,6 @@ SERVICES = (
     routing_pb2.DESCRIPTOR.services_by_name["RoutingService"].full_name,
     account_pb2.DESCRIPTOR.services_by_name["AccountService"].full_name,
     account_pb2.DESCRIPTOR.services_by_name["KeyService"].full_name,
-)
-
-_OPTIONS = (
-    ("grpc.max_receive_message_length", LARGEST_MESSAGE),
-    ("grpc.max_send_message_length", LARGEST_MESSAGE),
-    ("grpc.so_reuseport", 0),  # an address in use is an error, not a second server
-    ("grpc.enable_channelz", 1),
-    # Clients ping through minutes-long unary calls; the default answers that with a GOAWAY.
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
-    ("grpc.http2.max_ping_strikes", 0),
-    ("grpc.keepalive_permit_without_calls", 1),
 )
 
 
@@ -148,25 +134,32 @@ class Service:
         self._servers.append(server)
 
     async def start(
-        self, addresses: tuple[str, ...], carried: tuple[Carried, ...] = ()
+        self,
+        addresses: tuple[str, ...],
+        carried: tuple[Carried, ...] = (),
+        *,
+        reuse_port: bool = False,
     ) -> tuple[str, ...]:
         """Listen, and serve once every provider can answer. Returns the real addresses.
 
-        `carried` are further ways to the same services, at the same addresses.
-        Raises ConfigError (an address), EngineError (a local model).
+        `carried` are further ways to the same services, at the same addresses. `reuse_port` lets
+        other processes of the same user listen there, too. Raises ConfigError (an address),
+        EngineError (a local model).
         """
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
-        server = grpc.aio.server(options=_OPTIONS)
-        self.register(server)
+        told = self.config.server
+        server = grpc.aio.server(options=door.options(told, reuse_port=reuse_port))
+        self.register(door.Readable(server, self._calls))
         for further in carried:
             self.register(further)
             further.open_on(server)
-        reflection.enable_server_reflection(
-            (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
-        )
-        channelz.add_channelz_servicer(server)
+        if told.reflection:
+            names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, server)
+        if told.channelz:
+            channelz.add_channelz_servicer(server)
         bound = tuple(_bind(server, address) for address in addresses)
-        self._tls_addresses = _bind_tls(server, self.config.server.tls)
+        self._tls_addresses = _bind_tls(server, told.tls)
         await self._listen()
         await self._accounts.start(self.config, self._generation.prices)
         await server.start()

@@ -25,7 +25,13 @@ from service.config.providers import (
     ProviderConfig,
     TimeoutsConfig,
 )
-from service.config.server import AdmissionConfig, IdempotencyConfig, ServerConfig, TlsConfig
+from service.config.server import (
+    AdmissionConfig,
+    ConnectionsConfig,
+    IdempotencyConfig,
+    ServerConfig,
+    TlsConfig,
+)
 from service.config.values import Feature, Frozen, ModelId, Name
 
 __all__ = [
@@ -34,6 +40,7 @@ __all__ = [
     "AdmissionConfig",
     "BreakerConfig",
     "Config",
+    "ConnectionsConfig",
     "CredentialsConfig",
     "Feature",
     "HedgeConfig",

@@ -25,6 +25,45 @@ class TlsConfig(Frozen):
     )
 
 
+class ConnectionsConfig(Frozen):
+    """What callers' gRPC connections are held to."""
+
+    max_age: Duration | None = Field(
+        default=None,
+        description="After about so long (up to a tenth more or less) a connection takes no new "
+        "calls, so that its client connects anew, maybe elsewhere; its open calls go on. Default: "
+        "never.",
+    )
+    max_age_grace: Duration | None = Field(
+        default=None,
+        description="How long open calls may go on after `max_age` before they are broken off; "
+        "longer than the longest answer. Default: however long they take.",
+    )
+    max_streams: int | None = Field(
+        default=None,
+        ge=1,
+        description="Calls at a time on one connection; more wait in the client, unseen. Default: "
+        "any number, and `admission` bounds them all.",
+    )
+    keepalive_time: Duration = Field(
+        default=60.0,
+        ge=1,
+        description="After so much silence a client is pinged; one that vanished is noticed.",
+    )
+    keepalive_timeout: Duration = Field(
+        default=20.0, description="How long the answer to a ping may take; then it is gone."
+    )
+    min_ping_interval: Duration = Field(
+        default=5.0, description="How often clients may ping while nothing else is sent."
+    )
+    max_ping_strikes: int = Field(
+        default=2,
+        ge=0,
+        description="Pings that came too early, beyond which a connection is closed "
+        "(ENHANCE_YOUR_CALM); 0: never.",
+    )
+
+
 class ServerConfig(Frozen):
     """The gRPC door."""
 
@@ -45,6 +84,21 @@ class ServerConfig(Frozen):
         description="How long new calls are still taken after SIGTERM, while health says no: "
         "longer than load balancers take to see it. Comes before `drain`.",
     )
+    reflection: bool = Field(
+        default=True, description="Whether tools may ask which services there are, without a key."
+    )
+    channelz: bool = Field(
+        default=True,
+        description="Whether connections and their counters may be asked for, without a key.",
+    )
+    max_message_bytes: int = Field(
+        default=64 * 2**20,
+        ge=2**20,
+        le=2**31 - 1,
+        description="Largest message, of a caller or to one; at least twice the gateway's "
+        "`--max-body` where images are sent.",
+    )
+    connections: ConnectionsConfig = ConnectionsConfig()
     public_models: bool = Field(
         default=False, description="Whether the models can be listed without an API key."
     )

@@ -1,11 +1,15 @@
 """The gateway's options: flags win over the environment, the environment over the defaults."""
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
 from cli import gateway
 from cli.__main__ import main
 from gateway.app import Settings
+from gateway.connection import ServiceTls
+from gateway.tls import TlsFiles
 from relay.channel import RelayChannel
 
 
@@ -14,8 +18,9 @@ def served(monkeypatch):
     """Return what would be served, without serving it."""
     found = []
 
-    async def serve(service, http, settings, over):
-        found.append((service, http, settings, over))
+    async def serve(service, http, settings, tls, over, *, reuse_port):
+        assert not reuse_port
+        found.append((service, http, settings, tls, over))
 
     monkeypatch.setattr(gateway, "serve", serve)
     monkeypatch.setattr(gateway.log, "to_stderr", lambda level: None)
@@ -28,7 +33,8 @@ def _run(*arguments, **environment):
 
 def test_without_options_the_defaults_hold(served):
     assert _run().exit_code == 0
-    assert served == [("127.0.0.1:50051", "127.0.0.1:8080", Settings(), RelayChannel)]
+    told = ("127.0.0.1:50051", "127.0.0.1:8080", Settings(), ServiceTls(), RelayChannel)
+    assert served == [told]
 
 
 def test_the_environment_wins_over_the_defaults_and_a_flag_over_both(served):
@@ -40,12 +46,23 @@ def test_the_environment_wins_over_the_defaults_and_a_flag_over_both(served):
         "LLMBASE_KEEPALIVE": "2.5",
         "LLMBASE_DRAIN": "3",
         "LLMBASE_METRICS": "[::1]:2",
+        "LLMBASE_TLS_CERT": "/c",
+        "LLMBASE_TLS_KEY": "/k",
+        "LLMBASE_SERVICE_CA": "/a",
+        "LLMBASE_SERVICE_CERT": "/sc",
+        "LLMBASE_SERVICE_KEY": "/sk",
     }
     settings = Settings(
-        max_body=5, cors=("https://a", "https://b"), keepalive=2.5, drain=3.0, metrics="[::1]:2"
+        max_body=5,
+        cors=("https://a", "https://b"),
+        keepalive=2.5,
+        drain=3.0,
+        metrics="[::1]:2",
+        tls=TlsFiles(Path("/c"), Path("/k")),
     )
+    tls = ServiceTls(Path("/a"), Path("/sc"), Path("/sk"))
     assert _run(**environment).exit_code == 0
-    assert served.pop() == ("unix:/run/s", "[::1]:1", settings, RelayChannel)
+    assert served.pop() == ("unix:/run/s", "[::1]:1", settings, tls, RelayChannel)
     assert _run("--http", "h:2", "--cors", "*", **environment).exit_code == 0
     assert served[0][1] == "h:2"
     assert served[0][2].cors == ("*",)
