@@ -12,6 +12,7 @@ from cli.faults import one_line
 from cli.logging_option import log_level_option
 from gateway.app import Settings
 from gateway.process import serve
+from relay.channel import RelayChannel
 from service.process import run
 from telemetry import log
 
@@ -88,14 +89,39 @@ def settings(max_body: int, cors: str, keepalive: float) -> Settings:
     help="Seconds that open calls get at the end.",
 )
 @click.option(
+    "--relay/--no-relay",
+    "relay",
+    default=True,
+    envvar="LLMBASE_RELAY",
+    show_default=True,
+    show_envvar=True,
+    help="Send calls over one stream, which costs less, if the service knows it.",
+)
+@click.option(
     "--metrics",
     envvar="LLMBASE_METRICS",
     show_envvar=True,
     help="Where metrics are read: HOST:PORT or unix:PATH. Default: nowhere.",
 )
+@click.option(
+    "--notice",
+    type=click.FloatRange(min=0),
+    default=Settings().notice,
+    envvar="LLMBASE_NOTICE",
+    show_default=True,
+    show_envvar=True,
+    help="Seconds before that in which new calls are still taken, while /readyz says no.",
+)
 @log_level_option
 def command(
-    service: str, http: str, drain: float, metrics: str | None, log_level: str, **door: Any
+    service: str,
+    http: str,
+    drain: float,
+    notice: float,
+    relay: bool,
+    metrics: str | None,
+    log_level: str,
+    **door: Any,
 ) -> None:
     """Serve the REST door alone, in front of a service: the sidecar.
 
@@ -104,5 +130,6 @@ def command(
     """
     with one_line():
         log.to_stderr(log_level)
-        alone = replace(settings(**door), drain=drain, metrics=metrics or None)
-        run(serve(service, http, alone))
+        over = RelayChannel if relay else None
+        alone = replace(settings(**door), drain=drain, notice=notice, metrics=metrics or None)
+        run(serve(service, http, alone, over))

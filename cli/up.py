@@ -22,6 +22,7 @@ from cli.logging_option import log_level_option
 from cli.model import pull_with_progress
 from gateway.app import Settings, build_app
 from gateway.door import start_http
+from relay.server import RelayServer
 from service.config import Config
 from service.config_file import load
 from service.process import (
@@ -35,7 +36,7 @@ from service.process import (
 )
 from service.providers.embedded import require_engine
 from service.providers.model_store import DEFAULT_MODEL
-from service.server import Service
+from service.server import LARGEST_MESSAGE, Service
 from telemetry import log
 from telemetry.metrics import Metrics
 
@@ -111,14 +112,16 @@ async def _serve(
     inside = InProcessServer()
     service.register(inside)
     try:
-        bound = await service.start(grpc_addresses or file.config.server.grpc)
+        relay = RelayServer(LARGEST_MESSAGE)  # for gateways elsewhere
+        bound = await service.start(grpc_addresses or file.config.server.grpc, (relay,))
         app = build_app(inside.channel(), settings, metrics=metrics)
         door = await start_http(app, http)
         try:
             async with reloading(service, file, metrics):
                 _announce(door.url, places(bound, service), key, model_id)
                 await stop.wait()
-            await asyncio.gather(door.stop(service.config.server.drain), service.drain())
+            ending = service.config.server
+            await asyncio.gather(door.stop(ending.drain, ending.notice or 0), service.drain())
         finally:
             await door.stop(0)
     finally:

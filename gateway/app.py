@@ -43,6 +43,7 @@ class Settings:
     body_timeout: float = 60.0
     drain: float = 30.0
     metrics: str | None = None  # where a gateway that stands alone shows them; None: nowhere
+    notice: float = 0.0
 
 
 def new_request_id() -> str:

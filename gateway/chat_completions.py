@@ -129,6 +129,8 @@ class ChatCompletions:
     ) -> web.StreamResponse:
         exchange = request[EXCHANGE]
         stream = EventStream(request, self._keepalive, exchange.headers)
+        if self._drain.closing:
+            stream.response.force_close()
         try:
             try:
                 with self._drain.visit():

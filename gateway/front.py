@@ -50,6 +50,8 @@ class Front:
         status = CLIENT_GONE
         try:
             response = await self._answer(request, handler, exchange)
+            if self._drain.closing:
+                response.force_close()  # so that clients which keep connections go elsewhere
             if not response.prepared:
                 for name, value in exchange.headers.items():
                     response.headers.setdefault(name, value)

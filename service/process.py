@@ -17,7 +17,7 @@ from platformdirs import user_cache_path, user_data_path
 from service.config import Config
 from service.labels import known_labels
 from service.reloader import Reloader
-from service.server import Service
+from service.server import Carried, Service
 from telemetry.metrics import OF_THE_SERVICE, Metrics
 
 T = TypeVar("T")
@@ -78,13 +78,15 @@ async def reloading(service: Service, file: ConfigFile, metrics: Metrics) -> Asy
         await asyncio.wait([watch])
 
 
-async def serve(file: ConfigFile, addresses: tuple[str, ...]) -> None:
+async def serve(
+    file: ConfigFile, addresses: tuple[str, ...], carried: tuple[Carried, ...] = ()
+) -> None:
     """Serve until SIGINT or SIGTERM, then drain. Raises ConfigError, EngineError."""
     stop = stop_signals()
     metrics = Metrics(file.labels(file.config), OF_THE_SERVICE)
     service = Service(file.config, models_directory(), data_directory(), metrics)
     try:
-        bound = await service.start(addresses or file.config.server.grpc)
+        bound = await service.start(addresses or file.config.server.grpc, carried)
         async with reloading(service, file, metrics):
             ready = f"ready {places(bound, service)}"
             print(ready, flush=True)  # noqa: T201 - the promise to a supervisor

@@ -55,10 +55,10 @@ from telemetry.metrics import (
 )
 from telemetry.metrics_listener import MetricsListener
 
-_LARGEST_MESSAGE = (
+LARGEST_MESSAGE = (
     64 * 2**20
 )  # bytes: twice the gateway's body limit; gRPC's own 4 MiB breaks images
-_CHANGEABLE = {"drain", "public_models"}  # of `server`; the rest needs a restart
+_CHANGEABLE = {"drain", "notice", "public_models"}  # of `server`; the rest needs a restart
 _FIXED = ("store", "shared")  # what needs a restart as a whole
 _FLUSH = 0.5  # seconds for the last statuses to leave once every call has ended
 
@@ -71,8 +71,8 @@ SERVICES = (
 )
 
 _OPTIONS = (
-    ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
-    ("grpc.max_send_message_length", _LARGEST_MESSAGE),
+    ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+    ("grpc.max_send_message_length", LARGEST_MESSAGE),
     ("grpc.so_reuseport", 0),  # an address in use is an error, not a second server
     ("grpc.enable_channelz", 1),
     # Clients ping through minutes-long unary calls; the default answers that with a GOAWAY.
@@ -86,6 +86,12 @@ class Stoppable(Protocol):
     """A server: gRPC's own or the in-process one."""
 
     async def stop(self, grace: float | None) -> None: ...  # noqa: D102
+
+
+class Carried(Stoppable, Protocol):
+    """A server whose calls come over gRPC's own server."""
+
+    def open_on(self, server: grpc.aio.Server) -> None: ...  # noqa: D102
 
 
 class Service:
@@ -141,14 +147,20 @@ class Service:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         self._servers.append(server)
 
-    async def start(self, addresses: tuple[str, ...]) -> tuple[str, ...]:
+    async def start(
+        self, addresses: tuple[str, ...], carried: tuple[Carried, ...] = ()
+    ) -> tuple[str, ...]:
         """Listen, and serve once every provider can answer. Returns the real addresses.
 
+        `carried` are further ways to the same services, at the same addresses.
         Raises ConfigError (an address), EngineError (a local model).
         """
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         server = grpc.aio.server(options=_OPTIONS)
         self.register(server)
+        for further in carried:
+            self.register(further)
+            further.open_on(server)
         reflection.enable_server_reflection(
             (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
         )
@@ -195,9 +207,13 @@ class Service:
         return kept
 
     async def drain(self) -> None:
-        """Refuse new calls and let the open ones finish; after `drain` seconds end the rest."""
+        """Refuse new calls and let the open ones finish; after `drain` seconds end the rest.
+
+        For `notice` seconds before that new calls are taken, while health tells who asks it.
+        """
         # The servers go on until the end: health is to say NOT_SERVING, and a refusal to say why.
         await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(self.config.server.notice or 0)
         self._calls.refuse()
         self._store.drain()
         for seconds in (self.config.server.drain, _FLUSH):

@@ -191,13 +191,17 @@ class Ledger:
         if self._is_away() or not (self._spooled or now >= self._look_at):
             return
         self._look_at = now + _LOOK
-        self._spool.rotate()
-        self._spooled = False
-        for file in self._spool.claim():
-            if not await self._replayed(file):
-                self._spooled = True
-                return
-            file.remove()
+        try:
+            self._spool.rotate()
+            self._spooled = False
+            for file in self._spool.claim():
+                if not await self._replayed(file):
+                    self._spooled = True
+                    return
+                file.remove()
+        except OSError as error:
+            # What is on a disk that fails is tried again later; what is not on it has to go on.
+            _LOG.error("spool cannot be replayed", extra={"detail": type(error).__name__})
 
     async def _replayed(self, file: SpoolFile) -> bool:
         for lines in file.lines(_BATCH):

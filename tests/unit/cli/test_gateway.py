@@ -6,6 +6,7 @@ from click.testing import CliRunner
 from cli import gateway
 from cli.__main__ import main
 from gateway.app import Settings
+from relay.channel import RelayChannel
 
 
 @pytest.fixture
@@ -13,8 +14,8 @@ def served(monkeypatch):
     """Return what would be served, without serving it."""
     found = []
 
-    async def serve(service, http, settings):
-        found.append((service, http, settings))
+    async def serve(service, http, settings, over):
+        found.append((service, http, settings, over))
 
     monkeypatch.setattr(gateway, "serve", serve)
     monkeypatch.setattr(gateway.log, "to_stderr", lambda level: None)
@@ -27,7 +28,7 @@ def _run(*arguments, **environment):
 
 def test_without_options_the_defaults_hold(served):
     assert _run().exit_code == 0
-    assert served == [("127.0.0.1:50051", "127.0.0.1:8080", Settings())]
+    assert served == [("127.0.0.1:50051", "127.0.0.1:8080", Settings(), RelayChannel)]
 
 
 def test_the_environment_wins_over_the_defaults_and_a_flag_over_both(served):
@@ -44,10 +45,21 @@ def test_the_environment_wins_over_the_defaults_and_a_flag_over_both(served):
         max_body=5, cors=("https://a", "https://b"), keepalive=2.5, drain=3.0, metrics="[::1]:2"
     )
     assert _run(**environment).exit_code == 0
-    assert served.pop() == ("unix:/run/s", "[::1]:1", settings)
+    assert served.pop() == ("unix:/run/s", "[::1]:1", settings, RelayChannel)
     assert _run("--http", "h:2", "--cors", "*", **environment).exit_code == 0
     assert served[0][1] == "h:2"
     assert served[0][2].cors == ("*",)
+
+
+def test_the_relay_can_be_switched_off_and_on_again(served):
+    for flags, environment, over in [
+        (("--no-relay",), {}, None),
+        ((), {"LLMBASE_RELAY": "off"}, None),
+        (("--relay",), {"LLMBASE_RELAY": "off"}, RelayChannel),
+        ((), {"LLMBASE_RELAY": "on"}, RelayChannel),
+    ]:
+        assert _run(*flags, **environment).exit_code == 0
+        assert served.pop()[3] is over
 
 
 @pytest.mark.parametrize("option", [("--max-body", "much"), ("--keepalive", "0")])
