@@ -157,7 +157,7 @@ def test_ports_are_named_as_services_name_them(objects: tuple[Object, ...]) -> N
         for port in one["spec"]["ports"]
     }
 
-    assert asked <= named == {"grpc", "http", "metrics"}
+    assert asked <= named == {"grpc", "http", "metrics", "door-metrics"}
 
 
 def test_production_shares_its_stores_and_one_pod_has_a_file() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from telemetry.metric import Kind, Metric
 from telemetry.metrics import (
+    BREAKERS,
     CALLS,
     IGNORED_PARAMETERS,
     METRICS,
@@ -103,6 +104,35 @@ def test_a_gauge_and_a_histogram_hold_what_they_are_given() -> None:
     assert found["llmbase_wait_seconds_bucket", ("0.1", "m")] == 0
     assert found["llmbase_wait_seconds_bucket", ("1.0", "m")] == 1
     assert found["llmbase_wait_seconds_sum", ("other",)] == 0.5
+
+
+def test_a_known_value_with_a_star_stands_for_what_begins_like_it_the_longest_first() -> None:
+    metrics = Metrics({"model": ["m", "a/*", "a/b/*"]}, EVERY)
+    for model in ("a/c", "a/b/c", "a/b/*", "a", "m", "m/x"):
+        metrics.observe(HISTOGRAM, 1, model=model)
+    found = series(metrics.render())
+    counts = {key[1]: n for key, n in found.items() if key[0] == "llmbase_wait_seconds_count"}
+    assert counts == {("a/*",): 1, ("a/b/*",): 2, ("m",): 1, ("other",): 2}
+
+
+def test_a_followed_gauge_says_what_is_so_now_within_the_same_bounds() -> None:
+    metrics = Metrics({"provider": ["a"], "state": ["open", "closed"]})
+    now = {("a", "open"): 1.0, ("made up", "open"): 2.0, ("another", "open"): 3.0}
+    metrics.follow(BREAKERS, lambda: now)
+    assert counted(metrics.render(), BREAKERS.name) == {("a", "open"): 1, ("other", "open"): 5}
+    now.clear()
+    now["a", "closed"] = 4.0
+    assert counted(metrics.render(), BREAKERS.name) == {("a", "closed"): 4}
+
+
+def test_a_bucket_has_what_is_as_much_as_its_bound() -> None:
+    metrics = Metrics({"model": ["m"]}, EVERY)
+    for value in (0.05, 0.1, 0.5, 1.0, 7.0):
+        metrics.observe(HISTOGRAM, value, model="m")
+    found = series(metrics.render())
+    buckets = [found["llmbase_wait_seconds_bucket", (le, "m")] for le in ("0.1", "1.0", "+Inf")]
+    assert buckets == [2, 4, 5]
+    assert found["llmbase_wait_seconds_sum", ("m",)] == pytest.approx(8.65)
 
 
 def test_a_metric_that_is_not_in_the_list_is_a_mistake() -> None:
