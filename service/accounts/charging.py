@@ -201,9 +201,7 @@ class Charge:
             return
         self._open = False
         self.tokens = usage.total_tokens
-        held = self._reservation
-        most = held.amount if held is not None else full
-        charged = min(full or Nanos(0), most or Nanos(0))
+        charged = min(full or Nanos(0), self._most(full))
         self._ledger.settle(
             Settlement(
                 self._call_id,
@@ -220,9 +218,20 @@ class Charge:
                 charged,
                 Nanos((full or 0) - charged),
                 provider_cost(trace),
-                held,
+                self._reservation,
             )
         )
+
+    def _most(self, full: Nanos | None) -> Nanos:
+        """Return the most that may be charged.
+
+        Of who pays, and had nothing held since the model has no price, that is nothing: a fallback
+        that has one may have answered.
+        """
+        if self._reservation is not None:
+            return self._reservation.amount
+        pays = self._caller.prepaid or self._caller.cap is not None
+        return Nanos(0) if pays else full or Nanos(0)
 
     def _outcome(self, ended: BaseException | None) -> str:
         if ended is None:
