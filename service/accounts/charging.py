@@ -146,13 +146,14 @@ class Charge:
     def room(self) -> int | None:
         """Return how many characters of an answer what is held pays for; None: it is not bounded.
 
-        By estimate: a provider says what it has used at the end only.
+        A provider says what it has used at the end only. So this is more than it would be by our
+        estimate: no answer that keeps to its bound is to be cut for having long words.
         """
         held, price = self._reservation, self._price
         if held is None or price is None or not price.completion:
             return None
         prompt = cost(price, Usage(prompt_tokens=estimate.prompt_tokens(self._request)))
-        return estimate.characters(output_tokens(price, Nanos(held.amount - prompt)))
+        return estimate.most_characters(output_tokens(price, Nanos(held.amount - prompt)))
 
     def settle(
         self, usage: Usage, route: RouteFacts, trace: RouteTrace, ended: BaseException | None = None

@@ -62,3 +62,10 @@ async def test_who_pays_gets_a_model_without_a_price_for_nothing_whoever_answers
     charge.settle(pb.Usage(total_tokens=7), ROUTE, RouteTrace(charge_nanos=700))
     [entry] = settled
     assert (entry.cost, entry.excess) == (charged, 700 - charged)
+
+
+async def test_an_answer_within_its_max_tokens_is_not_cut_for_having_long_words():
+    caller = dataclasses.replace(CALLER, prepaid=True)
+    pricing = PricingConfig(prompt="0.000001", completion="0.000004")
+    charge, _ = await _charge(caller, pricing, max_tokens=1000)
+    assert 1000 * 6 < charge.room() < 1000 * 10
