@@ -23,6 +23,7 @@ from service.accounts.reserving import Reservations
 from service.accounts.spool import Spool
 from service.config import Config, StoreConfig
 from service.errors import AlreadyExists, Error, ServiceUnavailable
+from service.store.address import StoreError, place_of, store_url
 from service.store.database import StoreDown
 from service.store.open import find_store, make_ready
 from telemetry.metrics import Metrics
@@ -64,7 +65,10 @@ class Accounts:
         await self.limiter.start()
         if self._books is not None:
             await self._books.start()
-            await self._adopt(config, prices)
+            try:
+                await self._adopt(config, prices)
+            except (StoreDown, ServiceUnavailable) as error:
+                raise self._books.not_written(error) from None
             self._run(self._books.reservations.run())
             self._run(self.directory.run())
 
@@ -112,6 +116,11 @@ class _Books:
         await make_ready(self.database, self._config, self._data_directory)
         await self.ledger.start()
         await self.reservations.start()
+
+    def not_written(self, error: Exception) -> StoreError:
+        """Return the error of a store that could be read a moment ago."""
+        where = place_of(store_url(self._config, self._data_directory))
+        return StoreError(f"store: {where} cannot be written ({error})")
 
     async def close(self) -> None:
         await self.reservations.close()
