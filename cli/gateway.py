@@ -15,8 +15,8 @@ from cli.workers.run import supervise, this_worker, workers_option
 from gateway.app import Settings
 from gateway.connection import ServiceTls
 from gateway.process import serve
-from relay.channel import RelayChannel
 from gateway.tls import TlsFiles
+from relay.channel import RelayChannel
 from service.process import run
 from telemetry import log
 

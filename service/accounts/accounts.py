@@ -23,9 +23,12 @@ from service.accounts.reserving import Reservations
 from service.accounts.spool import Spool
 from service.config import Config, StoreConfig
 from service.errors import AlreadyExists, Error, ServiceUnavailable
+from service.store.address import StoreError, place_of, store_url
 from service.store.database import StoreDown
 from service.store.open import find_store, make_ready
 from telemetry.metrics import RESERVATIONS, Metrics
+
+_AGAIN = 5.0  # seconds until a store that was away is asked again
 
 
 class Accounts:
@@ -58,13 +61,17 @@ class Accounts:
             config.accounts, books.reservations, books.ledger, time.time, reason, metrics
         )
         self._tasks: list[asyncio.Task[None]] = []
+        self._adopting: asyncio.Task[None] | None = None
 
     async def start(self, config: Config, prices: PriceTable) -> None:
         """Open the store, and begin to write. Raises StoreError."""
         await self.limiter.start()
         if self._books is not None:
             await self._books.start()
-            await self._adopt(config, prices)
+            try:
+                await self._adopt(config, prices)
+            except (StoreDown, ServiceUnavailable) as error:
+                raise self._books.not_written(error) from None
             self._run(self._books.reservations.run())
             self._run(self.directory.run())
 
@@ -72,17 +79,36 @@ class Accounts:
         """Go on with another configuration; the store and the limiter stay what they are."""
         self.directory.configure(config.accounts)
         self.charging.config = config.accounts
-        with contextlib.suppress(StoreDown, ServiceUnavailable):  # calls will say so
-            await self._adopt(config, prices)
+        if self._adopting is not None:
+            self._adopting.cancel()
+        if not await self._adopted(config, prices):
+            again = self._adopt_again(config, prices)
+            self._adopting = asyncio.get_running_loop().create_task(again)
 
     async def close(self) -> None:
         """Write what is to be written, and let go of everything. Every call has ended."""
-        for task in self._tasks:
+        tasks = [*self._tasks, *([self._adopting] if self._adopting is not None else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._books is not None:
             await self._books.close()
         await self.limiter.close()
+
+    async def _adopt_again(self, config: Config, prices: PriceTable) -> None:
+        """Until the store is back: nobody could put money on an account that was never made."""
+        adopted = False
+        while not adopted:
+            await asyncio.sleep(_AGAIN)
+            adopted = await self._adopted(config, prices)
+
+    async def _adopted(self, config: Config, prices: PriceTable) -> bool:
+        """Adopt, and return whether the store was there for it; where it is not, calls say so."""
+        try:
+            await self._adopt(config, prices)
+        except (StoreDown, ServiceUnavailable):
+            return False
+        return True
 
     async def _adopt(self, config: Config, prices: PriceTable) -> None:
         """Make the accounts that the configuration names, and write its prices down."""
@@ -113,6 +139,11 @@ class _Books:
         await make_ready(self.database, self._config, self._data_directory)
         await self.ledger.start()
         await self.reservations.start()
+
+    def not_written(self, error: Exception) -> StoreError:
+        """Return the error of a store that could be read a moment ago."""
+        where = place_of(store_url(self._config, self._data_directory))
+        return StoreError(f"store: {where} cannot be written ({error})")
 
     async def close(self) -> None:
         await self.reservations.close()

@@ -152,13 +152,14 @@ class Charge:
     def room(self) -> int | None:
         """Return how many characters of an answer what is held pays for; None: it is not bounded.
 
-        By estimate: a provider says what it has used at the end only.
+        A provider says what it has used at the end only. So this is more than it would be by our
+        estimate: no answer that keeps to its bound is to be cut for having long words.
         """
         held, price = self._reservation, self._price
         if held is None or price is None or not price.completion:
             return None
         prompt = cost(price, Usage(prompt_tokens=estimate.prompt_tokens(self._request)))
-        return estimate.characters(output_tokens(price, Nanos(held.amount - prompt)))
+        return estimate.most_characters(output_tokens(price, Nanos(held.amount - prompt)))
 
     def settle(
         self, usage: Usage, route: RouteFacts, trace: RouteTrace, ended: BaseException | None = None
@@ -207,9 +208,7 @@ class Charge:
             return
         self._open = False
         self.tokens = usage.total_tokens
-        held = self._reservation
-        most = held.amount if held is not None else full
-        charged = min(full or Nanos(0), most or Nanos(0))
+        charged = min(full or Nanos(0), self._most(full))
         self._count(usage, charged)
         self._ledger.settle(
             Settlement(
@@ -227,7 +226,7 @@ class Charge:
                 charged,
                 Nanos((full or 0) - charged),
                 provider_cost(trace),
-                held,
+                self._reservation,
             )
         )
 
@@ -239,6 +238,17 @@ class Charge:
                 self._metrics.count(TOKENS, number, model=model, token_class=token_class)
         if charged:
             self._metrics.count(CHARGED, charged, model=model)
+
+    def _most(self, full: Nanos | None) -> Nanos:
+        """Return the most that may be charged.
+
+        Of who pays, and had nothing held since the model has no price, that is nothing: a fallback
+        that has one may have answered.
+        """
+        if self._reservation is not None:
+            return self._reservation.amount
+        pays = self._caller.prepaid or self._caller.cap is not None
+        return Nanos(0) if pays else full or Nanos(0)
 
     def _outcome(self, ended: BaseException | None) -> str:
         if ended is None:

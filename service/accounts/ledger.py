@@ -58,7 +58,8 @@ class Ledger:
         self._spooled = self._unsynced = False
         self._away_until = self._look_at = clock()
         self._task: asyncio.Task[None] | None = None
-        self._closing = False
+        self._closing = asyncio.Event()
+        self._stuck = False  # whether neither the store nor the disk has taken what is over
         metrics.follow(LEDGER_QUEUE, lambda: {(): self._came - self._went})
 
     @property
@@ -89,7 +90,7 @@ class Ledger:
 
     async def close(self) -> None:
         """Write everything, to the spool if the store does not take it."""
-        self._closing = True
+        self._closing.set()
         self._wake.set()
         self._hurry.set()
         if self._task is not None:
@@ -106,7 +107,7 @@ class Ledger:
         self._came += 1
         self._wake.set()
 
-    def _to_spool(self, entries: Sequence[Entry]) -> None:
+    def _to_spool(self, entries: Sequence[Entry]) -> bool:
         """Put entries on disk; where that cannot be, keep them: memory for money there is."""
         try:
             self._spool.append(map(spool_lines.encode, entries))
@@ -114,13 +115,14 @@ class Ledger:
             _LOG.error("spool cannot be written", extra={"detail": type(error).__name__})
             for entry in entries:
                 self._enqueue(entry)
-        else:
-            self._spooled = self._unsynced = True
-            self._metrics.count(SETTLEMENTS_SPOOLED, len(entries))
+            return False
+        self._spooled = self._unsynced = True
+        self._metrics.count(SETTLEMENTS_SPOOLED, len(entries))
+        return True
 
     async def _work(self) -> None:
         try:
-            while not self._closing:
+            while not self._closing.is_set():
                 await self._replay()
                 await self._rest()
                 await self._drain()
@@ -136,6 +138,10 @@ class Ledger:
 
     async def _rest(self) -> None:
         """Wait for an entry, and a little longer for others to go with it."""
+        if self._stuck:  # what is queued has been tried: to try it in a circle helps nobody
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PAUSE):
+                    await self._closing.wait()
         patience = _PAUSE if self._spooled else _LOOK
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience):
@@ -148,11 +154,12 @@ class Ledger:
     async def _drain(self) -> None:
         """Write what is in the queue now, to the store or to the spool."""
         target = self._came
+        self._stuck = False
         while self._queue and self._went < target:
             some = min(_BATCH, len(self._queue))
             self._writing = [self._queue.popleft() for _ in range(some)]
             if not await self._stored(self._writing):
-                self._to_spool(self._writing)
+                self._stuck = not self._to_spool(self._writing) or self._stuck
                 await self._sync()
             self._writing = ()
             self._went += some

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import partial
 from typing import NoReturn
 
@@ -22,6 +22,7 @@ _ROUND = LAPSE // 3
 _SOON = 5  # seconds until the store is asked again when it was away
 _MOST = 500  # rows of one transaction
 
+_THERE = "SELECT call_id FROM reservations WHERE call_id = ANY($1)"
 # Rows that are locked are just being settled, or lapse: there is nothing to wait for.
 _MINE = (
     "SELECT call_id FROM reservations WHERE call_id = ANY($1) AND state = 'open' "
@@ -39,7 +40,7 @@ class Renewal:
     """`held` has the calls that this process holds money for; `now` gives Unix seconds."""
 
     def __init__(
-        self, database: Database, held: Collection[str], now: Callable[[], float], metrics: Metrics
+        self, database: Database, held: set[str], now: Callable[[], float], metrics: Metrics
     ) -> None:
         self._database = database
         self._held = held
@@ -82,11 +83,16 @@ class Renewal:
         self._up_since = None
 
     async def renew(self) -> None:
-        """Say of everything that this process holds that it is alive. Raises StoreDown."""
+        """Say of everything that this process holds that it is alive. Raises StoreDown.
+
+        What is no longer there is struck from `held`: another process has found it in the spool.
+        """
         held, now = sorted(self._held), int(self._now())
         for i in range(0, len(held), _MOST):
-            body = partial(_renew, held[i : i + _MOST], now)
-            await transact(self._database, self._metrics, "renew", body)
+            some = held[i : i + _MOST]
+            body = partial(_renew, some, now)
+            there = await transact(self._database, self._metrics, "renew", body)
+            self._held.difference_update(set(some) - there)
 
     async def lapse(self) -> int:
         """Free the money of what was not renewed in time; return of how many. Raises StoreDown."""
@@ -96,10 +102,12 @@ class Renewal:
         return lapsed
 
 
-def _renew(ids: list[str], now: int) -> Steps[None]:
+def _renew(ids: list[str], now: int) -> Steps[set[str]]:
     mine = yield Step(_MINE, [ids])
     if mine:
         yield Step(_RENEW, [(call_id, now) for (call_id,) in mine], many=True)
+    there = yield Step(_THERE, [ids])  # without a lock: what is just being settled is there, too
+    return {call_id for (call_id,) in there}
 
 
 def _lapse(until: int) -> Steps[int]:

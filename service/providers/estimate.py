@@ -16,6 +16,7 @@ from llmbase.v1.chat_completion_pb2 import (
 _CONTENT = ChoiceDelta.DESCRIPTOR.fields_by_name["content"]
 
 _CHARACTERS_PER_TOKEN = 4
+_MOST_CHARACTERS_PER_TOKEN = 8  # on average over an answer: prose has up to 6 in most languages
 _TOKENS_PER_MESSAGE = 4  # role and separators, in the chat templates we know
 _TOKENS_PER_IMAGE = 765  # a 1024 x 1024 image at OpenAI's published high-detail price
 
@@ -73,6 +74,6 @@ def tokens(characters: int) -> int:
     return -(-characters // _CHARACTERS_PER_TOKEN)
 
 
-def characters(tokens: int) -> int:
-    """Estimate the characters of so many tokens."""
-    return tokens * _CHARACTERS_PER_TOKEN
+def most_characters(tokens: int) -> int:
+    """Return how many characters so many tokens can be: more than our estimate says they are."""
+    return tokens * _MOST_CHARACTERS_PER_TOKEN

@@ -14,6 +14,7 @@ from llmbase.v1.chat_completion_pb2 import (
 from service.money import billed_completion, billed_prompt
 from service.providers import estimate
 
+_MOST = 2**31 - 1
 _ALLOWED = ChatCompletionRequest.CONTINUATION_ALLOW
 
 
@@ -63,19 +64,26 @@ class Seam:
         """Return a target's usage with that of the targets before it."""
         before = self._used
         total = Usage(
-            prompt_tokens=used.prompt_tokens + before.prompt_tokens,
-            completion_tokens=used.completion_tokens + before.completion_tokens,
-            total_tokens=used.total_tokens + before.total_tokens,
-            cached_tokens=used.cached_tokens + before.cached_tokens,
-            cache_write_tokens=used.cache_write_tokens + before.cache_write_tokens,
-            reasoning_tokens=used.reasoning_tokens + before.reasoning_tokens,
+            prompt_tokens=_sum(used.prompt_tokens, before.prompt_tokens),
+            completion_tokens=_sum(used.completion_tokens, before.completion_tokens),
+            total_tokens=_sum(used.total_tokens, before.total_tokens),
+            cached_tokens=_sum(used.cached_tokens, before.cached_tokens),
+            cache_write_tokens=_sum(used.cache_write_tokens, before.cache_write_tokens),
+            reasoning_tokens=_sum(used.reasoning_tokens, before.reasoning_tokens),
             estimated=used.estimated or before.estimated,
         )
         if any(_is_billed_apart(usage) for usage in (used, before)):
-            total.billed_prompt_tokens = billed_prompt(used) + billed_prompt(before)
-            total.billed_completion_tokens = billed_completion(used) + billed_completion(before)
+            total.billed_prompt_tokens = _sum(billed_prompt(used), billed_prompt(before))
+            total.billed_completion_tokens = _sum(
+                billed_completion(used), billed_completion(before)
+            )
         return total
 
 
 def _is_billed_apart(usage: Usage) -> bool:
     return usage.HasField("billed_prompt_tokens") or usage.HasField("billed_completion_tokens")
+
+
+def _sum(one: int, other: int) -> int:
+    """Return a sum that the proto can hold: a provider may say what it likes."""
+    return min(one + other, _MOST)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from llmbase.v1.chat_completion_pb2 import Usage
 
-_MOST = 2**30  # a bound that keeps the sum of any two figures inside the proto's int32
+_MOST = 2**30 - 1  # a bound that keeps the sum of any two figures inside the proto's int32
 
 
 @dataclass(slots=True)

@@ -293,6 +293,31 @@ async def test_a_provider_behind_another_llmbase_can_have_a_long_name(
         await check_books(database)
 
 
+async def test_without_store_and_disk_it_is_tried_now_and_then_and_kept(
+    store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = 0
+
+    def full(_lines: object) -> None:
+        nonlocal tries
+        tries += 1
+        raise OSError(28, "No space left on device")
+
+    async with fresh(store_url, acme=1_000) as database:
+        async with Process(store_url, tmp_path) as process:
+            with monkeypatch.context() as patch:
+                patch.setattr(process.spool, "append", full)
+                patch.setattr(process.ledger, "_is_away", lambda: True)
+                for _ in range(20):
+                    process.ledger.settle(a_settlement(a_reservation(1), 1))
+                await asyncio.sleep(0.5)
+            assert 0 < tries < 5
+        async with Process(store_url, tmp_path) as later:
+            await until_replayed(later)
+            assert len(await _ledger(later)) == 20
+        await check_books(database)
+
+
 def test_a_line_has_all_of_a_settlement() -> None:
     over = a_settlement(a_reservation(2**60, cap=(5, "month")), 2**53 + 1, 7, provider_cost=3)
     assert spool_lines.decode(spool_lines.encode(over)) == over

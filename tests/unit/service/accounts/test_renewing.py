@@ -110,3 +110,19 @@ async def test_hundreds_lapse_in_one_round(store_url: str, tmp_path: Path) -> No
             states = await living.rows("SELECT DISTINCT state FROM reservations")
             assert states == [("unsettled",)]
         await check_books(database)
+
+
+async def test_what_another_process_has_settled_is_not_renewed_for_ever(
+    store_url: str, tmp_path: Path
+) -> None:
+    mine, others = a_reservation(10), a_reservation(10)
+    async with fresh(store_url, acme=1_000) as database:
+        async with Process(store_url, tmp_path / "a") as one:
+            await one.reservations.reserve(mine)
+            await one.reservations.reserve(others)
+            async with Process(store_url, tmp_path / "b") as two:
+                two.ledger.settle(a_settlement(others, 4))  # it has taken it out of our spool
+                await two.ledger.flush()
+            await one.reservations.renewal.renew()
+            assert one.ledger.held == {mine.call_id}
+        await check_books(database)

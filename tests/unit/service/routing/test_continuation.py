@@ -93,6 +93,13 @@ def test_what_the_second_bills_is_told_together_with_all_of_the_first():
     assert last.billed_completion_tokens == last.completion_tokens - 1
 
 
+@pytest.mark.parametrize("field", ["prompt_tokens", "total_tokens", "billed_completion_tokens"])
+def test_a_second_that_says_it_has_used_more_than_can_be_is_believed_as_far_as_can_be(field):
+    chunks, _, answer = _all(_request(), a=[_text("1"), CUT], b=[_last(**{field: 2**31 - 1})])
+    assert getattr(chunks[-1].usage, field) == 2**31 - 1
+    assert answer.usage == chunks[-1].usage
+
+
 def test_without_leave_nobody_else_is_asked():
     for request, models in (
         (_request(allow=False), None),
