@@ -21,10 +21,10 @@ def one_line() -> Iterator[None]:
     except (ConfigError, LocalModelError, EngineError) as error:
         raise click.ClickException(str(error)) from None
     except grpc.aio.AioRpcError as error:
-        hint = ""
+        said = f"{error.code().name}: {error.details()}"
         if error.code() is grpc.StatusCode.UNAUTHENTICATED:
-            hint = " Set LLMBASE_API_KEY, or give --key."
-        raise click.ClickException(f"{error.code().name}: {error.details()}{hint}") from None
+            said = f"{said.removesuffix('.')}. Set LLMBASE_API_KEY, or give --key."
+        raise click.ClickException(said) from None
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise click.ClickException(f"{where}{error.strerror or error}") from None
