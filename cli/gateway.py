@@ -14,6 +14,7 @@ from gateway.app import Settings
 from gateway.process import serve
 from service.process import run
 from telemetry import log
+from telemetry.tracing import TracingSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -87,12 +88,36 @@ def settings(max_body: int, cors: str, keepalive: float) -> Settings:
     show_envvar=True,
     help="Seconds that open calls get at the end.",
 )
+@click.option(
+    "--traces",
+    envvar=["LLMBASE_TRACES", "OTEL_EXPORTER_OTLP_ENDPOINT"],
+    show_envvar=True,
+    help="Base URL of an OTLP endpoint (HTTP, protobuf) for traces. Default: none.",
+)
+@click.option(
+    "--trace-sampling",
+    type=click.FloatRange(min=0, max=1),
+    default=1.0,
+    envvar="LLMBASE_TRACE_SAMPLING",
+    show_default=True,
+    show_envvar=True,
+    help="Share of the traces that begin here and are recorded.",
+)
 @log_level_option
-def command(service: str, http: str, drain: float, log_level: str, **door: Any) -> None:
+def command(
+    service: str,
+    http: str,
+    drain: float,
+    traces: str | None,
+    trace_sampling: float,
+    log_level: str,
+    **door: Any,
+) -> None:
     """Serve the REST door alone, in front of a service: the sidecar.
 
     Prints `ready http://HOST:PORT` once it listens. SIGINT and SIGTERM let open calls finish.
     """
     with one_line():
         log.to_stderr(log_level)
-        run(serve(service, http, replace(settings(**door), drain=drain)))
+        told = TracingSettings(traces or None, trace_sampling, service="llmbase-gateway")
+        run(serve(service, http, replace(settings(**door), drain=drain), told))

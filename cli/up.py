@@ -35,12 +35,14 @@ from service.process import (
     reloading,
     run,
     stop_signals,
+    tracing,
 )
 from service.providers.embedded import require_engine
 from service.providers.model_store import DEFAULT_MODEL
 from service.server import Service
 from telemetry import log
 from telemetry.metrics import Metrics, count_ignored
+from telemetry.tracing import Tracer
 
 _HELLO = {"role": "user", "content": "Say hello."}
 
@@ -91,7 +93,7 @@ def command(
             model_id = next(iter(sorted(m for m in config.models if not m.endswith("*"))), "MODEL")
         log.to_stderr(log_level)
         file = ConfigFile(config, config_file, partial(known_labels, rest_fields=REQUEST.rows))
-        run(_serve(file, http, settings(**door), grpc_addresses, key, model_id))
+        run(_trace(file, http, settings(**door), grpc_addresses, key, model_id))
 
 
 def _local_model(key: str) -> Config:
@@ -100,7 +102,13 @@ def _local_model(key: str) -> Config:
     return default_config(key)
 
 
+async def _trace(file: ConfigFile, *others: Any) -> None:
+    async with tracing(file.config, "llmbase") as tracer:
+        await _serve(tracer, file, *others)
+
+
 async def _serve(
+    tracer: Tracer,
     file: ConfigFile,
     http: str,
     settings: Settings,
@@ -110,13 +118,13 @@ async def _serve(
 ) -> None:
     stop = stop_signals()
     metrics = Metrics(file.labels(file.config))
-    service = Service(file.config, models_directory(), data_directory(), metrics)
+    service = Service(file.config, models_directory(), data_directory(), metrics, tracer)
     inside = InProcessServer()
     service.register(inside)
     try:
         bound = await service.start(grpc_addresses or file.config.server.grpc)
         count = partial(count_ignored, metrics)
-        app = build_app(inside.channel(), settings, on_ignored=count)
+        app = build_app(inside.channel(), settings, on_ignored=count, tracer=tracer)
         door = await start_http(app, http)
         try:
             async with reloading(service, file, metrics):

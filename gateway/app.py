@@ -27,6 +27,7 @@ from gateway.front import Front
 from gateway.health import Health
 from gateway.models import Models
 from gateway.request_body import BodyReader
+from telemetry.tracing import NO_TRACER, Tracer
 
 DRAIN = web.AppKey("drain", Drain)
 
@@ -57,6 +58,7 @@ def build_app(
     *,
     new_id: Callable[[], str] = new_request_id,
     on_ignored: Callable[[tuple[str, ...]], None] = _not_counted,
+    tracer: Tracer = NO_TRACER,
 ) -> web.Application:
     """Return the application. The channel stays the caller's to close.
 
@@ -64,7 +66,7 @@ def build_app(
     """
     drain = Drain()
     cors = Cors(settings.cors)
-    front = Front(drain, cors, logging.getLogger("llmbase.gateway"), new_id)
+    front = Front(drain, cors, logging.getLogger("llmbase.gateway"), new_id, tracer)
     bodies = BodyReader(settings.max_body, settings.body_timeout)
     stub = ChatCompletionServiceStub(channel)
     chats = ChatCompletions(stub, bodies, drain, settings.keepalive, on_ignored)

@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import HttpVersion11, web
 
-from gateway import errors
+from gateway import errors, request_span
 from gateway.cors import Cors
 from gateway.drain import Drain
 from gateway.errors import HttpError
 from gateway.exchange import EXCHANGE, Exchange, sane_request_id
 from gateway.unsupported import unknown_path
 from telemetry.log import places
+from telemetry.tracing import NO_TRACER, Tracer
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -27,8 +28,14 @@ class Front:
     """The middleware. `new_id` makes request ids; the log never sees a body or a key."""
 
     def __init__(
-        self, drain: Drain, cors: Cors, log: logging.Logger, new_id: Callable[[], str]
+        self,
+        drain: Drain,
+        cors: Cors,
+        log: logging.Logger,
+        new_id: Callable[[], str],
+        tracer: Tracer = NO_TRACER,
     ) -> None:
+        self._tracer = tracer
         self._drain = drain
         self._cors = cors
         self._log = log
@@ -39,6 +46,8 @@ class Front:
         """Answer the request, whatever happens. Only a cancellation passes through."""
         clock = asyncio.get_running_loop().time
         exchange = Exchange(sane_request_id(request.headers) or self._new_id(), clock())
+        if self._tracer is not NO_TRACER and request.path not in _ALWAYS_OPEN:
+            exchange.span = request_span.begin(self._tracer, request)
         request[EXCHANGE] = exchange
         status = CLIENT_GONE
         try:
@@ -50,6 +59,8 @@ class Front:
                 status = response.status
             return response
         finally:
+            if exchange.span.recording:
+                request_span.finish(exchange, status)
             if exchange.fault is not None:
                 self._report(exchange, exchange.fault)
             self._write_line(request, exchange, status, clock() - exchange.started_at)

@@ -25,7 +25,13 @@ from service.config.providers import (
     ProviderConfig,
     TimeoutsConfig,
 )
-from service.config.server import AdmissionConfig, IdempotencyConfig, ServerConfig, TlsConfig
+from service.config.server import (
+    AdmissionConfig,
+    IdempotencyConfig,
+    ServerConfig,
+    TelemetryConfig,
+    TlsConfig,
+)
 from service.config.values import Feature, Frozen, ModelId, Name
 
 __all__ = [
@@ -49,6 +55,7 @@ __all__ = [
     "SpendCapConfig",
     "StoreConfig",
     "TargetConfig",
+    "TelemetryConfig",
     "TimeoutsConfig",
     "TlsConfig",
 ]
@@ -77,6 +84,7 @@ class Config(Frozen):
         default=(), description="Callers known by their certificates; the first that matches."
     )
     images: ImagesConfig = ImagesConfig()
+    telemetry: TelemetryConfig = TelemetryConfig()
 
     @model_validator(mode="after")
     def _who_pays_is_kept(self) -> Config:

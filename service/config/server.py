@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, SecretStr
 
-from service.config.values import Address, Duration, Frozen, TcpAddress, listed
+from service.config.values import Address, Duration, Frozen, HttpUrl, TcpAddress, listed
 
 
 class TlsConfig(Frozen):
@@ -73,4 +73,28 @@ class IdempotencyConfig(Frozen):
     )
     max_bytes: int = Field(
         default=64 * 2**20, ge=1024, description="Of all kept answers; the oldest go first."
+    )
+
+
+class TelemetryConfig(Frozen):
+    """Where traces go, and what is in them."""
+
+    traces: HttpUrl | None = Field(
+        default=None,
+        description="Base URL of an OTLP endpoint (HTTP, protobuf), such as http://127.0.0.1:4318; "
+        "needs pip install 'llmbase[otel]'. Default: no traces.",
+    )
+    headers: dict[str, SecretStr] = Field(
+        default={}, description="Headers for that endpoint, such as its authorization."
+    )
+    sampling: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of the traces that begin here and are recorded; whoever began one "
+        "elsewhere has decided.",
+    )
+    content: bool = Field(
+        default=False,
+        description="Whether traces have what was asked and answered: without keys, cut to size.",
     )
