@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +20,21 @@ from tests.support.config import PROVIDER_KEY
 from tests.support.deployments import Deployment
 from tests.support.grpc_door import GrpcDoor
 from tests.support.openai_wire import refuses, says
-from tests.support.otlp import Span, Spans, named
+from tests.support.otlp import Span, Spans, named, receiving
 from tests.support.rest_door import RestDoor
 from tests.support.scripted_upstream import ScriptedUpstream
 from tests.support.scripts import Script, stall
+from tests.support.signals import Signal
 
-TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLER = "00f067aa0ba902b7"
-PROMPT = "a-canary-in-the-prompt"
 REST = "POST /v1/chat/completions"
 KNOWN = 21  # answers after which a target's usual time is known
+SHAPES = ["up", pytest.param("sidecar", marks=pytest.mark.matrix)]
 
 
-@pytest.fixture
-async def spans() -> AsyncIterator[Spans]:
-    async with Spans() as receiver:
+@pytest.fixture(scope="module")
+def spans() -> Iterator[Spans]:
+    with receiving() as receiver:
         yield receiver
 
 
@@ -57,7 +58,17 @@ def deployed(
         check_end(deployment)
 
 
-both_shapes = pytest.mark.parametrize("shape", ["up", "sidecar"])
+@pytest.fixture(scope="module", params=["up", "sidecar"])
+def traced(
+    request: pytest.FixtureRequest,
+    _upstream: ScriptedUpstream,
+    tmp_path_factory: pytest.TempPathFactory,
+    spans: Spans,
+) -> Iterator[Deployment]:
+    """The product in both shapes, all of whose calls are traced."""
+    directory = tmp_path_factory.mktemp(request.param)
+    with deployed(request.param, _upstream, directory, spans) as deployment:
+        yield deployment
 
 
 def tree(spans: list[Span], attempts: int) -> tuple[Span, Span, list[Span]]:
@@ -72,17 +83,20 @@ def tree(spans: list[Span], attempts: int) -> tuple[Span, Span, list[Span]]:
     return request, rpc, tried
 
 
-@both_shapes
+def fresh() -> str:
+    return secrets.token_hex(16)
+
+
 async def test_one_tree_leads_from_the_rest_door_over_two_attempts_to_the_providers(
-    shape: str, spans: Spans, upstream: ScriptedUpstream, tmp_path: Path, streamed: bool
+    traced: Deployment, spans: Spans, upstream: ScriptedUpstream, streamed: bool
 ) -> None:
     upstream.on("first", refuses(503))
     upstream.on("second", says("Hi ", "there"))
-    with deployed(shape, upstream, tmp_path, spans) as deployment:
-        async with RestDoor(deployment.http, KEY) as door:
-            answer = await door.ask(hello("test/two", stream=streamed))
-            assert answer.complete
-        found = await spans.until(lambda all: len(all) >= 4)
+    request_id = fresh()
+    async with RestDoor(traced.http, KEY) as door:
+        body = hello("test/two", stream=streamed)
+        assert (await door.ask(body, headers={"x-request-id": request_id})).complete
+    found = await spans.of(request_id, 4)
     request, rpc, (first, second) = tree(found, 2)
     assert [it.headers["traceparent"] for it in upstream.requests] == [
         f"00-{it.trace_id}-{it.id}-01" for it in (first, second)
@@ -113,27 +127,25 @@ async def test_one_tree_leads_from_the_rest_door_over_two_attempts_to_the_provid
     assert not {name for span in found for name in span.attributes if "messages" in name}
 
 
-@both_shapes
 async def test_a_hedge_is_an_attempt_of_its_own_and_the_slower_one_is_lost(
-    shape: str, spans: Spans, upstream: ScriptedUpstream, tmp_path: Path, streamed: bool
+    traced: Deployment, spans: Spans, upstream: ScriptedUpstream, streamed: bool
 ) -> None:
-    with deployed(shape, upstream, tmp_path, spans) as deployment:
-        async with RestDoor(deployment.http, KEY) as door:
-            for _ in range(KNOWN):
-                upstream.on("first", says("Hello"))
-                upstream.on("second", says("Hello"))
-                assert (await door.ask(hello("test/hedged", stream=streamed))).complete
-            upstream.reset()
-            upstream.on("first", Script(before=[stall]))
+    trace = fresh()
+    body = hello("test/hedged", stream=streamed)
+    async with RestDoor(traced.http, KEY) as door:
+        for _ in range(KNOWN):
+            upstream.on("first", says("Hello"))
             upstream.on("second", says("Hello"))
-            headers = {"traceparent": f"00-{TRACE}-{CALLER}-01"}
-            body = hello("test/hedged", stream=streamed)
-            assert (await door.ask(body, headers=headers)).complete
-        asked = [it.headers["traceparent"] for it in upstream.requests]
-        found = await spans.until(lambda all: len([it for it in all if it.trace_id == TRACE]) >= 4)
-    request, _, tried = tree([it for it in found if it.trace_id == TRACE], 2)
+            assert (await door.ask(body)).complete
+        upstream.reset()
+        upstream.on("first", Script(before=[stall]))
+        upstream.on("second", says("Hello"))
+        parent = f"00-{trace}-{CALLER}-01"
+        assert (await door.ask(body, headers={"traceparent": parent})).complete
+    asked = [it.headers["traceparent"] for it in upstream.requests]
+    request, _, tried = tree(await spans.of_trace(trace, 4), 2)
     assert request.parent == CALLER
-    assert asked == [f"00-{TRACE}-{it.id}-01" for it in tried]
+    assert asked == [f"00-{trace}-{it.id}-01" for it in tried]
     slow, fast = tried
     assert [it.attributes["llmbase.attempt.outcome"] for it in tried] == ["lost", "answered"]
     assert [it.attributes["llmbase.attempt.kind"] for it in tried] == ["original", "hedge"]
@@ -141,51 +153,48 @@ async def test_a_hedge_is_an_attempt_of_its_own_and_the_slower_one_is_lost(
     assert not fast.failed
 
 
-@both_shapes
+@pytest.mark.parametrize("shape", SHAPES)
 async def test_who_began_a_trace_decides_whether_it_is_recorded_and_all_are_told_so(
     shape: str, spans: Spans, upstream: ScriptedUpstream, tmp_path: Path
 ) -> None:
     upstream.on("one", says("Hi"))
+    unwanted, wanted, before = fresh(), fresh(), len(spans.all)
     state = {"tracestate": "vendor=opaque"}
     with deployed(shape, upstream, tmp_path, spans, sampling=0) as deployment:
         async with RestDoor(deployment.http, KEY) as rest, GrpcDoor(deployment.grpc, KEY) as grpc:
             await rest.ask(hello())  # nobody has decided: we do, and record none
             await grpc.ask(hello())
-            unwanted = {"traceparent": f"00-{'1' * 32}-{CALLER}-00", **state}
-            wanted = {"traceparent": f"00-{TRACE}-{CALLER}-01", **state}
-            await rest.ask(hello(), headers=unwanted)
-            await rest.ask(hello(), headers=wanted)
-        found = await spans.until(lambda all: len(all) >= 3)
-    assert check_none_but(found, TRACE)
+            for trace, flags in ((unwanted, "00"), (wanted, "01")):
+                headers = {"traceparent": f"00-{trace}-{CALLER}-{flags}", **state}
+                await rest.ask(hello(), headers=headers)
+    found = await spans.of_trace(wanted, 3)
+    assert len(spans.all) == before + len(found), "the others are not recorded"
     request, _, (attempt,) = tree(found, 1)
     assert request.parent == CALLER
     told = [it.headers for it in upstream.requests]
-    assert [it["traceparent"].endswith("-00") for it in told] == [True, True, True, False]
-    assert told[2]["traceparent"].startswith(f"00-{'1' * 32}-")
-    assert told[3]["traceparent"] == f"00-{TRACE}-{attempt.id}-01"
+    assert [it["traceparent"][-3:] for it in told] == ["-00", "-00", "-00", "-01"]
+    assert told[2]["traceparent"].startswith(f"00-{unwanted}-")
+    assert told[3]["traceparent"] == f"00-{wanted}-{attempt.id}-01"
     assert [it.get("tracestate") for it in told] == [None, None, "vendor=opaque", "vendor=opaque"]
 
 
-def check_none_but(spans: list[Span], trace: str) -> bool:
-    return {span.trace_id for span in spans} == {trace}
-
-
-@both_shapes
 async def test_a_caller_that_leaves_ends_every_span_and_each_says_so(
-    shape: str, spans: Spans, upstream: ScriptedUpstream, tmp_path: Path, streamed: bool
+    traced: Deployment, spans: Spans, upstream: ScriptedUpstream, streamed: bool
 ) -> None:
     started = says("Hel").events()[:2]
     upstream.on("one", Script([*started, stall]) if streamed else Script(before=[stall]))
-    with deployed(shape, upstream, tmp_path, spans) as deployment:
-        async with RestDoor(deployment.http, KEY) as door:
-            asking = asyncio.create_task(door.ask(hello(stream=streamed)))
-            exchange = await upstream.arrival(1)
-            await asyncio.sleep(0.3 if streamed else 0)  # until the first content is through
-            asking.cancel()
-            await asyncio.wait([asking])
-            await exchange.left.wait()
-        found = await spans.until(lambda all: len(all) >= 3)
-    request, rpc, (attempt,) = tree(found, 1)
+    request_id, first = fresh(), Signal()
+    async with RestDoor(traced.http, KEY) as door:
+        headers = {"x-request-id": request_id}
+        body = hello(stream=streamed)
+        asking = asyncio.create_task(door.ask(body, headers=headers, first=first))
+        exchange = await upstream.arrival(1)
+        if streamed:
+            await first.wait()
+        asking.cancel()
+        await asyncio.wait([asking])
+        await exchange.left.wait()
+    request, rpc, (attempt,) = tree(await spans.of(request_id, 3), 1)
     assert request.attributes["error.type"] == "cancelled"
     assert rpc.attributes["error.type"] == "CANCELLED"
     assert rpc.attributes["rpc.response.status_code"] == "CANCELLED"
@@ -195,58 +204,64 @@ async def test_a_caller_that_leaves_ends_every_span_and_each_says_so(
 
 
 async def test_no_prompt_and_no_key_is_in_any_span_however_a_call_goes(
-    spans: Spans, upstream: ScriptedUpstream, tmp_path: Path
+    traced: Deployment, spans: Spans, upstream: ScriptedUpstream
 ) -> None:
-    upstream.on("one", says(PROMPT))
-    upstream.on("first", refuses(400, message=f"{PROMPT} {PROVIDER_KEY}"))
-    with deployed("up", upstream, tmp_path, spans) as deployment:
-        async with RestDoor(deployment.http, KEY) as door:
-            for model in ("test/one", "test/two", "test/dead", KEY, f"wild/{KEY}"):
-                upstream.on(KEY, refuses(500))
-                body = hello(model, messages=[{"role": "user", "content": PROMPT}])
-                await door.ask(body)
-                await door.ask(body | {"stream": True}, headers={"x-request-id": KEY})
-            await door.get(f"/v1/models/{KEY}")
-            await door.get(f"/{KEY}?{PROMPT}")
-        async with RestDoor(deployment.http, KEY + "-unknown") as stranger:
-            await stranger.ask(hello())
-    await spans.until(lambda all: len(named(all, "HTTP")) + len(named(all, "GET")) >= 2)
-    for canary in (PROMPT, KEY, PROVIDER_KEY):
+    prompt, last = f"canary-{fresh()}", fresh()
+    upstream.on("one", says(prompt))
+    upstream.on("first", refuses(400, message=f"{prompt} {PROVIDER_KEY}"))
+    upstream.on(KEY, refuses(500, message=prompt))
+    async with RestDoor(traced.http, KEY) as door, GrpcDoor(traced.grpc, KEY) as grpc:
+        for model in ("test/one", "test/two", "test/dead", KEY, f"wild/{KEY}"):
+            body = hello(model, messages=[{"role": "user", "content": prompt}])
+            await door.ask(body)
+            await door.ask(body | {"stream": True}, headers={"x-request-id": KEY})
+            await grpc.ask(body)
+        await door.get(f"/v1/models/{KEY}")
+        await door.get(f"/{KEY}?{prompt}")
+    async with RestDoor(traced.http, KEY + "-unknown") as stranger:
+        await stranger.ask(hello(), headers={"x-request-id": last, "traceparent": prompt})
+    await spans.of(last, 2)
+    await asyncio.sleep(1.2)  # for those that another process still has
+    for canary in (prompt, KEY, PROVIDER_KEY):
         assert canary.encode() not in spans.raw
 
 
-@both_shapes
+@pytest.mark.parametrize("shape", SHAPES)
 async def test_content_is_told_where_it_is_wanted_but_never_a_key(
-    shape: str, spans: Spans, upstream: ScriptedUpstream, tmp_path: Path, streamed: bool
+    shape: str, spans: Spans, upstream: ScriptedUpstream, tmp_path: Path
 ) -> None:
-    upstream.on("one", says("Hello ", f"{PROVIDER_KEY[:9]}", PROVIDER_KEY[9:], " there"))
-    prompt = f"{PROMPT} {KEY} {PROVIDER_KEY} sk-abcdefghijklmnop0123 me@example.com"
-    body = hello(stream=streamed, messages=[{"role": "user", "content": prompt}])
+    upstream.on("one", says("Hello ", PROVIDER_KEY[:9], PROVIDER_KEY[9:], " there"))
+    prompt = f"Mind {KEY} {PROVIDER_KEY} sk-abcdefghijklmnop0123 me@example.com"
+    messages = [{"role": "user", "content": prompt}]
+    ids = {False: fresh(), True: fresh()}
     with deployed(shape, upstream, tmp_path, spans, content=True) as deployment:
         async with RestDoor(deployment.http, KEY) as door:
-            assert (await door.ask(body)).complete
-        found = await spans.until(lambda all: len(all) >= 3)
-    _, rpc, _ = tree(found, 1)
-    assert rpc.attributes["gen_ai.input.messages"] == (
-        '[{"role":"user","parts":[{"type":"text","content":'
-        f'"{PROMPT} [redacted] [redacted] [redacted] [redacted]"}}]}}]'
-    )
-    assert rpc.attributes["gen_ai.output.messages"] == (
-        '[{"role":"assistant","parts":[{"type":"text","content":"Hello [redacted] there"}],'
-        '"finish_reason":"stop"}]'
-    )
+            for streamed, request_id in ids.items():
+                body = hello(stream=streamed, messages=messages)
+                assert (await door.ask(body, headers={"x-request-id": request_id})).complete
+    for request_id in ids.values():
+        _, rpc, _ = tree(await spans.of(request_id, 3), 1)
+        assert rpc.attributes["gen_ai.input.messages"] == (
+            '[{"role":"user","parts":[{"type":"text","content":'
+            '"Mind [redacted] [redacted] [redacted] [redacted]"}]}]'
+        )
+        assert rpc.attributes["gen_ai.output.messages"] == (
+            '[{"role":"assistant","parts":[{"type":"text","content":"Hello [redacted] there"}],'
+            '"finish_reason":"stop"}]'
+        )
     for canary in (KEY, PROVIDER_KEY):
         assert canary.encode() not in spans.raw
 
 
-async def test_what_is_still_to_be_sent_is_sent_at_the_end(
+async def test_what_is_still_to_be_sent_at_the_end_is_sent(
     spans: Spans, upstream: ScriptedUpstream, tmp_path: Path
 ) -> None:
     upstream.on("one", says("Hi"))
+    request_id = fresh()
     with deployed("sidecar", upstream, tmp_path, spans) as deployment:
         async with RestDoor(deployment.http, KEY) as door:
-            await door.ask(hello())
-    tree(await spans.until(lambda all: len(all) >= 3), 1)
+            await door.ask(hello(), headers={"x-request-id": request_id})
+    assert len(await spans.of(request_id, 3)) == 3
 
 
 @pytest.mark.parametrize("collector", ["away", "hanging"])
@@ -271,8 +286,7 @@ async def test_a_collector_that_is_no_good_delays_no_call_and_the_end_by_two_sec
             (process,) = deployment.processes
             assert await asyncio.to_thread(process.stop) == 0
             assert time.monotonic() - began < 2 + 3
-            if collector == "away":
-                assert '"message":"spans lost"' in process.log
+            assert '"message":"spans lost"' in process.log
             assert "Traceback" not in process.log
     finally:
         hanging.close()

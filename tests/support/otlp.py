@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+import threading
 import time
-from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from tests.support.parts import require_part
 
@@ -37,47 +38,72 @@ class Span:
 
 
 class Spans:
-    """A receiver; to be entered as a context. `url` is its base URL."""
+    """What has come so far. `url` is the receiver's base URL."""
 
     def __init__(self) -> None:
+        self.url = ""
         self.all: list[Span] = []
         self.raw = b""  # all that came, in bytes
 
-    async def __aenter__(self) -> Self:
-        require_part(oteltap, "oteltap, a real OTLP receiver, is not installed")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
-        settings = oteltap.OtelTapHttpProtobufReceiverSettings(http_port=port)
-        self._receiver = oteltap.OtelTapHttpProtobufReceiver(settings)
-        await self._receiver.start()
-        self._reading = asyncio.create_task(self._read())
-        await asyncio.sleep(0)  # what comes before somebody reads is not kept
-        return self
+    async def of(self, request_id: str, count: int) -> list[Span]:
+        """Return so many spans of the trace that the request of that id belongs to."""
+        return await self.until(lambda: self._of(request_id), count)
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._reading.cancel()
-        await asyncio.wait([self._reading])
-        await self._receiver.stop()
+    async def of_trace(self, trace_id: str, count: int) -> list[Span]:
+        """Return so many spans of a trace."""
+        return await self.until(lambda: [it for it in self.all if it.trace_id == trace_id], count)
 
-    async def until(self, enough: Callable[[list[Span]], object]) -> list[Span]:
-        """Return all spans as soon as there are enough. Fails when they do not come."""
+    async def until(self, found: Callable[[], list[Span]], count: int) -> list[Span]:
+        """Return what is found as soon as it is so many. Fails when they do not come."""
         until = time.monotonic() + _PATIENCE
-        while not enough(self.all):
-            assert time.monotonic() < until, f"not enough spans: {self.all}"
+        while len(found()) < count:
+            assert time.monotonic() < until, f"not {count} spans, but {found()} of {self.all}"
             await asyncio.sleep(0.02)
-        return self.all
+        return found()
 
-    async def _read(self) -> None:
-        async for raw in self._receiver.stream_traces():
-            self.raw += raw.SerializeToString()
-            self.all.append(Span(raw))
+    def _of(self, request_id: str) -> list[Span]:
+        mine = [it for it in self.all if it.attributes.get("llmbase.request_id") == request_id]
+        return [it for it in self.all if mine and it.trace_id == mine[0].trace_id]
+
+
+@contextlib.contextmanager
+def receiving() -> Iterator[Spans]:
+    """Run a receiver in a thread of its own: tests come and go, and their loops."""
+    require_part(oteltap, "oteltap, a real OTLP receiver, is not installed")
+    spans = Spans()
+    ready = threading.Event()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    spans.url = f"http://127.0.0.1:{port}"
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+
+    async def read(receiver: Any) -> None:
+        async for raw in receiver.stream_traces():
+            spans.raw += raw.SerializeToString()
+            spans.all.append(Span(raw))
+
+    async def serve() -> None:
+        settings = oteltap.OtelTapHttpProtobufReceiverSettings(http_port=port)
+        async with oteltap.OtelTapHttpProtobufReceiver(settings) as receiver:
+            reading = asyncio.create_task(read(receiver))
+            await asyncio.sleep(0)  # what comes before somebody reads is not kept
+            ready.set()
+            await stop.wait()
+            reading.cancel()
+            await asyncio.wait([reading])
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    try:
+        assert ready.wait(10)
+        yield spans
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
 
 
 def named(spans: list[Span], beginning: str) -> list[Span]:
