@@ -15,7 +15,7 @@ ATTEMPT = "attempt"
 FIRST_CONTENT = "llmbase.first_content"  # the one event: a stream's first content has arrived
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # one is itself: keys of mappings that cost little
 class Attribute:
     """A name, the spans that have it, and what its values are."""
 
