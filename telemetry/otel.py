@@ -53,8 +53,9 @@ class OtelTracer:
             headers=dict(settings.headers) or None,
             timeout=_PATIENCE,
         )
+        self._told = _Told(exporter, self._host)
         self._processor = BatchSpanProcessor(
-            _Told(exporter, self._host),
+            self._told,
             max_queue_size=_QUEUE,
             max_export_batch_size=_BATCH,
             schedule_delay_millis=_DELAY,
@@ -102,6 +103,8 @@ class OtelTracer:
             async with asyncio.timeout(_FLUSH):
                 await sent.wait()
         except TimeoutError:
+            # Nor may it log any more: a thread that the process's end finds writing is fatal.
+            self._told.quiet = True
             _LOG.warning("spans lost", extra={"collector": self._host, "at_the_end": True})
 
 
@@ -173,11 +176,14 @@ class _Told(SpanExporter):
     def __init__(self, exporter: SpanExporter, host: str) -> None:
         self._exporter = exporter
         self._host = host
+        self.quiet = False
         self._lost = 0  # since it began to fail
         self._said_at = -_QUIET
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         result = self._exporter.export(spans)
+        if self.quiet:
+            return result
         if result is not SpanExportResult.SUCCESS:
             self._lost += len(spans)
             if time.monotonic() - self._said_at >= _QUIET:

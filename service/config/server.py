@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from service.config.values import Address, Duration, Frozen, HttpUrl, TcpAddress, listed
+
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_VISIBLE = re.compile(r"[ -~]*")
 
 
 class TlsConfig(Frozen):
@@ -98,3 +102,10 @@ class TelemetryConfig(Frozen):
         default=False,
         description="Whether traces have what was asked and answered: without keys, cut to size.",
     )
+
+    @model_validator(mode="after")
+    def _headers_can_be_sent(self) -> TelemetryConfig:
+        for name, secret in self.headers.items():
+            if not (_TOKEN.fullmatch(name) and _VISIBLE.fullmatch(secret.get_secret_value())):
+                raise ValueError(f"`headers.{name}` cannot be sent: it takes visible ASCII only")
+        return self

@@ -11,7 +11,8 @@ from service.errors import DeadlineExceeded, FaultKind, ProviderFault
 from service.providers.dialects.dialect import HttpRequest
 from telemetry.spans import PROVIDER_NAME
 from telemetry.tracing import NO_TRACER
-from tests.unit.service.rpc.recording_tracer import Aborted, Context, RecordingTracer, servicer
+from tests.support.recording_tracer import RecordingTracer
+from tests.unit.service.rpc.traced_service import Aborted, Context, servicer
 
 REQUEST = pb.ChatCompletionRequest(
     model="m", messages=[pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text="Hi")])]
