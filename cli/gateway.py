@@ -12,6 +12,7 @@ from cli.faults import one_line
 from cli.logging_option import log_level_option
 from gateway.app import Settings
 from gateway.process import serve
+from relay.channel import RelayChannel
 from service.process import run
 from telemetry import log
 from telemetry.tracing import TracingSettings
@@ -103,6 +104,30 @@ def settings(max_body: int, cors: str, keepalive: float) -> Settings:
     show_envvar=True,
     help="Share of the traces that begin here and are recorded.",
 )
+@click.option(
+    "--relay/--no-relay",
+    "relay",
+    default=True,
+    envvar="LLMBASE_RELAY",
+    show_default=True,
+    show_envvar=True,
+    help="Send calls over one stream, which costs less, if the service knows it.",
+)
+@click.option(
+    "--metrics",
+    envvar="LLMBASE_METRICS",
+    show_envvar=True,
+    help="Where metrics are read: HOST:PORT or unix:PATH. Default: nowhere.",
+)
+@click.option(
+    "--notice",
+    type=click.FloatRange(min=0),
+    default=Settings().notice,
+    envvar="LLMBASE_NOTICE",
+    show_default=True,
+    show_envvar=True,
+    help="Seconds before that in which new calls are still taken, while /readyz says no.",
+)
 @log_level_option
 def command(
     service: str,
@@ -110,14 +135,22 @@ def command(
     drain: float,
     traces: str | None,
     trace_sampling: float,
+    notice: float,
+    relay: bool,
+    metrics: str | None,
     log_level: str,
     **door: Any,
 ) -> None:
     """Serve the REST door alone, in front of a service: the sidecar.
 
-    Prints `ready http://HOST:PORT` once it listens. SIGINT and SIGTERM let open calls finish.
+    Prints `ready http://HOST:PORT` once it listens, and after it `metrics HOST:PORT` where it was
+    asked for. SIGINT and SIGTERM let open calls finish.
     """
     with one_line():
         log.to_stderr(log_level)
-        told = TracingSettings(traces or None, trace_sampling, service="llmbase-gateway")
-        run(serve(service, http, replace(settings(**door), drain=drain), told))
+        over = RelayChannel if relay else None
+        alone = replace(settings(**door), drain=drain, notice=notice, metrics=metrics or None)
+        told = (
+            TracingSettings(traces, trace_sampling, service="llmbase-gateway") if traces else None
+        )
+        run(serve(service, http, replace(alone, traces=told), over))

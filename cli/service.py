@@ -9,8 +9,10 @@ import click
 
 from cli.faults import one_line
 from cli.logging_option import log_level_option
+from relay.server import RelayServer
 from service.config_file import load
 from service.process import ConfigFile, run, serve
+from service.server import LARGEST_MESSAGE
 from telemetry import log
 
 
@@ -45,4 +47,4 @@ def command(config_file: Path, grpc_addresses: tuple[str, ...], log_level: str) 
     with one_line():
         file = ConfigFile(load(config_file, os.environ), config_file)
         log.to_stderr(log_level)
-        run(serve(file, grpc_addresses))
+        run(serve(file, grpc_addresses, (RelayServer(LARGEST_MESSAGE),)))

@@ -9,7 +9,6 @@ import asyncio
 import json
 import os
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,9 @@ from cli.logging_option import log_level_option
 from cli.model import pull_with_progress
 from gateway.app import Settings, build_app
 from gateway.door import start_http
-from gateway.transcoding.request import REQUEST
+from relay.server import RelayServer
 from service.config import Config
 from service.config_file import load
-from service.labels import known_labels
 from service.process import (
     ConfigFile,
     data_directory,
@@ -39,9 +37,9 @@ from service.process import (
 )
 from service.providers.embedded import require_engine
 from service.providers.model_store import DEFAULT_MODEL
-from service.server import Service
+from service.server import LARGEST_MESSAGE, Service
 from telemetry import log
-from telemetry.metrics import Metrics, count_ignored
+from telemetry.metrics import Metrics
 from telemetry.tracing import Tracer
 
 _HELLO = {"role": "user", "content": "Say hello."}
@@ -92,7 +90,7 @@ def command(
             config = load(config_file, os.environ)
             model_id = next(iter(sorted(m for m in config.models if not m.endswith("*"))), "MODEL")
         log.to_stderr(log_level)
-        file = ConfigFile(config, config_file, partial(known_labels, rest_fields=REQUEST.rows))
+        file = ConfigFile(config, config_file)
         run(_trace(file, http, settings(**door), grpc_addresses, key, model_id))
 
 
@@ -122,15 +120,16 @@ async def _serve(
     inside = InProcessServer()
     service.register(inside)
     try:
-        bound = await service.start(grpc_addresses or file.config.server.grpc)
-        count = partial(count_ignored, metrics)
-        app = build_app(inside.channel(), settings, on_ignored=count, tracer=tracer)
+        relay = RelayServer(LARGEST_MESSAGE)  # for gateways elsewhere
+        bound = await service.start(grpc_addresses or file.config.server.grpc, (relay,))
+        app = build_app(inside.channel(), settings, metrics=metrics, tracer=tracer)
         door = await start_http(app, http)
         try:
             async with reloading(service, file, metrics):
                 _announce(door.url, places(bound, service), key, model_id)
                 await stop.wait()
-            await asyncio.gather(door.stop(service.config.server.drain), service.drain())
+            ending = service.config.server
+            await asyncio.gather(door.stop(ending.drain, ending.notice or 0), service.drain())
         finally:
             await door.stop(0)
     finally:

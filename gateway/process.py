@@ -4,33 +4,52 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
 from importlib.metadata import version
 
+import grpc
+
 from gateway.app import Settings, build_app
-from gateway.connection import open_channel
+from gateway.connection import largest_message, open_channel
 from gateway.door import start_http
+from telemetry.metrics import OF_THE_DOOR, Metrics
+from telemetry.metrics_listener import listening
 from telemetry.tracing import Tracer, TracingSettings, open_tracer
 
+# A channel over a channel, for messages of so many bytes; it closes the one underneath.
+Over = Callable[[grpc.aio.Channel, int], grpc.aio.Channel]
 
-async def serve(service: str, http: str, settings: Settings, traces: TracingSettings) -> None:
+
+async def serve(service: str, http: str, settings: Settings, over: Over | None = None) -> None:
     """Serve `http` from the service at `service` until SIGINT or SIGTERM, then drain.
 
-    Raises ValueError for what is no address, OSError for one that cannot be had, and
-    TracingUnavailable.
+    `over` makes the channel that calls take, in place of the connection itself. Raises ValueError
+    for what is no address, OSError for one that cannot be had, and TracingUnavailable.
     """
-    tracer = open_tracer(traces, version("llmbase"))
+    tracer = open_tracer(settings.traces or TracingSettings(), version("llmbase"))
     try:
-        await _serve(service, http, settings, tracer)
+        await _serve(service, http, settings, over, tracer)
     finally:
         await tracer.close()
 
 
-async def _serve(service: str, http: str, settings: Settings, tracer: Tracer) -> None:
+async def _serve(
+    service: str, http: str, settings: Settings, over: Over | None, tracer: Tracer
+) -> None:
+    metrics = Metrics({}, OF_THE_DOOR)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with open_channel(service, settings.max_body) as channel:
-        door = await start_http(build_app(channel, settings, tracer=tracer), http)
-        print(f"ready {door.url}", flush=True)  # noqa: T201 - the promise to a supervisor
-        await stop.wait()
-        await door.stop(settings.drain)
+    connection = open_channel(service, settings.max_body)
+    if over is not None:
+        connection = over(connection, largest_message(settings.max_body))
+    async with connection as channel:
+        door = await start_http(build_app(channel, settings, metrics=metrics, tracer=tracer), http)
+        try:
+            async with listening(metrics, settings.metrics) as place:
+                told = f" metrics {place}" if place is not None else ""
+                print(f"ready {door.url}{told}", flush=True)  # noqa: T201 - for a supervisor
+                await stop.wait()
+                await door.stop(settings.drain, settings.notice)
+        finally:
+            await door.stop(0)

@@ -19,8 +19,8 @@ from service.config import Config
 from service.config_file import ConfigError
 from service.labels import known_labels
 from service.reloader import Reloader
-from service.server import Service
-from telemetry.metrics import Metrics
+from service.server import Carried, Service
+from telemetry.metrics import OF_THE_SERVICE, Metrics
 from telemetry.tracing import Tracer, TracingSettings, TracingUnavailable, open_tracer
 
 T = TypeVar("T")
@@ -105,18 +105,22 @@ async def reloading(service: Service, file: ConfigFile, metrics: Metrics) -> Asy
         await asyncio.wait([watch])
 
 
-async def serve(file: ConfigFile, addresses: tuple[str, ...]) -> None:
+async def serve(
+    file: ConfigFile, addresses: tuple[str, ...], carried: tuple[Carried, ...] = ()
+) -> None:
     """Serve until SIGINT or SIGTERM, then drain. Raises ConfigError, EngineError."""
     async with tracing(file.config, "llmbase-service") as tracer:
-        await _serve(file, addresses, tracer)
+        await _serve(file, addresses, carried, tracer)
 
 
-async def _serve(file: ConfigFile, addresses: tuple[str, ...], tracer: Tracer) -> None:
+async def _serve(
+    file: ConfigFile, addresses: tuple[str, ...], carried: tuple[Carried, ...], tracer: Tracer
+) -> None:
     stop = stop_signals()
-    metrics = Metrics(file.labels(file.config))
+    metrics = Metrics(file.labels(file.config), OF_THE_SERVICE)
     service = Service(file.config, models_directory(), data_directory(), metrics, tracer)
     try:
-        bound = await service.start(addresses or file.config.server.grpc)
+        bound = await service.start(addresses or file.config.server.grpc, carried)
         async with reloading(service, file, metrics):
             ready = f"ready {places(bound, service)}"
             print(ready, flush=True)  # noqa: T201 - the promise to a supervisor

@@ -133,7 +133,8 @@ class Call:
     forbids it, nor when the caller's key may not use that model. `fallback` says the caller's part
     of that alone, for another llmbase to keep to. `trace` is what a provider is told of the trace,
     and `span` the piece of work within which it is asked. `sent` is set when a provider is sent a
-    request for it: from then on it may cost something.
+    request for it: from then on it may cost something. `waited` counts the seconds that it has
+    waited for others: for a place, and for providers.
     """
 
     __slots__ = (
@@ -146,6 +147,7 @@ class Call:
         "span",
         "trace",
         "wait",
+        "waited",
     )
 
     def __init__(
@@ -164,6 +166,7 @@ class Call:
         self.trace = trace
         self.span = span
         self.sent = False
+        self.waited = 0.0
         self.wait = Wait()
         self._until: float | None = None
         self._timer: asyncio.TimerHandle | None = None

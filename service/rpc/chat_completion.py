@@ -30,6 +30,7 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
             opened = await self._calls.open("CreateChatCompletion", context)
             opened.check(request)
             completion = await self._answers.complete(request, opened)
+            self._calls.answered(opened)
             if opened.content is not None:
                 opened.content.answered(completion)
             opened.route = completion.route
@@ -53,6 +54,7 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
             opened = await self._calls.open("StreamChatCompletion", context)
             opened.check(request)
             answer = await self._answers.stream(request, opened)
+            self._calls.answered(opened)
             if opened.content is not None:
                 answer = RecordedAnswer(answer, opened.content)
             opened.route = answer.route
@@ -62,6 +64,7 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
                     # From here on the caller may have it all, and be gone before we know.
                     opened.outcome = "OK"
                 await context.write(chunk)
+                opened.timing.chunks += 1
             context.set_trailing_metadata(opened.trailing_metadata())
             opened.outcome = "OK"
         except Exception as error:

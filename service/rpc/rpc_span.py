@@ -46,7 +46,9 @@ class Ended(Protocol):
     code: str
     route: RouteFacts | None
     usage: Usage | None
-    replayed: bool
+
+    @property
+    def replayed(self) -> bool: ...  # noqa: D102
 
 
 def begin(tracer: Tracer, method: str, parent: TraceContext | None) -> Span:

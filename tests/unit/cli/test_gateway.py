@@ -6,9 +6,8 @@ from click.testing import CliRunner
 from cli import gateway
 from cli.__main__ import main
 from gateway.app import Settings
+from relay.channel import RelayChannel
 from telemetry.tracing import TracingSettings
-
-NO_TRACES = TracingSettings(service="llmbase-gateway")
 
 
 @pytest.fixture
@@ -16,8 +15,8 @@ def served(monkeypatch):
     """Return what would be served, without serving it."""
     found = []
 
-    async def serve(service, http, settings, traces):
-        found.append((service, http, settings, traces))
+    async def serve(service, http, settings, over):
+        found.append((service, http, settings, over))
 
     monkeypatch.setattr(gateway, "serve", serve)
     monkeypatch.setattr(gateway.log, "to_stderr", lambda level: None)
@@ -30,7 +29,7 @@ def _run(*arguments, **environment):
 
 def test_without_options_the_defaults_hold(served):
     assert _run().exit_code == 0
-    assert served == [("127.0.0.1:50051", "127.0.0.1:8080", Settings(), NO_TRACES)]
+    assert served == [("127.0.0.1:50051", "127.0.0.1:8080", Settings(), RelayChannel)]
 
 
 def test_the_environment_wins_over_the_defaults_and_a_flag_over_both(served):
@@ -41,23 +40,39 @@ def test_the_environment_wins_over_the_defaults_and_a_flag_over_both(served):
         "LLMBASE_CORS": "https://a, https://b,",
         "LLMBASE_KEEPALIVE": "2.5",
         "LLMBASE_DRAIN": "3",
+        "LLMBASE_METRICS": "[::1]:2",
     }
-    settings = Settings(max_body=5, cors=("https://a", "https://b"), keepalive=2.5, drain=3.0)
+    settings = Settings(
+        max_body=5, cors=("https://a", "https://b"), keepalive=2.5, drain=3.0, metrics="[::1]:2"
+    )
     assert _run(**environment).exit_code == 0
-    assert served.pop() == ("unix:/run/s", "[::1]:1", settings, NO_TRACES)
+    assert served.pop() == ("unix:/run/s", "[::1]:1", settings, RelayChannel)
     assert _run("--http", "h:2", "--cors", "*", **environment).exit_code == 0
     assert served[0][1] == "h:2"
     assert served[0][2].cors == ("*",)
 
 
+def test_the_relay_can_be_switched_off_and_on_again(served):
+    for flags, environment, over in [
+        (("--no-relay",), {}, None),
+        ((), {"LLMBASE_RELAY": "off"}, None),
+        (("--relay",), {"LLMBASE_RELAY": "off"}, RelayChannel),
+        ((), {"LLMBASE_RELAY": "on"}, RelayChannel),
+    ]:
+        assert _run(*flags, **environment).exit_code == 0
+        assert served.pop()[3] is over
+
+
 def test_where_traces_go_is_known_by_opentelemetrys_variable_too_and_an_empty_one_is_none(served):
     told = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:4318", "LLMBASE_TRACE_SAMPLING": "0.5"}
     assert _run(**told).exit_code == 0
-    assert served.pop()[3] == TracingSettings("http://otel:4318", 0.5, service="llmbase-gateway")
+    assert served.pop()[2].traces == TracingSettings(
+        "http://otel:4318", 0.5, service="llmbase-gateway"
+    )
     assert _run(LLMBASE_TRACES="http://ours:4318", **told).exit_code == 0
-    assert served.pop()[3].endpoint == "http://ours:4318"
+    assert served.pop()[2].traces.endpoint == "http://ours:4318"
     assert _run(OTEL_EXPORTER_OTLP_ENDPOINT="").exit_code == 0
-    assert served.pop()[3] == NO_TRACES
+    assert served.pop()[2].traces is None
 
 
 def test_a_place_for_traces_that_is_no_http_url_is_one_line():
