@@ -64,6 +64,7 @@ def servicer(tracer: Any, providers: dict[str, Any]) -> ChatCompletionServicer:
     dispatcher = Dispatcher(router, time.time, time.monotonic, chance, metrics)
     generation = current(router, dispatcher)
     generation.generation.secrets = ("swordfish",)  # type: ignore[attr-defined]
-    desk = Desk(LocalLimiter(lambda: 0, metrics), Admission(10, 0, lambda: 0.0), FreeOfCharge())
+    admission, limiter = Admission(10, 0, lambda: 0.0), LocalLimiter(lambda: 0, metrics)
+    desk = Desk(limiter, admission, FreeOfCharge(), time.monotonic, metrics)
     calls = Calls(generation, time.monotonic, metrics, desk, tracer)
     return ChatCompletionServicer(calls, Answers(calls, Store(IdempotencyConfig()), metrics))
