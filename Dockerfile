@@ -3,7 +3,7 @@
 # configuration says, and `llmbase model pull` to /var/cache/llmbase and /tmp.
 FROM python:3.13-slim AS build
 # More of pyproject.toml's extras, separated by commas: bedrock, vertex, azure.
-ARG EXTRAS=local,postgres,shared
+ARG EXTRAS=local,postgres,shared,otel
 WORKDIR /src
 RUN python -m venv /opt/llmbase
 COPY . .

@@ -19,6 +19,7 @@ from gateway.tls import TlsFiles
 from relay.channel import RelayChannel
 from service.process import run
 from telemetry import log
+from telemetry.tracing import TracingSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -109,6 +110,21 @@ def settings(
     help="Seconds that open calls get at the end.",
 )
 @click.option(
+    "--traces",
+    envvar=["LLMBASE_TRACES", "OTEL_EXPORTER_OTLP_ENDPOINT"],
+    show_envvar=True,
+    help="Base URL of an OTLP endpoint (HTTP, protobuf) for traces. Default: none.",
+)
+@click.option(
+    "--trace-sampling",
+    type=click.FloatRange(min=0, max=1),
+    default=1.0,
+    envvar="LLMBASE_TRACE_SAMPLING",
+    show_default=True,
+    show_envvar=True,
+    help="Share of the traces that begin here and are recorded.",
+)
+@click.option(
     "--relay/--no-relay",
     "relay",
     default=True,
@@ -141,6 +157,8 @@ def command(
     service_key: Path | None,
     http: str,
     drain: float,
+    traces: str | None,
+    trace_sampling: float,
     notice: float,
     relay: bool,
     metrics: str | None,
@@ -164,4 +182,11 @@ def command(
             return
         tls = ServiceTls(service_ca, service_cert, service_key)
         over = RelayChannel if relay else None
+        told = replace(told, traces=_tracing(traces, trace_sampling))
         run(serve(service, worker.http or http, told, tls, over, reuse_port=not worker.alone))
+
+
+def _tracing(endpoint: str | None, sampling: float) -> TracingSettings | None:
+    if not endpoint:
+        return None
+    return TracingSettings(endpoint, sampling, service="llmbase-gateway")

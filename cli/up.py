@@ -38,12 +38,14 @@ from service.process import (
     reloading,
     run,
     stop_signals,
+    tracing,
 )
 from service.providers.embedded import require_engine
 from service.providers.model_store import DEFAULT_MODEL
 from service.server import Service
 from telemetry import log
 from telemetry.metrics import Metrics
+from telemetry.tracing import Tracer
 
 Example = Callable[[str], tuple[str, ...]]
 
@@ -106,7 +108,7 @@ def command(
             return
         file = ConfigFile(worker.adjust(config), config_file, adjust=worker.adjust)
         where = replace(worker, http=worker.http or http, grpc=worker.grpc or grpc_addresses)
-        run(_serve(file, where, told, example))
+        run(_trace(file, where, told, example))
 
 
 def _local_model(key: str) -> Config:
@@ -115,17 +117,24 @@ def _local_model(key: str) -> Config:
     return default_config(key)
 
 
-async def _serve(file: ConfigFile, where: Worker, settings: Settings, example: Example) -> None:
+async def _trace(file: ConfigFile, *others: Any) -> None:
+    async with tracing(file.config, "llmbase") as tracer:
+        await _serve(tracer, file, *others)
+
+
+async def _serve(
+    tracer: Tracer, file: ConfigFile, where: Worker, settings: Settings, example: Example
+) -> None:
     stop = stop_signals()
     metrics = Metrics(file.labels(file.config))
-    service = Service(file.config, models_directory(), data_directory(), metrics)
+    service = Service(file.config, models_directory(), data_directory(), metrics, tracer)
     inside = InProcessServer()
     service.register(inside)
     try:
         addresses, shared = where.grpc or file.config.server.grpc, not where.alone
         relay = RelayServer(file.config.server.max_message_bytes)  # for gateways elsewhere
         bound = await service.start(addresses, (relay,), reuse_port=shared)
-        app = build_app(inside.channel(), settings, metrics=metrics)
+        app = build_app(inside.channel(), settings, metrics=metrics, tracer=tracer)
         door = await start_http(app, where.http, settings.tls, reuse_port=shared)
         try:
             async with reloading(service, file, metrics):

@@ -30,6 +30,7 @@ from gateway.models import Models
 from gateway.request_body import BodyReader
 from gateway.tls import TlsFiles
 from telemetry.metrics import HTTP_ACTIVE_STREAMS, OF_THE_DOOR, Metrics
+from telemetry.tracing import NO_TRACER, Tracer, TracingSettings
 
 DRAIN = web.AppKey("drain", Drain)
 
@@ -46,6 +47,7 @@ class Settings:
     metrics: str | None = None  # where a gateway that stands alone shows them; None: nowhere
     notice: float = 0.0
     tls: TlsFiles | None = None
+    traces: TracingSettings | None = None  # as `metrics`: of a gateway that stands alone
 
 
 def new_request_id() -> str:
@@ -59,6 +61,7 @@ def build_app(
     *,
     new_id: Callable[[], str] = new_request_id,
     metrics: Metrics | None = None,
+    tracer: Tracer = NO_TRACER,
 ) -> web.Application:
     """Return the application. The channel stays the caller's to close.
 
@@ -67,7 +70,7 @@ def build_app(
     metrics = metrics or Metrics({}, OF_THE_DOOR)
     drain = Drain()
     cors = Cors(settings.cors)
-    front = Front(drain, cors, logging.getLogger("llmbase.gateway"), new_id, metrics)
+    front = Front(drain, cors, logging.getLogger("llmbase.gateway"), new_id, metrics, tracer)
     bodies = BodyReader(settings.max_body, settings.body_timeout)
     stub = ChatCompletionServiceStub(channel)
     chats = ChatCompletions(stub, bodies, drain, settings.keepalive, metrics)

@@ -11,8 +11,11 @@ from urllib.parse import quote
 
 from aiohttp import web
 from llmbase.v1.chat_completion_pb2 import RouteFacts
+from multidict import CIMultiDictProxy
 
 from gateway.errors import invalid_request
+from telemetry.trace_context import TRACEPARENT, TRACESTATE, TraceContext, parse
+from telemetry.tracing import NO_SPAN, Span
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
@@ -20,10 +23,12 @@ _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 # A header that goes on to the service, and its name in gRPC metadata.
 _FORWARDED = {
     "Authorization": "authorization",
-    "Traceparent": "traceparent",
+    "Traceparent": TRACEPARENT,
+    "Tracestate": TRACESTATE,
     "X-LLMBase-Fallback": "x-llmbase-fallback",
     "X-LLMBase-Priority": "x-llmbase-priority",
 }
+_TRACE = (TRACEPARENT, TRACESTATE)
 # No key is longer; gRPC allows 8 KiB for all metadata together.
 _LONGEST_FORWARDED = 2048
 _LONGEST_HEADER = 256
@@ -41,13 +46,15 @@ class Exchange:
         "fault",
         "headers",
         "request_id",
+        "span",
         "started_at",
         "work",
     )
 
-    def __init__(self, request_id: str, started_at: float) -> None:
+    def __init__(self, request_id: str, started_at: float, span: Span = NO_SPAN) -> None:
         self.request_id = request_id
         self.started_at = started_at
+        self.span = span
         self.headers = {"x-request-id": request_id, "Server": "llmbase"}
         self.error_code: str | None = None
         self.client_gone = False
@@ -92,10 +99,24 @@ def sane_request_id(headers: Mapping[str, str]) -> str | None:
     return given if _SANE_ID.fullmatch(given) else None
 
 
+def trace_context(headers: CIMultiDictProxy[str]) -> TraceContext | None:
+    """Return the trace that the caller says the request belongs to. A `traceparent` is one."""
+    parents = headers.getall("Traceparent", [])
+    if len(parents) != 1:
+        return None
+    return parse(parents[0], ",".join(headers.getall("Tracestate", [])))
+
+
 def metadata(request: web.Request) -> Metadata:
     """Return what the service is told beside the message. The gateway decides nothing about it."""
-    entries = [("x-request-id", request[EXCHANGE].request_id)]
+    exchange = request[EXCHANGE]
+    entries = [("x-request-id", exchange.request_id)]
+    context = exchange.span.context
+    if context is not None:
+        entries.extend(context.entries())
     for header, key in _FORWARDED.items():
+        if context is not None and key in _TRACE:
+            continue
         values = request.headers.getall(header, None)
         if values:
             entries.append((key, _ascii(",".join(values))))

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import HttpVersion11, web
 
-from gateway import errors
+from gateway import errors, request_span
 from gateway.cors import Cors
 from gateway.drain import Drain
 from gateway.errors import HttpError
@@ -16,6 +16,7 @@ from gateway.exchange import EXCHANGE, Exchange, sane_request_id
 from gateway.unsupported import unknown_path
 from telemetry.log import places
 from telemetry.metrics import HTTP_OVERHEAD, HTTP_REQUESTS, Metrics
+from telemetry.tracing import NO_TRACER, Tracer
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -34,7 +35,9 @@ class Front:
         log: logging.Logger,
         new_id: Callable[[], str],
         metrics: Metrics,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
+        self._tracer = tracer
         self._drain = drain
         self._cors = cors
         self._log = log
@@ -46,6 +49,8 @@ class Front:
         """Answer the request, whatever happens. Only a cancellation passes through."""
         clock = asyncio.get_running_loop().time
         exchange = Exchange(sane_request_id(request.headers) or self._new_id(), clock())
+        if self._tracer is not NO_TRACER and request.path not in _ALWAYS_OPEN:
+            exchange.span = request_span.begin(self._tracer, request)
         request[EXCHANGE] = exchange
         status = CLIENT_GONE
         try:
@@ -59,6 +64,8 @@ class Front:
                 status = response.status
             return response
         finally:
+            if exchange.span.recording:
+                request_span.finish(exchange, status)
             if exchange.fault is not None:
                 self._report(exchange, exchange.fault)
             resource = request.match_info.route.resource

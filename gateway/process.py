@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from importlib.metadata import version
 
 import grpc
 
@@ -13,6 +14,7 @@ from gateway.connection import ServiceTls, largest_message, open_channel
 from gateway.door import start_http
 from telemetry.metrics import OF_THE_DOOR, Metrics
 from telemetry.metrics_listener import listening
+from telemetry.tracing import Tracer, TracingSettings, open_tracer
 
 # A channel over a channel, for messages of so many bytes; it closes the one underneath.
 Over = Callable[[grpc.aio.Channel, int], grpc.aio.Channel]
@@ -30,8 +32,25 @@ async def serve(
     """Serve `http` from the service at `service` until SIGINT or SIGTERM, then drain.
 
     `over` makes the channel that calls take, in place of the connection itself. Raises ValueError
-    for what is no address, OSError for one that cannot be had, or a file.
+    for what is no address, OSError for one that cannot be had, or a file, and TracingUnavailable.
     """
+    tracer = open_tracer(settings.traces or TracingSettings(), version("llmbase"))
+    try:
+        await _serve(service, http, settings, tls, over, tracer, reuse_port=reuse_port)
+    finally:
+        await tracer.close()
+
+
+async def _serve(
+    service: str,
+    http: str,
+    settings: Settings,
+    tls: ServiceTls,
+    over: Over | None,
+    tracer: Tracer,
+    *,
+    reuse_port: bool,
+) -> None:
     metrics = Metrics({}, OF_THE_DOOR)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -40,7 +59,7 @@ async def serve(
     if over is not None:
         connection = over(connection, largest_message(settings.max_body))
     async with connection as channel:
-        app = build_app(channel, settings, metrics=metrics)
+        app = build_app(channel, settings, metrics=metrics, tracer=tracer)
         door = await start_http(app, http, settings.tls, reuse_port=reuse_port)
         try:
             async with listening(metrics, settings.metrics) as place:

@@ -13,6 +13,7 @@ import time
 from service.accounts.directory import KeyDirectory
 from service.accounts.prices import PriceTable
 from service.config import Config
+from service.providers import build
 from service.providers.holdings import Holdings
 from service.routing.board import Board
 from service.routing.dispatcher import Dispatcher
@@ -48,6 +49,7 @@ class Generation:
             config.keys, config.accounts, config.identities, directory
         )
         self.prices = PriceTable(config.models)
+        self.secrets = build.all_secrets(config.providers)  # that no trace may have
         self.public_models = config.server.public_models
         self._holders = 0
         self._retired = False

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,10 +16,12 @@ import uvloop
 from platformdirs import user_cache_path, user_data_path
 
 from service.config import Config
+from service.config_file import ConfigError
 from service.labels import known_labels
 from service.reloader import Reloader
 from service.server import Carried, Service
 from telemetry.metrics import OF_THE_SERVICE, Metrics
+from telemetry.tracing import Tracer, TracingSettings, TracingUnavailable, open_tracer
 
 T = TypeVar("T")
 Labels = Callable[[Config], Mapping[str, frozenset[str]]]
@@ -71,6 +74,30 @@ def places(grpc: tuple[str, ...], service: Service) -> str:
 
 
 @contextlib.asynccontextmanager
+async def tracing(config: Config, name: str) -> AsyncIterator[Tracer]:
+    """Give what makes spans inside the block; `name` is the process's in traces.
+
+    At the end the last of them are sent, which takes two seconds at most. Raises ConfigError.
+    """
+    told = config.telemetry
+    settings = TracingSettings(
+        told.traces,
+        told.sampling,
+        told.content,
+        name,
+        {key: value.get_secret_value() for key, value in told.headers.items()},
+    )
+    try:
+        tracer = open_tracer(settings, version("llmbase"))
+    except TracingUnavailable as error:
+        raise ConfigError(f"telemetry.{error}") from None
+    try:
+        yield tracer
+    finally:
+        await tracer.close()
+
+
+@contextlib.asynccontextmanager
 async def reloading(service: Service, file: ConfigFile, metrics: Metrics) -> AsyncIterator[None]:
     """Have the service follow its configuration file, and SIGHUP, inside the block."""
     if file.path is None:
@@ -96,9 +123,21 @@ async def serve(
     reuse_port: bool = False,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then drain. Raises ConfigError, EngineError."""
+    async with tracing(file.config, "llmbase-service") as tracer:
+        await _serve(file, addresses, carried, tracer, reuse_port=reuse_port)
+
+
+async def _serve(
+    file: ConfigFile,
+    addresses: tuple[str, ...],
+    carried: tuple[Carried, ...],
+    tracer: Tracer,
+    *,
+    reuse_port: bool,
+) -> None:
     stop = stop_signals()
     metrics = Metrics(file.labels(file.config), OF_THE_SERVICE)
-    service = Service(file.config, models_directory(), data_directory(), metrics)
+    service = Service(file.config, models_directory(), data_directory(), metrics, tracer)
     try:
         places_ = addresses or file.config.server.grpc
         bound = await service.start(places_, carried, reuse_port=reuse_port)

@@ -54,9 +54,10 @@ from telemetry.metrics import (
     Metrics,
 )
 from telemetry.metrics_listener import MetricsListener
+from telemetry.tracing import NO_TRACER, Tracer
 
 _CHANGEABLE = {"drain", "notice", "public_models"}  # of `server`; the rest needs a restart
-_FIXED = ("store", "shared")  # what needs a restart as a whole
+_FIXED = ("store", "shared", "telemetry")  # what needs a restart as a whole
 _FLUSH = 0.5  # seconds for the last statuses to leave once every call has ended
 
 SERVICES = (
@@ -84,7 +85,12 @@ class Service:
     """Routing and provider calls behind gRPC. Built inside the running loop; raises ConfigError."""
 
     def __init__(
-        self, config: Config, models_directory: Path, data_directory: Path, metrics: Metrics
+        self,
+        config: Config,
+        models_directory: Path,
+        data_directory: Path,
+        metrics: Metrics,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._models_directory = models_directory
         self._metrics = metrics
@@ -100,7 +106,7 @@ class Service:
         )
         accounts = self._accounts
         desk = Desk(accounts.limiter, self._admission, accounts.charging, time.monotonic, metrics)
-        self._calls = Calls(self._current, time.monotonic, metrics, desk)
+        self._calls = Calls(self._current, time.monotonic, metrics, desk, tracer)
         self._store = Store(config.idempotency)
         answers = Answers(self._calls, self._store, metrics)
         self._chat = ChatCompletionServicer(self._calls, answers)

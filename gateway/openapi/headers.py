@@ -52,6 +52,7 @@ CHAT_REQUEST = (
         {"type": "string", "enum": ["interactive", "batch"]},
     ),
     _sent("traceparent", "The W3C trace that the call belongs to.", _TEXT),
+    _sent("tracestate", "What others keep with that trace; it is passed on.", _TEXT),
 )
 
 ANSWER = {"x-request-id": _told("The id of the request, for logs and questions.")}

@@ -30,6 +30,7 @@ from service.config.server import (
     ConnectionsConfig,
     IdempotencyConfig,
     ServerConfig,
+    TelemetryConfig,
     TlsConfig,
 )
 from service.config.values import Feature, Frozen, ModelId, Name
@@ -56,6 +57,7 @@ __all__ = [
     "SpendCapConfig",
     "StoreConfig",
     "TargetConfig",
+    "TelemetryConfig",
     "TimeoutsConfig",
     "TlsConfig",
 ]
@@ -84,6 +86,7 @@ class Config(Frozen):
         default=(), description="Callers known by their certificates; the first that matches."
     )
     images: ImagesConfig = ImagesConfig()
+    telemetry: TelemetryConfig = TelemetryConfig()
 
     @model_validator(mode="after")
     def _who_pays_is_kept(self) -> Config:

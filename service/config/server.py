@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
-from service.config.values import Address, Duration, Frozen, TcpAddress, listed
+from service.config.values import Address, Duration, Frozen, HttpUrl, TcpAddress, listed
+
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_VISIBLE = re.compile(r"[ -~]*")
 
 
 class TlsConfig(Frozen):
@@ -133,3 +137,34 @@ class IdempotencyConfig(Frozen):
     max_bytes: int = Field(
         default=64 * 2**20, ge=1024, description="Of all kept answers; the oldest go first."
     )
+
+
+class TelemetryConfig(Frozen):
+    """Where traces go, and what is in them."""
+
+    traces: HttpUrl | None = Field(
+        default=None,
+        description="Base URL of an OTLP endpoint (HTTP, protobuf), such as http://127.0.0.1:4318; "
+        "needs pip install 'llmbase[otel]'. Default: no traces.",
+    )
+    headers: dict[str, SecretStr] = Field(
+        default={}, description="Headers for that endpoint, such as its authorization."
+    )
+    sampling: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of the traces that begin here and are recorded; whoever began one "
+        "elsewhere has decided.",
+    )
+    content: bool = Field(
+        default=False,
+        description="Whether traces have what was asked and answered: without keys, cut to size.",
+    )
+
+    @model_validator(mode="after")
+    def _headers_can_be_sent(self) -> TelemetryConfig:
+        for name, secret in self.headers.items():
+            if not (_TOKEN.fullmatch(name) and _VISIBLE.fullmatch(secret.get_secret_value())):
+                raise ValueError(f"`headers.{name}` cannot be sent: it takes visible ASCII only")
+        return self

@@ -21,6 +21,7 @@ from service.providers.images import ImageFetcher
 from service.providers.llmbase_provider import LlmbaseProvider, open_channel
 from service.providers.model_store import DEFAULT_MODEL
 from service.providers.provider import AnyProvider
+from service.providers.provider_facts import provider_facts
 from service.providers.unknown_words import UnknownWords
 from telemetry.metrics import Metrics
 
@@ -116,7 +117,8 @@ def build(
         },
         credentials=trusted.credentials,
         images=images,
-        secrets=_secrets(config),
+        secrets=secrets(config),
+        facts=provider_facts(config.dialect, None if engine else _base_url(config)),
     )
 
 
@@ -137,7 +139,8 @@ def _llmbase(
         channel,
         timeouts=config.timeouts,
         metadata=tuple(metadata.items()),
-        secrets=_secrets(config),
+        secrets=secrets(config),
+        facts=provider_facts(config.dialect, config.base_url),
     )
 
 
@@ -198,7 +201,12 @@ def _vertex_host(location: str) -> str:
     return f"{location}-aiplatform.googleapis.com"
 
 
-def _secrets(config: ProviderConfig) -> tuple[str, ...]:
+def all_secrets(providers: Mapping[str, ProviderConfig]) -> tuple[str, ...]:
+    """Return what must not be told of any of them."""
+    return tuple(secret for config in providers.values() for secret in secrets(config))
+
+
+def secrets(config: ProviderConfig) -> tuple[str, ...]:
     """Return what must not be told to anybody, even if the provider says it."""
     given = (
         config.api_key,

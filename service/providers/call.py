@@ -12,6 +12,8 @@ from collections.abc import Callable
 from types import TracebackType
 
 from service.errors import DeadlineExceeded, Error
+from telemetry.trace_context import TraceContext
+from telemetry.tracing import NO_SPAN, Span
 
 _RESERVE = 0.05  # seconds of a deadline that are kept for telling the caller
 _RESERVE_SHARE = 0.05  # of a deadline that are kept at most
@@ -129,9 +131,10 @@ class Call:
 
     `may_serve` says whether another model than the requested one may answer: not when the caller
     forbids it, nor when the caller's key may not use that model. `fallback` says the caller's part
-    of that alone, for another llmbase to keep to; `traceparent` is for it, too. `sent` is set when
-    a provider is sent a request for it: from then on it may cost something. `waited` counts the
-    seconds that it has waited for others: for a place, and for providers.
+    of that alone, for another llmbase to keep to. `trace` is what a provider is told of the trace,
+    and `span` the piece of work within which it is asked. `sent` is set when a provider is sent a
+    request for it: from then on it may cost something. `waited` counts the seconds that it has
+    waited for others: for a place, and for providers.
     """
 
     __slots__ = (
@@ -141,7 +144,8 @@ class Call:
         "may_serve",
         "request_id",
         "sent",
-        "traceparent",
+        "span",
+        "trace",
         "wait",
         "waited",
     )
@@ -153,12 +157,14 @@ class Call:
         seconds: float | None = None,
         may_serve: Callable[[str], bool] = lambda model_id: True,
         fallback: bool = True,
-        traceparent: str | None = None,
+        trace: TraceContext | None = None,
+        span: Span = NO_SPAN,
     ) -> None:
         self.request_id = request_id
         self.may_serve = may_serve
         self.fallback = fallback
-        self.traceparent = traceparent
+        self.trace = trace
+        self.span = span
         self.sent = False
         self.waited = 0.0
         self.wait = Wait()
@@ -187,7 +193,8 @@ class Call:
             self.request_id,
             may_serve=self.may_serve,
             fallback=self.fallback,
-            traceparent=self.traceparent,
+            trace=self.trace,
+            span=self.span,
         )
         fork._until = self._until
         if seconds is not None:

@@ -19,7 +19,9 @@ from service.providers.dialects.dialect import Dialect, HttpRequest
 from service.providers.http_body import Body
 from service.providers.images import ImageFetcher
 from service.providers.limits import Limits
+from service.providers.provider import NO_FACTS
 from service.providers.provider_stream import ProviderStream
+from telemetry.tracing import Attributes
 
 _LARGEST_ERROR = 64 * 2**10  # bytes of an error body that are looked at
 _ERROR_PATIENCE = 2.0  # seconds for the body of an error, whose status is known already
@@ -41,6 +43,7 @@ class HttpProvider:
         credentials: Credentials,
         images: ImageFetcher,
         secrets: tuple[str, ...] = (),
+        facts: Attributes = NO_FACTS,
     ) -> None:
         self.name = name
         self._dialect = dialect
@@ -53,6 +56,7 @@ class HttpProvider:
         self._credentials = credentials
         self._images = images
         self._secrets = secrets
+        self.facts = facts
         self._http_timeout = aiohttp.ClientTimeout(
             total=None, connect=timeouts.connect, sock_read=None
         )
@@ -133,6 +137,8 @@ class HttpProvider:
         url, headers = await self._credentials.authorize(
             self._base_url + http.path, {**http.headers, **self._headers}, http.body
         )
+        if call.trace is not None:  # after signing: nobody on the way may break a signature by it
+            headers = {**headers, **dict(call.trace.entries())}
         try:
             response = await self._session.post(
                 URL(url, encoded=True),  # as it was signed

@@ -25,6 +25,8 @@ from service.providers.call import Call, Wait
 from service.providers.estimate import delta_characters
 from service.providers.limits import Limits
 from service.providers.patience import Patience
+from service.providers.provider import NO_FACTS
+from telemetry.tracing import Attributes
 
 _LARGEST_MESSAGE = 64 * 2**20  # bytes, as the service itself takes them
 # Seconds by which their deadline may be over before ours: they keep a reserve for telling us, and
@@ -89,8 +91,10 @@ class LlmbaseProvider:
         timeouts: TimeoutsConfig,
         metadata: Metadata,
         secrets: tuple[str, ...] = (),
+        facts: Attributes = NO_FACTS,
     ) -> None:
         self.name = name
+        self.facts = facts
         self._channel = channel
         self._stub = ChatCompletionServiceStub(channel)
         self._timeouts = timeouts
@@ -173,8 +177,8 @@ class LlmbaseProvider:
 
     def _metadata_of(self, call: Call) -> Metadata:
         metadata = (*self._metadata, ("x-request-id", call.request_id))
-        if call.traceparent is not None:
-            metadata += (("traceparent", call.traceparent),)
+        if call.trace is not None:
+            metadata += call.trace.entries()
         if not call.fallback:
             metadata += (("x-llmbase-fallback", "off"),)
         return metadata

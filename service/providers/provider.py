@@ -12,6 +12,9 @@ from llmbase.v1.chat_completion_pb2 import (
 )
 
 from service.providers.call import Call
+from telemetry.tracing import Attributes
+
+NO_FACTS: Attributes = {}
 
 
 class Encoded(Protocol):
@@ -52,6 +55,11 @@ class Provider(Protocol[E]):
 
     @property
     def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def facts(self) -> Attributes:
+        """What a span of an attempt says of it: whose API it is, and where."""
+        ...
 
     async def encode(
         self, request: ChatCompletionRequest, model: str, call: Call, *, stream: bool

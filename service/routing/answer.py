@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from llmbase.v1.chat_completion_pb2 import (
@@ -83,6 +84,8 @@ class Answer:
                 self._settle()  # before the caller is told, since the trace goes with that
                 if isinstance(error, TotalLimitExceeded):
                     self._attempt.overrun(error)
+                else:
+                    self._attempt.break_off(error)
                 raise
         if chunk is None:
             return None
@@ -97,6 +100,7 @@ class Answer:
                 chunk.usage.CopyFrom(self._own_usage())
             self._usage = chunk.usage
             self._settle()
+            self._attempt.finish(chunk.choices)
         if self._seam is not None:
             self._mark(chunk, self._seam)
         return chunk
@@ -106,6 +110,7 @@ class Answer:
         self._stream.close()
         if self._usage is None:
             self._settle()
+            self._attempt.break_off(asyncio.CancelledError())  # unless it is over already
         self._attempt.leave()
 
     def _settle(self) -> None:

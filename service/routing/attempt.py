@@ -13,6 +13,8 @@ from service.errors import FaultKind, ProviderFault, TotalLimitExceeded
 from service.money import cost, prices_of
 from service.providers import estimate
 from service.providers.call import Call
+from service.routing import attempt_span
+from service.routing.attempt_span import Choices
 from service.routing.board import Visit
 from service.routing.plan import Step
 from telemetry.metrics import ATTEMPTS, PROVIDER_ALERTS, PROVIDER_COST, Metrics
@@ -61,6 +63,11 @@ class Attempt:
             candidate=step.index, kind=step.kind, start_ms=_milliseconds(clock() - began)
         )
         self._visit = Visit(step.candidate.state, stream=stream)
+        self._stream = stream
+        self._broken_off = False
+        self._span = call.span
+        if self._span.recording:
+            self._span = attempt_span.begin(call.span, step, stream=stream)
 
     def hedged_after(self, seconds: float) -> None:
         """Say for how long it has its call to itself."""
@@ -69,6 +76,9 @@ class Attempt:
     async def run(self, ask: Awaitable[T]) -> T:
         """Return the answer. Raises ProviderFault, DeadlineExceeded."""
         self.call.sent = False
+        context = self._span.context
+        if context is not None:
+            self.call.trace = context
         try:
             answer = await ask
         except ProviderFault as fault:
@@ -77,19 +87,24 @@ class Attempt:
         except TotalLimitExceeded as error:
             self.overrun(error)
             raise
-        except BaseException:
+        except BaseException as error:
             if not self.traced.outcome:
                 self._visit.endured()
+                self.break_off(error)
                 self._end("cancelled")
             raise
         self._visit.answered()
         self._came("answered")
+        if self._span.recording:
+            attempt_span.answered(self._span, self._visit.seconds, stream=self._stream)
         return answer
 
     def fail(self, fault: ProviderFault) -> None:
         """The attempt failed, before its first content or after."""
         self._visit.failed(fault)
         self.traced.status = fault.status or 0
+        if self._span.recording:
+            attempt_span.failed(self._span, fault)
         self._end(fault.kind.value)
         candidate = self.step.candidate
         if fault.status in _OUR_FAULT:
@@ -114,10 +129,25 @@ class Attempt:
     def lose(self) -> None:
         """Another attempt has answered first."""
         self._visit.endured()
+        if self._span.recording and not self._broken_off:
+            attempt_span.lost(self._span)
         self._end("lost")
+
+    def break_off(self, error: BaseException) -> None:
+        """The call is over before the attempt is: say so where it is traced."""
+        if self._span.recording and not self._broken_off:
+            self._broken_off = True
+            attempt_span.broken_off(self._span, error)
+
+    def finish(self, choices: Choices) -> None:
+        """The answer is complete, and these are its choices, or the last of them."""
+        if self._span.recording:
+            attempt_span.finished(self._span, choices)
 
     def settle(self, usage: Usage) -> None:
         """What the attempt has used, complete or not."""
+        if self._span.recording:
+            attempt_span.used(self._span, usage)
         pricing = self.step.candidate.pricing
         if pricing is not None:
             self.traced.cost_nanos = cost(prices_of(pricing), usage)
@@ -125,6 +155,8 @@ class Attempt:
     def leave(self) -> None:
         """The attempt is over: what it came to is counted, once."""
         self._visit.leave()
+        if self._span.recording:  # else it is the call's own
+            self._span.end()
         if self._counted:
             return
         self._counted = True

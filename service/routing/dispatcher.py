@@ -62,6 +62,7 @@ class Dispatcher:
             characters = estimate.completion_characters(completion)
             completion.usage.CopyFrom(estimate.usage(request, characters))
         run.winner.settle(completion.usage)
+        run.winner.finish(completion.choices)
         run.charge(completion.usage)
         run.winner.leave()
         return completion

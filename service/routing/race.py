@@ -63,6 +63,11 @@ class Race(Generic[T]):
         refused = any(fault.kind is FaultKind.REJECTED for _, fault in self.faults)
         return bool(self._runners) and not refused
 
+    def break_off(self, error: BaseException) -> None:
+        """The call is over: nobody has lost by being slower."""
+        for attempt in self._runners.values():
+            attempt.break_off(error)
+
     def end(self) -> None:
         """Cancel what is still running; an answer that came in the same moment is dropped."""
         for task, attempt in self._runners.items():

@@ -142,6 +142,9 @@ class Run(Generic[T]):
                     self._start(race, beside, other)
             if won is None and race.undecided:
                 won = await race.first(None)
+        except BaseException as error:
+            race.break_off(error)
+            raise
         finally:
             race.end()
         for attempt, fault in race.faults:

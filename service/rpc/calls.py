@@ -20,16 +20,19 @@ from service.admission.priority import Priority
 from service.errors import Error, InternalError, ModelNotAllowed, ServiceUnavailable
 from service.providers.call import Call
 from service.routing import capability
-from service.rpc import status, validation
+from service.rpc import rpc_span, status, validation
+from service.rpc.content import Content
 from service.rpc.current import Current, Generation
 from service.rpc.desk import Desk, Holding
 from service.rpc.identity import peer_uris
 from service.rpc.timing import Timing
+from telemetry import trace_context
 from telemetry.metrics import ACTIVE_STREAMS, CALLS, MODEL_CALLS, Metrics
+from telemetry.trace_context import TRACEPARENT, TRACESTATE, TraceContext
+from telemetry.tracing import NO_TRACER, Span, Tracer
 
 _LOG = logging.getLogger("llmbase.rpc")
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_SANE_TRACE = re.compile(r"[0-9a-f-]{55,128}")
 _TRACE_KEY = "llmbase-route-trace-bin"
 _STREAM = "StreamChatCompletion"
 _CHATS = frozenset({"CreateChatCompletion", _STREAM})
@@ -68,6 +71,8 @@ class OpenCall:
         self.outcome = (
             "CANCELLED"  # unless something else is said: only a cancellation says nothing
         )
+        self.content: Content | None = None  # unless the call's span is to have none
+        self.code = "CANCELLED"  # gRPC's word for an outcome that is not OK
 
     @property
     def replayed(self) -> bool:
@@ -82,6 +87,9 @@ class OpenCall:
         validation.check(request)
         self.model = request.model
         model = self.generation.router.model(request.model)
+        rpc_span.asked(self.call.span, request)
+        if self.content is not None:
+            self.content.asked(request)
         if not self.caller.may_use(request.model):
             raise ModelNotAllowed(f"The API key may not use the model {request.model}.")
         capability.check(request, request.model, model)
@@ -102,8 +110,10 @@ class Calls:
         clock: Callable[[], float],
         metrics: Metrics,
         desk: Desk,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._current = current
+        self._tracer = tracer
         self._desk = desk
         self._clock = clock
         self._metrics = metrics
@@ -119,8 +129,24 @@ class Calls:
         Raises MissingApiKey, InvalidApiKey, InvalidRequest (a priority that is none),
         ServiceUnavailable (while draining, or when the key is not known and the store is away).
         """
-        generation = self._current.generation
         metadata = _texts(context)
+        trace = trace_context.parse(metadata.get(TRACEPARENT), metadata.get(TRACESTATE))
+        span = rpc_span.begin(self._tracer, method, trace)
+        try:
+            return await self._opened(method, context, metadata, trace, span)
+        except BaseException as error:
+            rpc_span.refused(span, error)
+            raise
+
+    async def _opened(
+        self,
+        method: str,
+        context: Context,
+        metadata: Mapping[str, str],
+        trace: TraceContext | None,
+        span: Span,
+    ) -> OpenCall:
+        generation = self._current.generation
         caller = await _caller(generation, metadata, context)
         if self._refusing:  # now, not before: looking a key up can take a while
             raise _shutting_down()
@@ -128,16 +154,19 @@ class Calls:
         if not _SANE_ID.fullmatch(request_id):
             request_id = uuid.uuid4().hex
         forbidden = metadata.get("x-llmbase-fallback", "").lower() == "off"
-        trace = metadata.get("traceparent", "")
         urgency = priority.from_text(metadata.get(priority.HEADER))
         call = Call(
             request_id,
             seconds=context.time_remaining(),
             may_serve=_never if forbidden else caller.may_use,
             fallback=not forbidden,
-            traceparent=trace if _SANE_TRACE.fullmatch(trace) else None,
+            trace=trace if span.context is None else span.context,
+            span=span,
         )
         opened = OpenCall(method, call, caller, self._clock(), generation, urgency)
+        if span.content:
+            keys = (metadata.get("authorization", "").removeprefix("Bearer "), *generation.secrets)
+            opened.content = Content(span, keys)
         generation.hold()
         self._open.add(opened)
         self._idle.clear()
@@ -204,6 +233,8 @@ class Calls:
         opened.call.close()
         opened.generation.let_go()
         self.count(opened.method, opened.outcome)
+        if opened.call.span.recording:
+            rpc_span.finish(opened)
         now = self._clock()
         if opened.model and opened.method in _CHATS:
             self._metrics.count(MODEL_CALLS, model=opened.model, reason=opened.outcome)
@@ -233,7 +264,7 @@ class Calls:
             error = InternalError("Something went wrong on our side.")
         said = status.from_error(error)
         if opened is not None:
-            opened.outcome = said.reason
+            opened.outcome, opened.code = said.reason, said.code.name
         else:
             self.count(method, said.reason)
             _LOG.info("refused", extra={"method": method, "reason": said.reason})

@@ -11,6 +11,7 @@ from llmbase.v1.chat_completion_pb2_grpc import ChatCompletionServiceServicer
 
 from service.rpc.answers import Answers, StreamedAnswer
 from service.rpc.calls import Calls, Context, OpenCall
+from service.rpc.content import RecordedAnswer
 
 
 class ChatCompletionServicer(ChatCompletionServiceServicer):
@@ -30,6 +31,8 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
             opened.check(request)
             completion = await self._answers.complete(request, opened)
             self._calls.answered(opened)
+            if opened.content is not None:
+                opened.content.answered(completion)
             opened.route = completion.route
             await context.send_initial_metadata(_initial_metadata(completion.route, opened))
             context.set_trailing_metadata(opened.trailing_metadata())
@@ -52,6 +55,8 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
             opened.check(request)
             answer = await self._answers.stream(request, opened)
             self._calls.answered(opened)
+            if opened.content is not None:
+                answer = RecordedAnswer(answer, opened.content)
             opened.route = answer.route
             await context.send_initial_metadata(_initial_metadata(answer.route, opened))
             while (chunk := await answer.read()) is not None:

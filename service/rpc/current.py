@@ -26,6 +26,9 @@ class Generation(Protocol):
     def prices(self) -> PriceTable: ...  # noqa: D102
 
     @property
+    def secrets(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
     def public_models(self) -> bool: ...  # noqa: D102
 
     def hold(self) -> None:

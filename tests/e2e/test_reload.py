@@ -156,9 +156,10 @@ async def test_what_is_known_of_a_provider_outlives_a_change_elsewhere(
             assert (await door.ask(hello("test/two"))).failure is None
             config["models"]["test/two"]["name"] = "Two"
             config["server"]["metrics"] = "127.0.0.1:0"
+            config["telemetry"] = {"sampling": 0.5}
             configuration.write(config, tmp_path)
             applied = await _until_said(deployment.processes[0], "configuration applied")
-            assert applied["needs_restart"] == ["server.metrics"]
+            assert applied["needs_restart"] == ["server.metrics", "telemetry"]
             assert (await door.ask(hello("test/two"))).failure is None
             assert [it.model for it in upstream.requests] == ["first", "second", "second"]
             # A provider whose own configuration has changed begins anew.

@@ -62,12 +62,15 @@ def test_kubernetes_knows_every_field_that_values_lead_to() -> None:
     for one in templated(
         "--set=image.tag=x,image.pullPolicy=Always,secretName=other,drain=600,migrate=true",
         "--set=data.kind=claim,data.size=5Gi,localModel=m,networkPolicy.egressPorts={8443}",
+        "--set=gateway.env.OTEL_EXPORTER_OTLP_ENDPOINT=http://otel:4318",
     ):
         kubernetes_validate.validate(one, "1.37", strict=True)
         if one["kind"] == "Deployment":
             pod = one["spec"]["template"]["spec"]
             assert pod["terminationGracePeriodSeconds"] == 1230
             assert pod["containers"][0]["image"] == "llmbase:x"
+            traces = {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://otel:4318"}
+            assert pod["containers"][0]["env"] == [traces]
 
 
 def test_what_is_turned_off_is_not_there() -> None:
@@ -86,6 +89,7 @@ def test_what_is_turned_off_is_not_there() -> None:
         "networkPolicy.egressPorts={0}",
         "image.tag=a:b",
         "gateway.cpu=1",
+        "gateway.env=x",
         "configuration=",
     ],
 )

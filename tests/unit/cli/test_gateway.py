@@ -11,6 +11,7 @@ from gateway.app import Settings
 from gateway.connection import ServiceTls
 from gateway.tls import TlsFiles
 from relay.channel import RelayChannel
+from telemetry.tracing import TracingSettings
 
 
 @pytest.fixture
@@ -77,6 +78,24 @@ def test_the_relay_can_be_switched_off_and_on_again(served):
     ]:
         assert _run(*flags, **environment).exit_code == 0
         assert served.pop()[3] is over
+
+
+def test_where_traces_go_is_known_by_opentelemetrys_variable_too_and_an_empty_one_is_none(served):
+    told = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:4318", "LLMBASE_TRACE_SAMPLING": "0.5"}
+    assert _run(**told).exit_code == 0
+    assert served.pop()[2].traces == TracingSettings(
+        "http://otel:4318", 0.5, service="llmbase-gateway"
+    )
+    assert _run(LLMBASE_TRACES="http://ours:4318", **told).exit_code == 0
+    assert served.pop()[2].traces.endpoint == "http://ours:4318"
+    assert _run(OTEL_EXPORTER_OTLP_ENDPOINT="").exit_code == 0
+    assert served.pop()[2].traces is None
+
+
+def test_a_place_for_traces_that_is_no_http_url_is_one_line():
+    result = _run("--traces", "otel:4317")
+    assert result.exit_code == 1
+    assert result.output == "Error: traces: the OTLP endpoint must be an http(s) URL\n"
 
 
 @pytest.mark.parametrize("option", [("--max-body", "much"), ("--keepalive", "0")])

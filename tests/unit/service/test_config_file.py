@@ -145,6 +145,37 @@ def test_a_key_that_grpc_cannot_send_is_said_without_the_key():
     assert "s3cr" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("telemetry", "says"),
+    [
+        ("traces: otel:4317", "telemetry.traces: "),
+        ("traces: http://user:s3cret@otel:4318", "telemetry.traces: "),
+        ('traces: "http://otel:4318?a=b"', "telemetry.traces: "),
+        ("sampling: 1.5", "telemetry.sampling: "),
+        ("contents: true", "telemetry.contents: there is no such key"),
+        ('headers: {a: "s3cret\\n"}', "`headers.a` cannot be sent"),
+        ('headers: {"a b": s3cret}', "`headers.a b` cannot be sent"),
+    ],
+)
+def test_what_is_wrong_with_telemetry_is_named_without_a_secret(telemetry, says):
+    with pytest.raises(ConfigError) as raised:
+        parse(GOOD + f"telemetry: {{{telemetry}}}", {"ACME_API_KEY": "k"})
+    assert says in str(raised.value)
+    assert "s3cret" not in str(raised.value)
+
+
+def test_where_traces_go_and_its_secret_are_read():
+    text = GOOD + 'telemetry: {traces: "https://otel.example/a", headers: {k: "${ACME_API_KEY}"}}'
+    telemetry = parse(text, {"ACME_API_KEY": "s3cret"}).telemetry
+    assert (telemetry.traces, telemetry.sampling, telemetry.content) == (
+        "https://otel.example/a",
+        1.0,
+        False,
+    )
+    assert telemetry.headers["k"].get_secret_value() == "s3cret"
+    assert "s3cret" not in repr(telemetry)
+
+
 def test_a_variable_that_is_not_set_is_named_with_its_key():
     with pytest.raises(ConfigError, match=r"providers\.acme\.api_key: .* ACME_API_KEY is not set"):
         parse(GOOD, {})

@@ -12,6 +12,7 @@ from llmbase.v1 import chat_completion_pb2 as pb
 
 from service.errors import DeadlineExceeded, FaultKind, ProviderFault
 from service.providers.call import Call
+from telemetry.trace_context import TraceContext
 from tests.support.certificates import self_signed
 from tests.unit.service.providers.scripted_llmbase import (
     asking,
@@ -95,13 +96,16 @@ async def test_who_asks_travels_as_metadata(streamed):
     answer = says(text("a"), last()) if streamed else says(whole())
     config = {"api_key": "a-key-of-theirs", "headers": {"X-Cluster": "north"}}
     async with both(answer, **config) as (far, provider):
-        await _ask(provider, streamed, Call("r-1", fallback=False, traceparent=PARENT))
+        await _ask(
+            provider, streamed, Call("r-1", fallback=False, trace=TraceContext(PARENT, "vendor=1"))
+        )
         await _ask(provider, streamed, Call("r-2"))
     (first, second) = far.metadata
     assert first["authorization"] == "Bearer a-key-of-theirs"
     assert (first["x-request-id"], second["x-request-id"]) == ("r-1", "r-2")
     assert (first["traceparent"], first["x-llmbase-fallback"]) == (PARENT, "off")
-    assert not {"traceparent", "x-llmbase-fallback"} & set(second)
+    assert first["tracestate"] == "vendor=1"
+    assert not {"traceparent", "tracestate", "x-llmbase-fallback"} & set(second)
     assert first["x-cluster"] == "north"
     assert first["user-agent"].startswith("llmbase/1.2.3 ")
 

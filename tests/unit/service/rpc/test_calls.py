@@ -41,16 +41,18 @@ async def _opened(seconds=None, **metadata):
 
 
 async def test_a_callers_trace_goes_on():
-    assert (await _opened(traceparent=PARENT)).traceparent == PARENT
+    assert (await _opened(traceparent=PARENT)).trace == (PARENT, "")
+    with_state = await _opened(traceparent=PARENT, tracestate="vendor=1")
+    assert with_state.trace == (PARENT, "vendor=1")
 
 
 @pytest.mark.parametrize("trace", ["", "x" * 55, PARENT.upper(), PARENT + " ", PARENT * 3])
 async def test_what_is_no_trace_does_not(trace):
-    assert (await _opened(traceparent=trace)).traceparent is None
+    assert (await _opened(traceparent=trace)).trace is None
 
 
 async def test_no_trace_is_none():
-    assert (await _opened()).traceparent is None
+    assert (await _opened()).trace is None
 
 
 @pytest.mark.parametrize(("word", "may"), [("off", False), ("OFF", False), ("on", True)])
