@@ -5,14 +5,14 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-all soak chaos crash conformance openapi k8s image image-test check format clean
+.PHONY: help install run test test-all soak chaos crash bench bench-check conformance openapi dashboard k8s image image-test check format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## make .venv with everything a checkout needs
 
-$(STAMP): pyproject.toml constraints.txt proto/build.py $(wildcard proto/llmbase/v1/*.proto)
+$(STAMP): pyproject.toml constraints.txt proto/build.py $(wildcard proto/llmbase/v1/*.proto proto/llmbase/relay/v1/*.proto)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group dev --editable ".[all]"
@@ -38,12 +38,21 @@ crash: export LLMBASE_CRASH_RUNS ?= 500
 crash: install ## kill the service five hundred times and look at the books (LLMBASE_CRASH_RUNS, _SEED)
 	$(BIN)/python -m pytest -s tests/crash
 
+bench: install ## what an answer costs: CPU, time, memory (PEERS=litellm,portkey; ARGS="--quick --profile")
+	@PEERS=$(PEERS) $(BIN)/python -m tests.bench $(or $(ARGS),--profile)
+
+bench-check: install ## fail when we cost 15 % more of a bare skeleton than the committed baseline
+	@$(BIN)/python -m tests.bench --check $(ARGS)
+
 conformance: export CONFORMANCE_KEY = $(KEY)
 conformance: install ## hold llmbase, or TARGET=URL with KEY=, against recorded answers of providers
 	@$(BIN)/python -m conformance $(if $(TARGET),--target $(TARGET)) $(ARGS)
 
 openapi: install ## write docs/openapi.json anew
 	$(BIN)/python -m gateway.openapi > docs/openapi.json
+
+dashboard: install ## write docs/monitoring/dashboard.json anew
+	$(BIN)/python -m telemetry.dashboard > docs/monitoring/dashboard.json
 
 k8s: install ## hold the manifests and the chart against Kubernetes' schemas, helm and checkov
 	$(BIN)/python -m pytest tests/k8s

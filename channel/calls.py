@@ -1,7 +1,7 @@
-"""What a stub's methods return: grpc.aio's call objects over an in-process call.
+"""What a stub's methods return: grpc.aio's call objects over the state of a call.
 
-Awaiting or reading them runs the handler, in the task that awaits. A call that is dropped before
-its end is cancelled.
+Of an in-process call, awaiting or reading them runs the handler, in the task that awaits. A call
+that is dropped before its end is cancelled.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import grpc
 
 from channel.callbacks import call_back
 from channel.metadata import as_mapping
-from channel.rpc import NOTHING, Rpc
+from channel.state import NOTHING, CallState
 from channel.status import CANCELLED, DROPPED, SECOND_MESSAGE, Status
 
 Request = TypeVar("Request")
@@ -26,7 +26,7 @@ Response = TypeVar("Response")
 class _Call(grpc.aio.Call):
     """What both kinds of call have in common."""
 
-    def __init__(self, rpc: Rpc) -> None:
+    def __init__(self, rpc: CallState) -> None:
         self._rpc = rpc
         self._callbacks: list[Callable[[Any], object]] = []
 
@@ -104,7 +104,7 @@ class _Call(grpc.aio.Call):
 class UnaryUnaryCall(_Call, grpc.aio.UnaryUnaryCall[Request, Response], Generic[Request, Response]):
     """A call with one answer: awaiting it gives the answer, again and again."""
 
-    def __init__(self, rpc: Rpc) -> None:
+    def __init__(self, rpc: CallState) -> None:
         super().__init__(rpc)
         self._response: Any = None
 
@@ -132,7 +132,7 @@ class UnaryUnaryCall(_Call, grpc.aio.UnaryUnaryCall[Request, Response], Generic[
     async def _end(self) -> None:
         rpc = self._rpc
         while rpc.status is None:
-            await (rpc.change() if rpc.driven else rpc.advance())
+            await rpc.progress()
             self._take()
         self._take()
 
@@ -158,7 +158,7 @@ class UnaryStreamCall(
 ):
     """A call with a stream of answers, each made when it is asked for."""
 
-    def __init__(self, rpc: Rpc) -> None:
+    def __init__(self, rpc: CallState) -> None:
         super().__init__(rpc)
         self._style: _Style | None = None
         self._reading = False
@@ -166,11 +166,11 @@ class UnaryStreamCall(
     async def read(self) -> Any:
         """The next message, or grpc.aio.EOF after the last.
 
-        The message is the very object that the handler wrote: neither side may change it. Raises
+        In process it is the very object that the handler wrote: neither side may change it. Raises
         AioRpcError when the call has failed, CancelledError when it has been cancelled, UsageError
         while another read is under way.
         """
-        if self._rpc.status is None:
+        if self._rpc.status is None or self._rpc.message is not NOTHING:
             self._use(_Style.READ)
             if self._reading:
                 raise grpc.aio.UsageError("One read at a time: another is under way.")
@@ -200,7 +200,7 @@ class UnaryStreamCall(
                 if rpc.status is not None:
                     rpc.raise_if_failed()
                     return grpc.aio.EOF
-                await (rpc.change() if rpc.driven else rpc.advance())
+                await rpc.progress()
         except asyncio.CancelledError:
             self.cancel()
             raise

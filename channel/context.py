@@ -9,7 +9,8 @@ import grpc
 
 from channel.callbacks import call_back
 from channel.metadata import Entries, received
-from channel.rpc import NOTHING, Rpc
+from channel.rpc import Rpc
+from channel.state import NOTHING
 from channel.status import Status
 from channel.stepping import hand_over
 
@@ -151,8 +152,8 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
         """No effect: nothing is serialized."""
 
     def peer(self) -> str:
-        """The caller, who has no address."""
-        return "in-process"
+        """The caller's address, if it has one."""
+        return self._rpc.peer
 
     def peer_identities(self) -> Iterable[bytes] | None:
         """None: the caller is not authenticated by the channel."""

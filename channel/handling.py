@@ -31,16 +31,23 @@ class CallDetails(grpc.HandlerCallDetails):
 
 
 Find: TypeAlias = "Callable[[CallDetails], Awaitable[MethodHandler | None]]"
+Found: TypeAlias = "Callable[[Rpc, MethodHandler], None]"
 
 
-async def serve(rpc: Rpc, find: Find) -> None:
-    """Runs one call's handler. Only cancellation, and what ends a process, comes out of it."""
+async def serve(rpc: Rpc, find: Find, found: Found | None = None) -> None:
+    """Runs one call's handler. Only cancellation, and what ends a process, comes out of it.
+
+    `found` is told which it is before it runs, and may still change the request; what it raises is
+    taken for the handler's own.
+    """
     context = Context(rpc)
     try:
         method_handler = await find(CallDetails(rpc.method, rpc.invocation_metadata))
         if method_handler is None:
             rpc.end(UNKNOWN_METHOD)
             return
+        if found is not None:
+            found(rpc, method_handler)
         await _run(method_handler, rpc, context)
         if context.aborted is not None:
             _log.error("handler of %s went on after its abort", rpc.method)
@@ -75,7 +82,8 @@ async def _answer(behaviour: Any, rpc: Rpc, context: Context) -> None:
         return
     if message is None:
         raise TypeError("the handler of a unary call returned None")
-    rpc.message = message  # and the status follows in the same step
+    rpc.message = message
+    rpc.end(status)
 
 
 async def _stream(behaviour: Any, rpc: Rpc, context: Context) -> None:

@@ -21,7 +21,7 @@ from typing import Any, Never
 import grpc
 
 from channel.client import InProcessChannel
-from channel.handling import CallDetails, MethodHandler, serve
+from channel.handling import CallDetails, Found, MethodHandler, serve
 from channel.metadata import Entries
 from channel.rpc import Rpc
 from channel.status import CUT_BY_STOP, REFUSED
@@ -106,15 +106,24 @@ class InProcessServer(grpc.aio.Server):
     # What channels and calls need of it.
 
     def open(
-        self, method: str, request: object, metadata: Entries, timeout: float | None, caller: object
+        self,
+        method: str,
+        request: object,
+        metadata: Entries,
+        timeout: float | None,
+        caller: object,
+        found: Found | None = None,
     ) -> Rpc:
-        """Begins a call for `caller`; it has ended already when the server is stopping."""
+        """Begins a call for `caller`; it has ended already when the server is stopping.
+
+        `found` is as `serve` has it.
+        """
         rpc = Rpc(
             method,
             request,
             metadata,
             timeout,
-            handler=self._serve,
+            handler=partial(serve, find=self._find, found=found),
             context=self._context.copy(),
             keeper=self,
             loop=asyncio.get_running_loop(),
@@ -141,9 +150,6 @@ class InProcessServer(grpc.aio.Server):
         task = asyncio.get_running_loop().create_task(finishing, context=self._context.copy())
         self._finishing.add(task)
         task.add_done_callback(self._finishing.discard)
-
-    def _serve(self, rpc: Rpc) -> Coroutine[Any, Any, None]:
-        return serve(rpc, self._find)
 
     async def _find(self, details: CallDetails) -> MethodHandler | None:
         found: MethodHandler | None = await self._intercepted(0, details)

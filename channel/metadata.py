@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import grpc
@@ -42,9 +43,7 @@ def as_mapping(entries: Entries) -> grpc.aio.Metadata:
 def _entry(key: object, value: object) -> Metadatum:
     if not isinstance(key, str):
         raise TypeError(f"a metadata key is a str, not {type(key).__name__}")
-    if not _KEY.fullmatch(key):
-        raise grpc.aio.InternalError(f"metadata key {key!r} is not lower-case ASCII")
-    if key.endswith("-bin"):
+    if _is_binary(key):
         if not isinstance(value, bytes):
             raise TypeError(f"binary metadata {key} is bytes, not {type(value).__name__}")
         return Metadatum(key, value)
@@ -55,3 +54,11 @@ def _entry(key: object, value: object) -> Metadatum:
     if not (value.isascii() and value.isprintable()):
         raise grpc.aio.InternalError(f"the value of metadata {key} is not printable ASCII")
     return Metadatum(key, value)
+
+
+@lru_cache(256)  # a program has few keys, and uses them in every call
+def _is_binary(key: str) -> bool:
+    """Whether what is under the key is bytes. Raises InternalError if it is no key."""
+    if not _KEY.fullmatch(key):
+        raise grpc.aio.InternalError(f"metadata key {key!r} is not lower-case ASCII")
+    return key.endswith("-bin")

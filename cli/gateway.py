@@ -16,6 +16,7 @@ from gateway.app import Settings
 from gateway.connection import ServiceTls
 from gateway.process import serve
 from gateway.tls import TlsFiles
+from relay.channel import RelayChannel
 from service.process import run
 from telemetry import log
 
@@ -107,6 +108,30 @@ def settings(
     show_envvar=True,
     help="Seconds that open calls get at the end.",
 )
+@click.option(
+    "--relay/--no-relay",
+    "relay",
+    default=True,
+    envvar="LLMBASE_RELAY",
+    show_default=True,
+    show_envvar=True,
+    help="Send calls over one stream, which costs less, if the service knows it.",
+)
+@click.option(
+    "--metrics",
+    envvar="LLMBASE_METRICS",
+    show_envvar=True,
+    help="Where metrics are read: HOST:PORT or unix:PATH. Default: nowhere.",
+)
+@click.option(
+    "--notice",
+    type=click.FloatRange(min=0),
+    default=Settings().notice,
+    envvar="LLMBASE_NOTICE",
+    show_default=True,
+    show_envvar=True,
+    help="Seconds before that in which new calls are still taken, while /readyz says no.",
+)
 @workers_option
 @log_level_option
 def command(
@@ -116,21 +141,27 @@ def command(
     service_key: Path | None,
     http: str,
     drain: float,
+    notice: float,
+    relay: bool,
+    metrics: str | None,
     workers: int,
     log_level: str,
     **door: Any,
 ) -> None:
     """Serve the REST door alone, in front of a service: the sidecar.
 
-    Prints `ready http://HOST:PORT` (`https://`, with a certificate) once it listens. SIGINT and
-    SIGTERM let open calls finish.
+    Prints `ready http://HOST:PORT` (`https://`, with a certificate) once it listens, and after it
+    `metrics HOST:PORT` where it was asked for. SIGINT and SIGTERM let open calls finish.
     """
     with one_line():
         log.to_stderr(log_level)
-        told = replace(settings(**door), drain=drain)
+        told = replace(settings(**door), drain=drain, notice=notice, metrics=metrics or None)
         worker = this_worker(workers)
         if worker is None:
-            supervise(workers, http=http)
+            supervise(workers, http=http, metrics=told.metrics)
             return
         tls = ServiceTls(service_ca, service_cert, service_key)
-        run(serve(service, worker.http or http, told, tls, reuse_port=not worker.alone))
+        over = RelayChannel if relay else None
+        if not worker.alone:
+            http, told = worker.http, replace(told, metrics=worker.metrics)
+        run(serve(service, http, told, over, tls, reuse_port=not worker.alone))

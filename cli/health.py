@@ -18,7 +18,7 @@ from cli.faults import one_line
 from gateway.address import Address, TcpAddress, parse_address
 
 _SERVICE = "llmbase.v1.ChatCompletionService"
-_PATIENCE = 3.0  # seconds
+_PATIENCE = 4.0  # seconds; more than the REST door takes to find its service silent
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what was bound, not what we bind
 
 

@@ -10,6 +10,7 @@ import click
 from cli.faults import one_line
 from cli.logging_option import log_level_option
 from cli.workers.run import supervise, this_worker, workers_option
+from relay.server import RelayServer
 from service.config_file import load
 from service.process import ConfigFile, run, serve
 from telemetry import log
@@ -51,8 +52,9 @@ def command(
         log.to_stderr(log_level)
         worker = this_worker(workers)
         if worker is None:
-            supervise(workers, config=config, grpc=grpc_addresses)
+            supervise(workers, config=config, grpc=grpc_addresses, metrics=config.server.metrics)
             return
         file = ConfigFile(worker.adjust(config), config_file, adjust=worker.adjust)
         addresses = worker.grpc or grpc_addresses
-        run(serve(file, addresses, reuse_port=not worker.alone))
+        relay = RelayServer(config.server.max_message_bytes)
+        run(serve(file, addresses, (relay,), reuse_port=not worker.alone))

@@ -27,10 +27,9 @@ from cli.workers.run import supervise, this_worker, workers_option
 from cli.workers.worker import Worker
 from gateway.app import Settings, build_app
 from gateway.door import start_http
-from gateway.transcoding.request import REQUEST
+from relay.server import RelayServer
 from service.config import Config
 from service.config_file import load
-from service.labels import known_labels
 from service.process import (
     ConfigFile,
     data_directory,
@@ -44,7 +43,7 @@ from service.providers.embedded import require_engine
 from service.providers.model_store import DEFAULT_MODEL
 from service.server import Service
 from telemetry import log
-from telemetry.metrics import Metrics, count_ignored
+from telemetry.metrics import Metrics
 
 Example = Callable[[str], tuple[str, ...]]
 
@@ -103,10 +102,16 @@ def command(
         worker, told = this_worker(workers), settings(**door)
         example = partial(_example, key, model_id)
         if worker is None:
-            supervise(workers, config=config, grpc=grpc_addresses, http=http, example=example)
+            supervise(
+                workers,
+                config=config,
+                grpc=grpc_addresses,
+                http=http,
+                metrics=config.server.metrics,
+                example=example,
+            )
             return
-        labels = partial(known_labels, rest_fields=REQUEST.rows)
-        file = ConfigFile(worker.adjust(config), config_file, labels, worker.adjust)
+        file = ConfigFile(worker.adjust(config), config_file, adjust=worker.adjust)
         where = replace(worker, http=worker.http or http, grpc=worker.grpc or grpc_addresses)
         run(_serve(file, where, told, example))
 
@@ -124,10 +129,10 @@ async def _serve(file: ConfigFile, where: Worker, settings: Settings, example: E
     inside = InProcessServer()
     service.register(inside)
     try:
+        relay = RelayServer(file.config.server.max_message_bytes)  # for gateways elsewhere
         addresses, shared = where.grpc or file.config.server.grpc, not where.alone
-        bound = await service.start(addresses, reuse_port=shared)
-        count = partial(count_ignored, metrics)
-        app = build_app(inside.channel(), settings, on_ignored=count)
+        bound = await service.start(addresses, (relay,), reuse_port=shared)
+        app = build_app(inside.channel(), settings, metrics=metrics)
         door = await start_http(app, where.http, settings.tls, reuse_port=shared)
         try:
             async with reloading(service, file, metrics):
@@ -136,7 +141,8 @@ async def _serve(file: ConfigFile, where: Worker, settings: Settings, example: E
                     click.echo("\n".join(example(door.url)))
                 sys.stdout.flush()
                 await stop.wait()
-            await asyncio.gather(door.stop(service.config.server.drain), service.drain())
+            ending = service.config.server
+            await asyncio.gather(door.stop(ending.drain, ending.notice or 0), service.drain())
         finally:
             await door.stop(0)
     finally:

@@ -25,9 +25,11 @@ from gateway.description import Description
 from gateway.drain import Drain
 from gateway.front import Front
 from gateway.health import Health
+from gateway.labels import known_labels
 from gateway.models import Models
 from gateway.request_body import BodyReader
 from gateway.tls import TlsFiles
+from telemetry.metrics import HTTP_ACTIVE_STREAMS, OF_THE_DOOR, Metrics
 
 DRAIN = web.AppKey("drain", Drain)
 
@@ -42,6 +44,8 @@ class Settings:
     body_timeout: float = 60.0
     drain: float = 30.0
     tls: TlsFiles | None = None
+    metrics: str | None = None  # where a gateway that stands alone shows them; None: nowhere
+    notice: float = 0.0
 
 
 def new_request_id() -> str:
@@ -49,27 +53,24 @@ def new_request_id() -> str:
     return f"req_{secrets.token_hex(12)}"
 
 
-def _not_counted(ignored: tuple[str, ...]) -> None:
-    pass
-
-
 def build_app(
     channel: grpc.aio.Channel,
     settings: Settings,
     *,
     new_id: Callable[[], str] = new_request_id,
-    on_ignored: Callable[[tuple[str, ...]], None] = _not_counted,
+    metrics: Metrics | None = None,
 ) -> web.Application:
     """Return the application. The channel stays the caller's to close.
 
-    `on_ignored` is told the paths of the fields that the door left out of a request.
+    `metrics` is where it counts, and learns what the labels of the door's can be; None: nowhere.
     """
+    metrics = metrics or Metrics({}, OF_THE_DOOR)
     drain = Drain()
     cors = Cors(settings.cors)
-    front = Front(drain, cors, logging.getLogger("llmbase.gateway"), new_id)
+    front = Front(drain, cors, logging.getLogger("llmbase.gateway"), new_id, metrics)
     bodies = BodyReader(settings.max_body, settings.body_timeout)
     stub = ChatCompletionServiceStub(channel)
-    chats = ChatCompletions(stub, bodies, drain, settings.keepalive, on_ignored)
+    chats = ChatCompletions(stub, bodies, drain, settings.keepalive, metrics)
     models = Models(ModelServiceStub(channel))
     balance = Balance(AccountServiceStub(channel))
     health = Health(HealthStub(channel), drain)
@@ -89,4 +90,6 @@ def build_app(
             web.get("/readyz", health.ready),
         ]
     )
+    metrics.learn(known_labels(it.canonical for it in app.router.resources()))
+    metrics.follow(HTTP_ACTIVE_STREAMS, lambda: {(): chats.streams})
     return app

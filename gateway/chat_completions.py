@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
 from typing import TYPE_CHECKING
 
 import grpc
@@ -19,7 +19,15 @@ from gateway.errors import (
     upstream_truncated,
 )
 from gateway.event_stream import EventStream
-from gateway.exchange import EXCHANGE, Exchange, header_value, metadata, route_headers, timeout
+from gateway.exchange import (
+    EXCHANGE,
+    Exchange,
+    Work,
+    header_value,
+    metadata,
+    route_headers,
+    timeout,
+)
 from gateway.limit_headers import limit_headers
 from gateway.request_body import BodyReader
 from gateway.transcoding.answers import completion_to_json
@@ -27,6 +35,7 @@ from gateway.transcoding.chunks import StreamRenderer, error_event
 from gateway.transcoding.fields import BadField
 from gateway.transcoding.numbered import EventId, NumberedRenderer
 from gateway.transcoding.request import request_from_json
+from telemetry.metrics import Metrics, count_ignored
 
 if TYPE_CHECKING:
     from grpc.aio import UnaryStreamCall
@@ -44,34 +53,41 @@ class ChatCompletions:
         bodies: BodyReader,
         drain: Drain,
         keepalive: float,
-        on_ignored: Callable[[tuple[str, ...]], None],
+        metrics: Metrics,
     ) -> None:
         self._stub = stub
         self._bodies = bodies
         self._drain = drain
         self._keepalive = keepalive
-        self._on_ignored = on_ignored
+        self._metrics = metrics
+        self.streams = 0  # that are open
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         """Answer one chat. Raises HttpError until the first byte is out."""
         seconds = timeout(request)
         body = await self._bodies.read(request)
+        work = request[EXCHANGE].work = Work(asyncio.get_running_loop().time)
         try:
             asked, options, ignored = request_from_json(body)
         except BadField as bad:
             raise bad_field(bad) from None
         if ignored:
-            self._on_ignored(ignored)
+            count_ignored(self._metrics, ignored)
         if asked.model:
             headers = request[EXCHANGE].headers
             headers["x-llmbase-requested-model"] = header_value(asked.model)
         seen = _repeats(request, asked, streamed=options.stream)
         if options.stream:
+            work.form = "stream"
             renderer: Renderer = StreamRenderer(options.include_usage)
             if asked.idempotency_key:
                 renderer = NumberedRenderer(options.include_usage, seen)
-            return await self._stream(request, asked, ignored, seconds, renderer)
-        return await self._whole(request, asked, ignored, seconds)
+            self.streams += 1
+            try:
+                return await self._stream(request, asked, ignored, seconds, renderer, work)
+            finally:
+                self.streams -= 1
+        return await self._whole(request, asked, ignored, seconds, work)
 
     async def _whole(
         self,
@@ -79,23 +95,28 @@ class ChatCompletions:
         asked: ChatCompletionRequest,
         ignored: tuple[str, ...],
         seconds: float | None,
+        work: Work,
     ) -> web.Response:
         with self._drain.visit():
             call = self._stub.CreateChatCompletion(
                 asked, metadata=metadata(request), timeout=seconds
             )
             try:
+                work.pause()
                 completion = await call
+                work.go_on()
                 left = limit_headers(await call.initial_metadata())
             except grpc.aio.AioRpcError as error:
                 raise from_rpc(error) from None
             finally:
                 call.cancel()
-        return web.Response(
+        response = web.Response(
             body=completion_to_json(completion),
             content_type="application/json",
             headers={**route_headers(completion.route, ignored), **left},
         )
+        work.end()
+        return response
 
     async def _stream(
         self,
@@ -104,16 +125,20 @@ class ChatCompletions:
         ignored: tuple[str, ...],
         seconds: float | None,
         renderer: Renderer,
+        work: Work,
     ) -> web.StreamResponse:
         exchange = request[EXCHANGE]
         stream = EventStream(request, self._keepalive, exchange.headers)
+        if self._drain.closing:
+            stream.response.force_close()
         try:
             try:
                 with self._drain.visit():
                     call = self._stub.StreamChatCompletion(
                         asked, metadata=metadata(request), timeout=seconds
                     )
-                    await _pass_on(call, renderer, stream, ignored)
+                    work.pause()
+                    await _pass_on(call, renderer, stream, ignored, work)
             except ConnectionError:
                 raise
             except Exception as error:
@@ -167,18 +192,22 @@ async def _pass_on(
     renderer: Renderer,
     stream: EventStream,
     ignored: tuple[str, ...],
+    work: Work,
 ) -> None:
     """Send the client all that the call brings. Raises HttpError unless the answer is complete."""
     first, complete = True, False
     try:
         async for chunk in call:
             if first:
+                work.go_on()
                 left = limit_headers(await call.initial_metadata())
                 await stream.start({**route_headers(chunk.route, ignored), **left})
-                first = False
             complete = chunk.last
             if events := renderer.render(chunk):
                 await stream.send(events)
+            if first:
+                work.end()
+                first = False
         if not complete:
             raise upstream_truncated()
     except grpc.aio.AioRpcError as error:

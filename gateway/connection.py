@@ -16,6 +16,11 @@ _SLACK = 1024 * 1024
 _TLS = "grpcs://"
 
 
+def largest_message(max_body: int) -> int:
+    """Return how many bytes a message may have where bodies have up to `max_body`."""
+    return max_body + _SLACK
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceTls:
     """Files (PEM) for a service that is spoken to with TLS: whom to trust, and who we are."""
@@ -37,8 +42,8 @@ def open_channel(service: str, max_body: int, tls: ServiceTls | None = None) -> 
     options: list[tuple[str, int]] = [
         ("grpc.enable_retries", 0),
         ("grpc.enable_http_proxy", 0),
-        ("grpc.max_send_message_length", max_body + _SLACK),
-        ("grpc.max_receive_message_length", max_body + _SLACK),
+        ("grpc.max_send_message_length", largest_message(max_body)),
+        ("grpc.max_receive_message_length", largest_message(max_body)),
         # Windows that grow with the speed of the line would let in megabytes of each stream that a
         # slow client does not take: what it does not take is to stay with the provider.
         ("grpc.http2.bdp_probe", 0),

@@ -42,14 +42,15 @@ class Door:
             return str(self.address)
         return f"{self._scheme}://{self.address}"
 
-    async def stop(self, grace: float) -> None:
-        """Refuse new chats at once, let open ones end within `grace` seconds, then close.
+    async def stop(self, grace: float, notice: float = 0.0) -> None:
+        """Refuse new chats, let open ones end within `grace` seconds, then close.
 
-        A second call has no effect once the first is through.
+        The door is not ready from now on, and refuses after `notice` seconds. A second call has no
+        effect once the first is through.
         """
         if self._stopped:
             return
-        await self._runner.app[DRAIN].close(grace)
+        await self._runner.app[DRAIN].close(grace, notice)
         await self._runner.cleanup()
         self._stopped = True
         if isinstance(self.address, UnixAddress):

@@ -16,6 +16,7 @@ class Drain:
     """Knows the chats inside. One per application."""
 
     def __init__(self) -> None:
+        self.closing = False  # newcomers are still served, and asked to go elsewhere next time
         self.draining = False
         self._inside: set[asyncio.Task[Any]] = set()
         self._cut: set[asyncio.Task[Any]] = set()
@@ -28,8 +29,15 @@ class Drain:
         """Return the context of one chat. Raises HttpError on the way in and at the grace's end."""
         return Visit(self)
 
-    async def close(self, grace: float) -> None:
-        """Turn newcomers away, wait up to `grace` seconds for those inside, then cut them off."""
+    async def close(self, grace: float, notice: float = 0.0) -> None:
+        """Turn newcomers away, wait up to `grace` seconds for those inside, then cut them off.
+
+        For `notice` seconds before that they are still let in, while `closing` tells load
+        balancers, and clients that keep their connections, to go elsewhere.
+        """
+        self.closing = True
+        if notice:
+            await asyncio.sleep(notice)
         self.draining = True
         late = await _ended(self._inside, grace)
         self._cut |= late

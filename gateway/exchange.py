@@ -6,7 +6,7 @@ Names and values that come from callers or from the service are made safe for he
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import quote
 
 from aiohttp import web
@@ -35,7 +35,15 @@ Metadata = tuple[tuple[str, str], ...]
 class Exchange:
     """One request and what its answer's headers and log lines will say."""
 
-    __slots__ = ("client_gone", "error_code", "fault", "headers", "request_id", "started_at")
+    __slots__ = (
+        "client_gone",
+        "error_code",
+        "fault",
+        "headers",
+        "request_id",
+        "started_at",
+        "work",
+    )
 
     def __init__(self, request_id: str, started_at: float) -> None:
         self.request_id = request_id
@@ -44,6 +52,35 @@ class Exchange:
         self.error_code: str | None = None
         self.client_gone = False
         self.fault: Exception | None = None  # one of our own, to be logged
+        self.work: Work | None = None  # of a chat
+
+
+class Work:
+    """What a chat takes of the door itself: of its body until it is a call, and of its answer's
+    first part until that is written. `clock` gives seconds, `form` is the answer's.
+    """
+
+    __slots__ = ("_clock", "_since", "done", "form", "seconds")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._since = clock()
+        self.seconds = 0.0
+        self.form = "whole"
+        self.done = False
+
+    def pause(self) -> None:
+        """The door waits for the service from now on."""
+        self.seconds += self._clock() - self._since
+
+    def go_on(self) -> None:
+        """The answer has begun to come."""
+        self._since = self._clock()
+
+    def end(self) -> None:
+        """The answer, or the first of it, is the client's."""
+        self.pause()
+        self.done = True
 
 
 EXCHANGE = web.RequestKey("exchange", Exchange)

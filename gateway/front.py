@@ -15,6 +15,7 @@ from gateway.errors import HttpError
 from gateway.exchange import EXCHANGE, Exchange, sane_request_id
 from gateway.unsupported import unknown_path
 from telemetry.log import places
+from telemetry.metrics import HTTP_OVERHEAD, HTTP_REQUESTS, Metrics
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -27,12 +28,18 @@ class Front:
     """The middleware. `new_id` makes request ids; the log never sees a body or a key."""
 
     def __init__(
-        self, drain: Drain, cors: Cors, log: logging.Logger, new_id: Callable[[], str]
+        self,
+        drain: Drain,
+        cors: Cors,
+        log: logging.Logger,
+        new_id: Callable[[], str],
+        metrics: Metrics,
     ) -> None:
         self._drain = drain
         self._cors = cors
         self._log = log
         self._new_id = new_id
+        self._metrics = metrics
 
     @web.middleware
     async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -43,6 +50,8 @@ class Front:
         status = CLIENT_GONE
         try:
             response = await self._answer(request, handler, exchange)
+            if self._drain.closing:
+                response.force_close()  # so that clients which keep connections go elsewhere
             if not response.prepared:
                 for name, value in exchange.headers.items():
                     response.headers.setdefault(name, value)
@@ -52,7 +61,10 @@ class Front:
         finally:
             if exchange.fault is not None:
                 self._report(exchange, exchange.fault)
-            self._write_line(request, exchange, status, clock() - exchange.started_at)
+            resource = request.match_info.route.resource
+            route = resource.canonical if resource is not None else None
+            self._count(route, exchange, status)
+            self._write_line(request.method, route, exchange, status, clock())
 
     async def _answer(
         self, request: web.Request, handler: Handler, exchange: Exchange
@@ -85,21 +97,34 @@ class Front:
         }
         self._log.error("fault", extra=extra)
 
+    def _count(self, route: str | None, exchange: Exchange, status: int) -> None:
+        self._metrics.count(HTTP_REQUESTS, route=route or "", code=str(status))
+        work = exchange.work
+        if work is not None and work.done:
+            self._metrics.observe(HTTP_OVERHEAD, work.seconds, form=work.form)
+
     def _write_line(
-        self, request: web.Request, exchange: Exchange, status: int, seconds: float
+        self, method: str, route: str | None, exchange: Exchange, status: int, now: float
     ) -> None:
         if not self._log.isEnabledFor(logging.INFO):
             return
-        resource = request.match_info.route.resource
+        # The route, not the path: what a caller writes there is the caller's.
         extra = {
             "request_id": exchange.request_id,
-            "method": request.method,
-            "route": resource.canonical if resource is not None else None,
+            "method": method,
+            "route": route,
             "status": status,
-            "ms": round(seconds * 1000, 2),
-            "error": exchange.error_code,
+            "ms": round((now - exchange.started_at) * 1000, 2),
+            "outcome": _outcome(exchange, status),
         }
         self._log.info("request", extra=extra)
+
+
+def _outcome(exchange: Exchange, status: int) -> str:
+    """Return how the request ended: a stream's error comes after its status."""
+    if status == CLIENT_GONE:
+        return "CANCELLED"
+    return exchange.error_code or "OK"
 
 
 def _response(error: HttpError, exchange: Exchange) -> web.Response:

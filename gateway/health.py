@@ -11,7 +11,9 @@ from grpc_health.v1 import health_pb2
 from gateway.drain import Drain
 
 _SERVICE = "llmbase.v1.ChatCompletionService"
-_TIMEOUT = 1.0
+# A busy service answers late, and is no less ready for that; one that hangs never does. Probes wait
+# a second longer than this.
+_TIMEOUT = 3.0
 
 
 class Health:
@@ -27,7 +29,7 @@ class Health:
 
     async def ready(self, request: web.Request) -> web.Response:
         """Answer 200 if new chats would be served, else 503."""
-        if not self._drain.draining and await self._serving():
+        if not self._drain.closing and await self._serving():
             return web.json_response({"status": "ok"})
         return web.json_response({"status": "unavailable"}, status=503)
 

@@ -19,7 +19,7 @@ PROTO = Path(__file__).resolve().parent
 
 
 def compile_protos(gen: Path) -> None:
-    """Write llmbase/v1 below `gen`: messages, gRPC stubs and their types (for mypy).
+    """Write llmbase/ below `gen`: messages, gRPC stubs and their types (for mypy).
 
     Raises SystemExit.
     """
@@ -46,9 +46,9 @@ def compile_protos(gen: Path) -> None:
     )
     if code != 0:
         raise SystemExit(f"protoc failed with exit code {code}")
-    for package in (gen / "llmbase", gen / "llmbase" / "v1"):
-        (package / "__init__.py").touch()
-        (package / "py.typed").touch()
+    for folder in [path for path in gen.rglob("*") if path.is_dir()]:
+        (folder / "__init__.py").touch()
+        (folder / "py.typed").touch()
 
 
 def _program(name: str) -> str:

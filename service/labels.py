@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from llmbase.v1 import account_pb2, chat_completion_pb2, model_pb2, routing_pb2
 from llmbase.v1.error_reason_pb2 import ErrorReason
 
 from service.accounts.limits import Limit
+from service.admission.priority import Priority
 from service.config import Config
+from service.money import Tokens
+from service.routing.attempt import OUTCOMES, PURPOSES
+from service.routing.breaker import State
 
 _PREFIX = "ERROR_REASON_"
 _NO_ERRORS = frozenset({"OK", "CANCELLED"})
 
 
-def known_labels(config: Config, rest_fields: Iterable[str] = ()) -> Mapping[str, frozenset[str]]:
-    """Return the values of each label.
-
-    `rest_fields` are a request's fields that the REST door knows and the contract has no place for.
-    """
+def known_labels(config: Config) -> Mapping[str, frozenset[str]]:
+    """Return the values of each label of the service's metrics."""
     services = (
         *chat_completion_pb2.DESCRIPTOR.services_by_name.values(),
         *model_pb2.DESCRIPTOR.services_by_name.values(),
@@ -31,10 +32,16 @@ def known_labels(config: Config, rest_fields: Iterable[str] = ()) -> Mapping[str
         "kind": frozenset({"event", "enum", "joined", "kept"}),
         "limit": frozenset(limit.value for limit in Limit),
         "method": frozenset(method.name for service in services for method in service.methods),
-        "parameter": frozenset({*request.fields_by_name, *rest_fields}),
+        "model": frozenset(config.models),
+        "outcome": OUTCOMES,
+        "parameter": frozenset(request.fields_by_name),
+        "priority": frozenset(priority.value for priority in Priority),
         "provider": frozenset(config.providers),
+        "purpose": frozenset(PURPOSES.values()),
         "reason": frozenset(reasons) | _NO_ERRORS,
         "result": frozenset({"applied", "refused"}),
+        "state": frozenset(state.value for state in State),
         "status": frozenset({"401", "403"}),
+        "token_class": frozenset(Tokens._fields),
         "work": frozenset({"reserve", "settle", "renew", "lapse"}),
     }

@@ -34,6 +34,16 @@ class Prices(NamedTuple):
     reasoning: Attos
 
 
+class Tokens(NamedTuple):
+    """How many tokens of each class; in the order of their prices."""
+
+    input: int
+    cache_read: int
+    cache_write: int
+    output: int
+    reasoning: int
+
+
 def from_dollars(dollars: str) -> Nanos:
     """Return an amount of US dollars, written as a decimal, in nano-dollars; halves go to even.
 
@@ -66,7 +76,13 @@ def prices_of(pricing: PricingConfig) -> Prices:
 
 
 def cost(prices: Prices, usage: Usage) -> Nanos:
-    """Return what a usage costs.
+    """Return what a usage costs."""
+    tokens = tokens_of(usage)
+    return _nanos(sum(price * number for price, number in zip(prices, tokens, strict=True)))
+
+
+def tokens_of(usage: Usage) -> Tokens:
+    """Return the tokens of a usage by their classes, which do not overlap.
 
     What the provider bills counts, where that is not what it has read and written. A part is never
     more than its whole, whatever the provider said: no class is below zero.
@@ -75,13 +91,7 @@ def cost(prices: Prices, usage: Usage) -> Nanos:
     read = min(max(usage.cached_tokens, 0), prompt)
     write = min(max(usage.cache_write_tokens, 0), prompt - read)
     reasoning = min(max(usage.reasoning_tokens, 0), completion)
-    return _nanos(
-        prices.prompt * (prompt - read - write)
-        + prices.cache_read * read
-        + prices.cache_write * write
-        + prices.completion * (completion - reasoning)
-        + prices.reasoning * reasoning
-    )
+    return Tokens(prompt - read - write, read, write, completion - reasoning, reasoning)
 
 
 def billed_prompt(usage: Usage) -> int:

@@ -17,8 +17,8 @@ from platformdirs import user_cache_path, user_data_path
 from service.config import Config
 from service.labels import known_labels
 from service.reloader import Reloader
-from service.server import Service
-from telemetry.metrics import Metrics
+from service.server import Carried, Service
+from telemetry.metrics import OF_THE_SERVICE, Metrics
 
 T = TypeVar("T")
 Labels = Callable[[Config], Mapping[str, frozenset[str]]]
@@ -88,13 +88,20 @@ async def reloading(service: Service, file: ConfigFile, metrics: Metrics) -> Asy
         await asyncio.wait([watch])
 
 
-async def serve(file: ConfigFile, addresses: tuple[str, ...], *, reuse_port: bool = False) -> None:
+async def serve(
+    file: ConfigFile,
+    addresses: tuple[str, ...],
+    carried: tuple[Carried, ...] = (),
+    *,
+    reuse_port: bool = False,
+) -> None:
     """Serve until SIGINT or SIGTERM, then drain. Raises ConfigError, EngineError."""
     stop = stop_signals()
-    metrics = Metrics(file.labels(file.config))
+    metrics = Metrics(file.labels(file.config), OF_THE_SERVICE)
     service = Service(file.config, models_directory(), data_directory(), metrics)
     try:
-        bound = await service.start(addresses or file.config.server.grpc, reuse_port=reuse_port)
+        told = addresses or file.config.server.grpc
+        bound = await service.start(told, carried, reuse_port=reuse_port)
         async with reloading(service, file, metrics):
             ready = f"ready {places(bound, service)}"
             print(ready, flush=True)  # noqa: T201 - the promise to a supervisor

@@ -16,7 +16,7 @@ from typing import NoReturn, Protocol
 from service.config import Config
 from service.config_file import ConfigError, load
 from service.providers.engine_process import EngineError
-from telemetry.metrics import CONFIG_GENERATION, CONFIG_RELOADS, Metrics
+from telemetry.metrics import CONFIG_RELOADS, Metrics
 
 _LOG = logging.getLogger("llmbase.config")
 
@@ -61,7 +61,6 @@ class Reloader:
         self._adjust = adjust
         self._every = every
         self._seen: Signature | None = None  # nothing yet: it may have changed since it was read
-        metrics.set(CONFIG_GENERATION, service.number)
 
     async def run(self, told: asyncio.Event) -> NoReturn:
         """Take over whatever comes, until this is cancelled. `told` asks for a look at once."""
@@ -94,7 +93,6 @@ class Reloader:
         else:
             self._config = config
             self._metrics.count(CONFIG_RELOADS, result="applied")
-            self._metrics.set(CONFIG_GENERATION, self._service.number)
             told: dict[str, object] = {"generation": self._service.number}
             if fixed:
                 told["needs_restart"] = list(fixed)

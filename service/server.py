@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import random
 import time
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -43,10 +44,18 @@ from service.rpc.model import ModelServicer
 from service.rpc.routing import RoutingServicer
 from service.rpc.tls import Certificates
 from telemetry import metrics_listener
-from telemetry.metrics import Metrics
+from telemetry.metrics import (
+    BREAKERS,
+    CONFIG_GENERATION,
+    IN_FLIGHT,
+    IN_FLIGHT_LIMIT,
+    QUEUED,
+    RETRY_BUDGET,
+    Metrics,
+)
 from telemetry.metrics_listener import MetricsListener
 
-_CHANGEABLE = {"drain", "public_models"}  # of `server`; the rest needs a restart
+_CHANGEABLE = {"drain", "notice", "public_models"}  # of `server`; the rest needs a restart
 _FIXED = ("store", "shared")  # what needs a restart as a whole
 _FLUSH = 0.5  # seconds for the last statuses to leave once every call has ended
 
@@ -63,6 +72,12 @@ class Stoppable(Protocol):
     """A server: gRPC's own or the in-process one."""
 
     async def stop(self, grace: float | None) -> None: ...  # noqa: D102
+
+
+class Carried(Stoppable, Protocol):
+    """A server whose calls come over gRPC's own server."""
+
+    def open_on(self, server: grpc.aio.Server) -> None: ...  # noqa: D102
 
 
 class Service:
@@ -83,7 +98,8 @@ class Service:
         self._admission = Admission(
             config.admission.max_in_flight, config.admission.max_queued, time.monotonic
         )
-        desk = Desk(self._accounts.limiter, self._admission, self._accounts.charging)
+        accounts = self._accounts
+        desk = Desk(accounts.limiter, self._admission, accounts.charging, time.monotonic, metrics)
         self._calls = Calls(self._current, time.monotonic, metrics, desk)
         self._store = Store(config.idempotency)
         answers = Answers(self._calls, self._store, metrics)
@@ -95,6 +111,7 @@ class Service:
         self._health = health.aio.HealthServicer()
         self._servers: list[Stoppable] = []
         self._tls_addresses: tuple[str, ...] = ()
+        self._follow(metrics)
 
     @property
     def config(self) -> Config:
@@ -117,17 +134,25 @@ class Service:
         self._servers.append(server)
 
     async def start(
-        self, addresses: tuple[str, ...], *, reuse_port: bool = False
+        self,
+        addresses: tuple[str, ...],
+        carried: tuple[Carried, ...] = (),
+        *,
+        reuse_port: bool = False,
     ) -> tuple[str, ...]:
         """Listen, and serve once every provider can answer. Returns the real addresses.
 
-        `reuse_port` lets other processes of the same user listen there, too. Raises ConfigError
-        (an address), EngineError (a local model).
+        `carried` are further ways to the same services, at the same addresses; `reuse_port` lets
+        other processes of the same user listen there, too.
+        Raises ConfigError (an address), EngineError (a local model).
         """
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         told = self.config.server
         server = grpc.aio.server(options=door.options(told, reuse_port=reuse_port))
         self.register(door.Readable(server, self._calls))
+        for further in carried:
+            self.register(further)
+            further.open_on(server)
         if told.reflection:
             names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, server)
@@ -175,9 +200,13 @@ class Service:
         return kept
 
     async def drain(self) -> None:
-        """Refuse new calls and let the open ones finish; after `drain` seconds end the rest."""
+        """Refuse new calls and let the open ones finish; after `drain` seconds end the rest.
+
+        For `notice` seconds before that new calls are taken, while health tells who asks it.
+        """
         # The servers go on until the end: health is to say NOT_SERVING, and a refusal to say why.
         await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(self.config.server.notice or 0)
         self._calls.refuse()
         self._store.drain()
         for seconds in (self.config.server.drain, _FLUSH):
@@ -198,6 +227,22 @@ class Service:
         await asyncio.gather(*self._retiring.values())
         if self._listener is not None:
             await self._listener.close()
+
+    def _follow(self, metrics: Metrics) -> None:
+        """Have gauges read from whoever owns what they say."""
+        admission = self._admission
+        metrics.follow(IN_FLIGHT, lambda: {(): admission.in_flight})
+        metrics.follow(IN_FLIGHT_LIMIT, lambda: {(): admission.limit})
+        metrics.follow(QUEUED, lambda: {(key.value,): n for key, n in admission.waiting().items()})
+        metrics.follow(BREAKERS, self._breakers)
+        metrics.follow(RETRY_BUDGET, self._budgets)
+        metrics.follow(CONFIG_GENERATION, lambda: {(): self.number})
+
+    def _breakers(self) -> Mapping[tuple[str, ...], float]:
+        return self._generation.board.breakers()
+
+    def _budgets(self) -> Mapping[tuple[str, ...], float]:
+        return self._generation.board.budgets()
 
     async def _listen(self) -> None:
         address = self.config.server.metrics

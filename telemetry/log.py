@@ -8,12 +8,14 @@ from __future__ import annotations
 import logging
 import sys
 from datetime import UTC, datetime
+from itertools import islice
 from types import TracebackType
 
 import orjson
 
-# What every record has; the rest of a record is what `extra` brought.
+# What every record has, and has first; the rest of a record is what `extra` brought.
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_OWN_FIRST = len(vars(logging.makeLogRecord({})))
 
 
 class JsonLines(logging.Formatter):
@@ -28,7 +30,9 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line |= {key: value for key, value in vars(record).items() if key not in _OWN}
+        for key, value in islice(vars(record).items(), _OWN_FIRST, None):
+            if key not in _OWN:
+                line[key] = value
         if record.exc_info and record.exc_info[0] is not None:
             # Not its text, which may quote what a caller sent.
             line["fault"] = record.exc_info[0].__name__
@@ -51,9 +55,17 @@ def to_stderr(level: str = "info") -> None:
 
     It is our own log's. Of libraries only warnings are told: their details quote what they handle.
     """
+    _leave_out_what_no_line_says()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     logging.getLogger("llmbase").setLevel(level.upper())
     root.setLevel(max(logging.WARNING, logging.getLogger("llmbase").level))
+
+
+def _leave_out_what_no_line_says() -> None:
+    """Have records made without caller, thread and process: that is most of what they cost."""
+    # As the documentation of logging has it, under "Optimization".
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False

@@ -1,48 +1,25 @@
-"""The metrics of every process: one list of what there is, and a registry that keeps to it.
+"""The one list of the metrics of every process. What is not in it cannot be counted.
 
-A label takes the values it was told of when the process started, and `other` for all else: what a
-caller or a provider sends never makes a series.
+What the help says is what the documentation, the dashboard and the page say. Times of streams are
+observed once, at their end: a chunk costs additions alone.
 """
 
 from __future__ import annotations
 
-import enum
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.metrics_core import Metric as Family
-from prometheus_client.registry import Collector
+from telemetry.metric import Kind, Metric
+from telemetry.registry import Registry
 
-OTHER = "other"
+_MODEL = {
+    "model": "the model that was asked for, by the configuration's name; unknown ones `other`"
+}
+_PROVIDER = {"provider": "as configured"}
+_SHORT = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
+_LONG = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2.5, 5, 10, 20, 30, 60)
 
-
-class Kind(enum.Enum):
-    """What can be done with a metric."""
-
-    COUNTER = "counter"
-    GAUGE = "gauge"
-    HISTOGRAM = "histogram"
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """A metric. `labels` says of each label what its values are.
-
-    `buckets` are a histogram's upper bounds, in the unit that the name ends in. The series of a
-    metric that is `announced` are there from the start, at zero: an increase that makes a series
-    is none to who reads it.
-    """
-
-    name: str
-    kind: Kind
-    help: str
-    labels: Mapping[str, str] = field(default_factory=dict)
-    buckets: tuple[float, ...] = ()
-    announced: bool = False
-
+# Calls.
 
 CALLS = Metric(
     "llmbase_calls_total",
@@ -54,17 +31,75 @@ CALLS = Metric(
     },
     announced=True,
 )
-CONFIG_GENERATION = Metric(
-    "llmbase_config_generation",
-    Kind.GAUGE,
-    "Configurations that this process has answered from, the one it began with among them.",
-)
-CONFIG_RELOADS = Metric(
-    "llmbase_config_reloads_total",
+MODEL_CALLS = Metric(
+    "llmbase_model_calls_total",
     Kind.COUNTER,
-    "Configuration files that were looked at because they had changed, or on SIGHUP.",
-    {"result": "`applied`, or `refused`: the configuration before stays"},
-    announced=True,
+    "Chat calls that have ended, by the model that they asked for.",
+    {**_MODEL, "reason": "as of `llmbase_calls_total`"},
+)
+CALL_SECONDS = Metric(
+    "llmbase_call_seconds",
+    Kind.HISTOGRAM,
+    "Chat calls that were answered, from their begin to their end.",
+    {"method": "`CreateChatCompletion` or `StreamChatCompletion`"},
+    (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 60, 120, 300, 600),
+)
+FIRST_CONTENT = Metric(
+    "llmbase_first_content_seconds",
+    Kind.HISTOGRAM,
+    "Streams, from the begin of the call until their first content was there to be sent.",
+    _MODEL,
+    _LONG,
+)
+CHUNK_GAP = Metric(
+    "llmbase_chunk_gap_seconds",
+    Kind.HISTOGRAM,
+    "The usual time between two chunks of a whole stream: one value for each stream.",
+    _MODEL,
+    (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1, 5),
+)
+OVERHEAD = Metric(
+    "llmbase_overhead_seconds",
+    Kind.HISTOGRAM,
+    "What calls took until their first content, or whole answer, without the time in the queue and "
+    "at providers: the time that is ours.",
+    {"method": "`CreateChatCompletion` or `StreamChatCompletion`"},
+    _SHORT,
+)
+ACTIVE_STREAMS = Metric(
+    "llmbase_active_streams",
+    Kind.GAUGE,
+    "Streams that are open, those that wait for their first content among them.",
+)
+IN_FLIGHT = Metric(
+    "llmbase_in_flight_calls",
+    Kind.GAUGE,
+    "Chat calls that have a place: `admission.max_in_flight` bounds them.",
+)
+IN_FLIGHT_LIMIT = Metric(
+    "llmbase_in_flight_limit",
+    Kind.GAUGE,
+    "Places for chat calls: `admission.max_in_flight`.",
+)
+QUEUED = Metric(
+    "llmbase_queued_calls",
+    Kind.GAUGE,
+    "Chat calls that wait for a place.",
+    {"priority": "`interactive` or `batch`"},
+)
+QUEUE_SECONDS = Metric(
+    "llmbase_queue_seconds",
+    Kind.HISTOGRAM,
+    "How long chat calls waited for a place; those that found one free are in it, with next to "
+    "nothing.",
+    {"priority": "`interactive` or `batch`"},
+    (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+REPLAYS = Metric(
+    "llmbase_replays_total",
+    Kind.COUNTER,
+    "Calls that were answered from another call's answer.",
+    {"kind": "`joined` (it was running) or `kept` (it was over)"},
 )
 IGNORED_PARAMETERS = Metric(
     "llmbase_ignored_parameters_total",
@@ -72,6 +107,131 @@ IGNORED_PARAMETERS = Metric(
     "Parameters of requests that were left out of what was sent to a provider.",
     {"parameter": "the request's field, by its name in REST; of a path its first step"},
 )
+
+# Providers.
+
+ATTEMPTS = Metric(
+    "llmbase_attempts_total",
+    Kind.COUNTER,
+    "Attempts at providers that have ended. Those that were never sent are not among them.",
+    {
+        **_PROVIDER,
+        "purpose": "`original`, `repeat` (its provider was asked before), `hedge` (beside a slow "
+        "one) or `continuation` (of a stream that broke)",
+        "outcome": "`answered`, `lost` (another was faster), `cancelled` (the caller left, or its "
+        "time was over) or the fault: `connect`, `slow`, `status`, `rejected`, `truncated`, "
+        "`malformed` or `reported`",
+    },
+)
+FALLBACKS = Metric(
+    "llmbase_fallbacks_total",
+    Kind.COUNTER,
+    "Calls that another model answered than they had asked for.",
+    _MODEL,
+)
+BREAKERS = Metric(
+    "llmbase_breaker_targets",
+    Kind.GAUGE,
+    "Targets that have been asked, by the worst state of their breakers.",
+    {**_PROVIDER, "state": "`closed`, `half_open` or `open`: it is passed over"},
+)
+RETRY_BUDGET = Metric(
+    "llmbase_retry_budget_level",
+    Kind.GAUGE,
+    "Repeats and hedges that a provider may be sent now: 10 at most, a tenth for each original.",
+    _PROVIDER,
+)
+PROVIDER_ALERTS = Metric(
+    "llmbase_provider_alerts_total",
+    Kind.COUNTER,
+    "Attempts that a provider refused because of our credentials: somebody has to look at them.",
+    {**_PROVIDER, "status": "`401` or `403`"},
+    announced=True,
+)
+PROVIDER_UNKNOWN = Metric(
+    "llmbase_provider_unknown_total",
+    Kind.COUNTER,
+    "What providers sent that no documentation of theirs had when llmbase was made.",
+    {**_PROVIDER, "kind": "`event`, or `enum` for a word such as a finish reason"},
+    announced=True,
+)
+
+# Tokens and money.
+
+TOKENS = Metric(
+    "llmbase_tokens_total",
+    Kind.COUNTER,
+    "Tokens that answered calls have used, as they are paid for: by estimate where no provider "
+    "said. No token is in two classes.",
+    {
+        **_MODEL,
+        "token_class": "`input`, `cache_read`, `cache_write`, `output` or `reasoning`",
+    },
+)
+CHARGED = Metric(
+    "llmbase_charged_nanodollars_total",
+    Kind.COUNTER,
+    "What accounts have been charged for calls.",
+    _MODEL,
+)
+PROVIDER_COST = Metric(
+    "llmbase_provider_cost_nanodollars_total",
+    Kind.COUNTER,
+    "What attempts cost us at their providers, as far as prices are known: those that nobody is "
+    "charged for among them.",
+    _PROVIDER,
+)
+RESERVATIONS = Metric(
+    "llmbase_reservations",
+    Kind.GAUGE,
+    "Calls that this process holds money for, until the store has what they cost.",
+)
+RESERVATION_USED = Metric(
+    "llmbase_reservation_used_ratio",
+    Kind.HISTOGRAM,
+    "What calls cost, of what was reserved for them: more than 1 was estimated too low.",
+    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 1, 1.1, 1.5, 2, 5),
+)
+EXCESS = Metric(
+    "llmbase_excess_nanodollars_total",
+    Kind.COUNTER,
+    "What calls cost beyond what was reserved for them: nobody is charged for it.",
+)
+LAPSED = Metric(
+    "llmbase_reservations_lapsed_total",
+    Kind.COUNTER,
+    "Reservations that nobody renewed for ten minutes: their process has died.",
+)
+SETTLEMENTS = Metric(
+    "llmbase_settlements_total",
+    Kind.COUNTER,
+    "Calls that were written into the ledger.",
+)
+SETTLEMENTS_SPOOLED = Metric(
+    "llmbase_settlements_spooled_total",
+    Kind.COUNTER,
+    "Settlements and releases that were put on disk, because the store was away or too slow.",
+)
+LEDGER_QUEUE = Metric(
+    "llmbase_ledger_queue",
+    Kind.GAUGE,
+    "Settlements and releases that wait for the store, those in the spool not among them.",
+)
+LEDGER_REFUSED = Metric(
+    "llmbase_ledger_refused_total",
+    Kind.COUNTER,
+    "Settlements that the store cannot take (no such account): kept in the spool's directory.",
+)
+STORE_TRANSACTION = Metric(
+    "llmbase_store_transaction_seconds",
+    Kind.HISTOGRAM,
+    "Transactions of the books, from their begin until they were committed.",
+    {"work": "`reserve`, `settle`, `renew` or `lapse`"},
+    (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+)
+
+# Limits.
+
 LIMITER_REFUSALS = Metric(
     "llmbase_limiter_refusals_total",
     Kind.COUNTER,
@@ -89,174 +249,111 @@ LIMITER_AWAY = Metric(
     "llmbase_limiter_away",
     Kind.GAUGE,
     "1 while the shared limiter is left alone because it did not answer, else 0.",
-)
-PROVIDER_ALERTS = Metric(
-    "llmbase_provider_alerts_total",
-    Kind.COUNTER,
-    "Attempts that a provider refused because of our credentials: somebody has to look at them.",
-    {"provider": "as configured", "status": "`401` or `403`"},
-    announced=True,
-)
-PROVIDER_UNKNOWN = Metric(
-    "llmbase_provider_unknown_total",
-    Kind.COUNTER,
-    "What providers sent that no documentation of theirs had when llmbase was made.",
-    {"provider": "as configured", "kind": "`event`, or `enum` for a word such as a finish reason"},
-    announced=True,
+    shared=True,
 )
 
-LEDGER_QUEUE = Metric(
-    "llmbase_ledger_queue",
+# Configuration.
+
+CONFIG_GENERATION = Metric(
+    "llmbase_config_generation",
     Kind.GAUGE,
-    "Settlements and releases that wait for the store, those in the spool not among them.",
+    "Configurations that this process has answered from, the one it began with among them.",
+    shared=True,
 )
-LEDGER_REFUSED = Metric(
-    "llmbase_ledger_refused_total",
+CONFIG_RELOADS = Metric(
+    "llmbase_config_reloads_total",
     Kind.COUNTER,
-    "Settlements that the store cannot take (no such account): kept in the spool's directory.",
+    "Configuration files that were looked at because they had changed, or on SIGHUP.",
+    {"result": "`applied`, or `refused`: the configuration before stays"},
+    announced=True,
 )
-EXCESS = Metric(
-    "llmbase_excess_nanodollars_total",
+
+# The REST door.
+
+HTTP_REQUESTS = Metric(
+    "llmbase_http_requests_total",
     Kind.COUNTER,
-    "What calls cost beyond what was reserved for them: nobody is charged for it.",
+    "Requests at the REST door that have been answered; a stream counts when it has ended.",
+    {
+        "route": "the path, as it is documented; `other` for one that leads nowhere",
+        "code": "the status; `499` where the client left",
+    },
 )
-LAPSED = Metric(
-    "llmbase_reservations_lapsed_total",
-    Kind.COUNTER,
-    "Reservations that nobody renewed for ten minutes: their process has died.",
+HTTP_ACTIVE_STREAMS = Metric(
+    "llmbase_http_active_streams",
+    Kind.GAUGE,
+    "Streams that are open at the REST door.",
 )
-RESERVATION_USED = Metric(
-    "llmbase_reservation_used_ratio",
+HTTP_OVERHEAD = Metric(
+    "llmbase_http_overhead_seconds",
     Kind.HISTOGRAM,
-    "What calls cost, of what was reserved for them: more than 1 was estimated too low.",
-    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 1, 1.1, 1.5, 2, 5),
-)
-SETTLEMENTS = Metric(
-    "llmbase_settlements_total",
-    Kind.COUNTER,
-    "Calls that were written into the ledger.",
-)
-SETTLEMENTS_SPOOLED = Metric(
-    "llmbase_settlements_spooled_total",
-    Kind.COUNTER,
-    "Settlements and releases that were put on disk, because the store was away or too slow.",
-)
-STORE_TRANSACTION = Metric(
-    "llmbase_store_transaction_seconds",
-    Kind.HISTOGRAM,
-    "Transactions of the books, from their begin until they were committed.",
-    {"work": "`reserve`, `settle`, `renew` or `lapse`"},
-    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+    "What the REST door itself took for a chat: from its body to the call, and from the first of "
+    "the answer until it was written.",
+    {"form": "`whole` or `stream`"},
+    _SHORT,
 )
 
-REPLAYS = Metric(
-    "llmbase_replays_total",
-    Kind.COUNTER,
-    "Calls that were answered from another call's answer.",
-    {"kind": "`joined` (it was running) or `kept` (it was over)"},
-)
+# Everything there is, by what it is about; documentation and dashboard follow it.
+SECTIONS: Mapping[str, tuple[Metric, ...]] = {
+    "Calls": (
+        CALLS,
+        MODEL_CALLS,
+        CALL_SECONDS,
+        FIRST_CONTENT,
+        CHUNK_GAP,
+        OVERHEAD,
+        ACTIVE_STREAMS,
+        IN_FLIGHT,
+        IN_FLIGHT_LIMIT,
+        QUEUED,
+        QUEUE_SECONDS,
+        REPLAYS,
+        IGNORED_PARAMETERS,
+    ),
+    "Providers": (
+        ATTEMPTS,
+        FALLBACKS,
+        BREAKERS,
+        RETRY_BUDGET,
+        PROVIDER_ALERTS,
+        PROVIDER_UNKNOWN,
+    ),
+    "Tokens and money": (
+        TOKENS,
+        CHARGED,
+        PROVIDER_COST,
+        RESERVATIONS,
+        RESERVATION_USED,
+        EXCESS,
+        LAPSED,
+        SETTLEMENTS,
+        SETTLEMENTS_SPOOLED,
+        LEDGER_QUEUE,
+        LEDGER_REFUSED,
+        STORE_TRANSACTION,
+    ),
+    "Limits": (LIMITER_REFUSALS, LIMITER_SECONDS, LIMITER_AWAY),
+    "Configuration": (CONFIG_GENERATION, CONFIG_RELOADS),
+    "REST door": (HTTP_REQUESTS, HTTP_ACTIVE_STREAMS, HTTP_OVERHEAD),
+}
+METRICS: tuple[Metric, ...] = tuple(itertools.chain.from_iterable(SECTIONS.values()))
 
-# Everything there is; the documentation's table is checked against it.
-METRICS: tuple[Metric, ...] = (
-    CALLS,
-    CONFIG_GENERATION,
-    CONFIG_RELOADS,
-    EXCESS,
-    IGNORED_PARAMETERS,
-    LIMITER_REFUSALS,
-    LIMITER_SECONDS,
-    LIMITER_AWAY,
-    LAPSED,
-    LEDGER_QUEUE,
-    LEDGER_REFUSED,
-    PROVIDER_ALERTS,
-    PROVIDER_UNKNOWN,
-    REPLAYS,
-    RESERVATION_USED,
-    SETTLEMENTS,
-    SETTLEMENTS_SPOOLED,
-    STORE_TRANSACTION,
-)
+# What a gateway that stands alone has.
+OF_THE_DOOR: tuple[Metric, ...] = (*SECTIONS["REST door"], IGNORED_PARAMETERS)
+# What a service that stands alone has.
+OF_THE_SERVICE = tuple(metric for metric in METRICS if metric not in SECTIONS["REST door"])
 
 
-class Metrics:
-    """The metrics of one process. `known` has the values that each label may take."""
+class Metrics(Registry):
+    """The metrics of one process: all of the list, unless it is one that has fewer."""
 
     def __init__(
         self, known: Mapping[str, Collection[str]], metrics: Sequence[Metric] = METRICS
     ) -> None:
-        self._known: dict[str, frozenset[str]] = {}
-        self._metrics = metrics
-        self._registry = CollectorRegistry()
-        self._made = {metric.name: _make(metric, self._registry) for metric in metrics}
-        self.learn(known)
-
-    def learn(self, known: Mapping[str, Collection[str]]) -> None:
-        """Let labels take more values; what was known before stays, and so do its series."""
-        for label, values in known.items():
-            self._known[label] = self._known.get(label, frozenset()) | frozenset(values)
-        for metric in self._metrics:
-            if metric.announced:
-                self._announce(metric)
-
-    def count(self, metric: Metric, amount: float = 1, **labels: str) -> None:
-        """Add to a counter. Raises KeyError for a metric that is not in the list."""
-        self._series(metric, labels).inc(amount)
-
-    def set(self, metric: Metric, value: float, **labels: str) -> None:
-        """Give a gauge its value, in the unit of its name."""
-        self._series(metric, labels).set(value)
-
-    def observe(self, metric: Metric, value: float, **labels: str) -> None:
-        """Add a value to a histogram, in the unit of its name."""
-        self._series(metric, labels).observe(value)
-
-    def observe_ratio(self, metric: Metric, part: int, whole: int) -> None:
-        """Add a share to a histogram: money is a float here alone, where it is none any more."""
-        self.observe(metric, part / whole)
-
-    def render(self) -> bytes:
-        """Return all of them in Prometheus' text format."""
-        return generate_latest(_WithoutBirths(self._registry))
-
-    def _series(self, metric: Metric, labels: Mapping[str, str]) -> Any:
-        made = self._made[metric.name]
-        if not metric.labels:
-            return made
-        return made.labels(**{label: self._bounded(label, labels[label]) for label in labels})
-
-    def _bounded(self, label: str, value: str) -> str:
-        return value if value in self._known.get(label, ()) else OTHER
-
-    def _announce(self, metric: Metric) -> None:
-        values = (sorted(self._known.get(label, ())) for label in metric.labels)
-        for combination in itertools.product(*values):
-            self._series(metric, dict(zip(metric.labels, combination, strict=True)))
+        super().__init__(known, metrics)
 
 
 def count_ignored(metrics: Metrics, paths: Iterable[str]) -> None:
     """Count the fields of one request that were left out, each by its path's first step, once."""
     for name in {path.partition(".")[0].partition("[")[0] for path in paths}:
         metrics.count(IGNORED_PARAMETERS, parameter=name)
-
-
-class _WithoutBirths(Collector):
-    """A registry without the times at which series began: they double the page for nobody."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
-
-    def collect(self) -> Iterator[Family]:
-        for family in self._registry.collect():
-            family.samples = [s for s in family.samples if not s.name.endswith("_created")]
-            yield family
-
-
-def _make(metric: Metric, registry: CollectorRegistry) -> Any:
-    labels = tuple(metric.labels)
-    if metric.kind is Kind.HISTOGRAM:
-        return Histogram(
-            metric.name, metric.help, labels, buckets=metric.buckets, registry=registry
-        )
-    kind = Counter if metric.kind is Kind.COUNTER else Gauge
-    return kind(metric.name, metric.help, labels, registry=registry)

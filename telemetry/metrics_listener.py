@@ -1,18 +1,20 @@
-"""Where metrics are read: GET /metrics on a port of its own, so that no caller can reach it."""
+"""Where metrics are read: GET /metrics at an address of its own, so that no caller can reach it."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import inspect
 import os
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
+from pathlib import Path
 from typing import Protocol
 
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-_UNIX = "unix:"
 _LAST_WAIT = 1.0  # seconds for a page that is on its way when the process ends
+_UNIX = "unix:"
 
 
 class Rendered(Protocol):
@@ -36,7 +38,8 @@ class MetricsListener:
 async def listen(metrics: Rendered, address: str) -> MetricsListener:
     """Serve the metrics at HOST:PORT, where port 0 takes a free one, or at unix:PATH.
 
-    Raises OSError, with the address as its file name, when it cannot be had.
+    A socket that is already there is replaced: its owner is gone. Raises OSError, with the address
+    as its file name, when it cannot be had, and ValueError for what is no address.
     """
     app = web.Application()
     app.router.add_get("/metrics", _Page(metrics).get)
@@ -56,10 +59,31 @@ async def listen(metrics: Rendered, address: str) -> MetricsListener:
     return MetricsListener(runner, f"{address.rpartition(':')[0]}:{runner.addresses[0][1]}")
 
 
+@contextlib.asynccontextmanager
+async def listening(metrics: Rendered, address: str | None) -> AsyncIterator[str | None]:
+    """Serve the metrics inside the block; gives the real address. None: nowhere.
+
+    Raises as `listen` does.
+    """
+    if address is None:
+        yield None
+        return
+    listener = await listen(metrics, address)
+    try:
+        yield listener.address
+    finally:
+        await listener.close()
+
+
 def _site(runner: web.AppRunner, address: str) -> web.BaseSite:
     if address.startswith(_UNIX):
-        return web.UnixSite(runner, address.removeprefix(_UNIX))
+        path = Path(address.removeprefix(_UNIX))
+        if path.is_socket():
+            path.unlink()
+        return web.UnixSite(runner, path)
     host, _, port = address.rpartition(":")
+    if not (host and port.isdecimal()):
+        raise ValueError(f"{address!r} is no address for metrics: HOST:PORT or unix:PATH")
     return web.TCPSite(runner, host.strip("[]"), int(port))
 
 

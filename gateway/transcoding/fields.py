@@ -93,8 +93,8 @@ class Table:
             if item is None:
                 continue
             try:
-                if key in readers:
-                    readers[key](message, item, reading)
+                if (read := readers.get(key)) is not None:
+                    read(message, item, reading)
                 else:
                     check_depth(item, self.depth)
                     reading.ignored[self.where + key] = None

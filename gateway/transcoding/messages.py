@@ -119,7 +119,7 @@ _TOOL_CALL = Table(
     },
     required=("type", "function"),
 )
-MESSAGE = Table(
+_MESSAGE = Table(
     "messages[].",
     {
         "role": word("role", ROLES),
@@ -135,3 +135,33 @@ MESSAGE = Table(
         "function_call": refused("is OpenAI's deprecated form: use tool_calls"),
     },
 )
+
+
+def _read_messages(request: Any, value: Any, reading: Reading) -> None:
+    if type(value) is not list:
+        raise BadField("", "must be an array of objects")
+    messages = request.messages
+    for i, item in enumerate(value):
+        message = messages.add()
+        if _read_plain(message, item):
+            continue
+        try:
+            _MESSAGE.read(message, item, reading)
+        except BadField as bad:
+            raise bad.below(i) from None
+
+
+def _read_plain(message: Any, value: Any) -> bool:
+    """Read a message of a role and a string, which nearly all are; False for any other."""
+    if type(value) is not dict or len(value) != 2:
+        return False
+    role, content = value.get("role"), value.get("content")
+    if type(content) is not str or type(role) is not str or role not in ROLES:
+        return False
+    message.role = ROLES[role]
+    message.content.add().text = content
+    return True
+
+
+_ANY_MESSAGES = repeated("messages", _MESSAGE)
+MESSAGES = Field(_read_messages, _ANY_MESSAGES.write, shape=_ANY_MESSAGES.shape)

@@ -16,7 +16,7 @@ import orjson
 from llmbase.v1 import chat_completion_pb2 as pb
 
 from gateway.transcoding.fields import BadField, Field, Reading, Table
-from gateway.transcoding.messages import MESSAGE
+from gateway.transcoding.messages import MESSAGES
 from gateway.transcoding.rows import (
     INT32,
     INT64,
@@ -203,7 +203,7 @@ REQUEST = Table(
     "",
     {
         "model": bare_text("model"),
-        "messages": repeated("messages", MESSAGE),
+        "messages": MESSAGES,
         "temperature": number("temperature"),
         "top_p": number("top_p"),
         "max_tokens": Field(

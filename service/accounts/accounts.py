@@ -25,7 +25,7 @@ from service.config import Config, StoreConfig
 from service.errors import AlreadyExists, Error, ServiceUnavailable
 from service.store.database import StoreDown
 from service.store.open import find_store, make_ready
-from telemetry.metrics import Metrics
+from telemetry.metrics import RESERVATIONS, Metrics
 
 
 class Accounts:
@@ -55,7 +55,7 @@ class Accounts:
             self.registry = Registry(database, self.directory, time.time, chance)
         books = self._books or _NoBooks()
         self.charging = Charging(
-            config.accounts, books.reservations, books.ledger, time.time, reason
+            config.accounts, books.reservations, books.ledger, time.time, reason, metrics
         )
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -107,6 +107,7 @@ class _Books:
         spool = Spool(config.spool or data_directory / "spool")
         self.ledger = Ledger(self.database, spool, time.monotonic, metrics)
         self.reservations = Reservations(self.database, self.ledger, time.time, metrics)
+        metrics.follow(RESERVATIONS, lambda: {(): len(self.ledger.held)})
 
     async def start(self) -> None:
         await make_ready(self.database, self._config, self._data_directory)

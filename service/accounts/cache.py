@@ -21,6 +21,7 @@ Source = Callable[[str], Awaitable[tuple[int, T | None]]]
 PATIENCE = 1.0  # seconds that one reading may take
 _TRIES = 2  # a reading that somebody else began may have been overtaken by a change
 _STRANGERS = 4  # readings at a time for what is not known yet
+_NEVER = -2  # the revision of what is to be read again: none, and not that of a store never seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,11 @@ class Cache(Generic[T]):
         raise ServiceUnavailable(
             "The store of API keys does not answer. Retry the request.", retry_after=1.0
         )
+
+    def forget(self) -> None:
+        """Have everything read again; what was there goes on for as long as the store is away."""
+        self._found = {name: _Entry(_NEVER, it.value) for name, it in self._found.items()}
+        self._missing.clear()
 
     async def _read_again(self, name: str) -> _Entry[T] | None:
         entry: _Entry[T] | None = None

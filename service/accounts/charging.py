@@ -22,9 +22,10 @@ from service.errors import (
     ServiceUnavailable,
     TotalLimitExceeded,
 )
-from service.money import Nanos, Prices, cost, output_tokens, worst_case
+from service.money import Nanos, Prices, cost, output_tokens, tokens_of, worst_case
 from service.providers import estimate
 from service.providers.call import Call
+from telemetry.metrics import CHARGED, TOKENS, Metrics
 
 _AT_WORK = ("cancelled", "lost")  # the outcomes of attempts that were going on at the end
 
@@ -53,12 +54,14 @@ class Charging:
         ledger: Settles,
         now: Callable[[], float],
         reason: Callable[[Error], str],
+        metrics: Metrics,
     ) -> None:
         self.config = config
         self._reservations = reservations
         self._ledger = ledger
         self._now = now
         self._reason = reason
+        self._metrics = metrics
 
     async def open(
         self,
@@ -103,6 +106,7 @@ class Charging:
             self._ledger,
             self._now,
             self._reason,
+            self._metrics,
         )
 
     async def _hold(self, reservation: Reservation, call: Call) -> None:
@@ -129,6 +133,7 @@ class Charge:
         ledger: Settles,
         now: Callable[[], float],
         reason: Callable[[Error], str],
+        metrics: Metrics,
     ) -> None:
         self._caller = caller
         self._request = request
@@ -140,6 +145,7 @@ class Charge:
         self._ledger = ledger
         self._now = now
         self._reason = reason
+        self._metrics = metrics
         self._open = True
         self.tokens = 0  # that were used, as far as is known
 
@@ -204,6 +210,7 @@ class Charge:
         held = self._reservation
         most = held.amount if held is not None else full
         charged = min(full or Nanos(0), most or Nanos(0))
+        self._count(usage, charged)
         self._ledger.settle(
             Settlement(
                 self._call_id,
@@ -223,6 +230,15 @@ class Charge:
                 held,
             )
         )
+
+    def _count(self, usage: Usage, charged: Nanos) -> None:
+        model = self._request.model
+        tokens = tokens_of(usage)
+        for token_class, number in zip(tokens._fields, tokens, strict=True):
+            if number:
+                self._metrics.count(TOKENS, number, model=model, token_class=token_class)
+        if charged:
+            self._metrics.count(CHARGED, charged, model=model)
 
     def _outcome(self, ended: BaseException | None) -> str:
         if ended is None:

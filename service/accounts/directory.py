@@ -105,7 +105,8 @@ class KeyDirectory:
         """Go on with another configuration."""
         self._config = accounts
         self._freshness.age = accounts.key_age
-        self._freshness.forget()
+        self._keys.forget()
+        self._accounts.forget()
 
     def changed(self, revision: int) -> None:
         """Take note of a change that this process made: it is felt here at once."""

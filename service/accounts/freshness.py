@@ -40,10 +40,6 @@ class Freshness:
         """Take note of a change of our own: whatever was read before it no longer holds."""
         self._revision, self._as_of = revision, self._clock()
 
-    def forget(self) -> None:
-        """Have everything read again."""
-        self._revision = -1
-
     def lost(self) -> None:
         """Take note that the store did not answer: for a while it is not asked."""
         if not self._lost:

@@ -59,6 +59,7 @@ class Ledger:
         self._away_until = self._look_at = clock()
         self._task: asyncio.Task[None] | None = None
         self._closing = False
+        metrics.follow(LEDGER_QUEUE, lambda: {(): self._came - self._went})
 
     @property
     def is_behind(self) -> bool:
@@ -148,7 +149,6 @@ class Ledger:
         """Write what is in the queue now, to the store or to the spool."""
         target = self._came
         while self._queue and self._went < target:
-            self._metrics.set(LEDGER_QUEUE, len(self._queue))
             some = min(_BATCH, len(self._queue))
             self._writing = [self._queue.popleft() for _ in range(some)]
             if not await self._stored(self._writing):
@@ -157,7 +157,6 @@ class Ledger:
             self._writing = ()
             self._went += some
             self._tell_flushed()
-        self._metrics.set(LEDGER_QUEUE, len(self._queue))
         await self._sync()
 
     async def _stored(self, entries: Sequence[Entry]) -> bool:
@@ -192,13 +191,17 @@ class Ledger:
         if self._is_away() or not (self._spooled or now >= self._look_at):
             return
         self._look_at = now + _LOOK
-        self._spool.rotate()
-        self._spooled = False
-        for file in self._spool.claim():
-            if not await self._replayed(file):
-                self._spooled = True
-                return
-            file.remove()
+        try:
+            self._spool.rotate()
+            self._spooled = False
+            for file in self._spool.claim():
+                if not await self._replayed(file):
+                    self._spooled = True
+                    return
+                file.remove()
+        except OSError as error:
+            # What is on a disk that fails is tried again later; what is not on it has to go on.
+            _LOG.error("spool cannot be replayed", extra={"detail": type(error).__name__})
 
     async def _replayed(self, file: SpoolFile) -> bool:
         for lines in file.lines(_BATCH):

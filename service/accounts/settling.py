@@ -13,7 +13,7 @@ from service.accounts.periods import day, period_of
 from service.accounts.records import Reservation, Settlement
 from service.money import MOST, Nanos
 from service.store.steps import Step, Steps, insertion
-from service.store.tables import LEDGER
+from service.store.tables import LEDGER, LONGEST_PROVIDER
 
 _KNOWN = "SELECT call_id FROM ledger WHERE call_id = ANY($1)"
 # Whoever else wants these rows skips them: there is nobody to wait for in a circle with.
@@ -106,7 +106,7 @@ def _row(it: Settlement) -> tuple[Any, ...]:
         it.outcome,
         it.requested_model,
         it.served_model,
-        it.provider,
+        it.provider[:LONGEST_PROVIDER],  # behind another llmbase it is named by that one
         usage.prompt_tokens,
         usage.cached_tokens,
         usage.cache_write_tokens,

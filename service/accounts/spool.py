@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+_LOG = logging.getLogger("llmbase.accounts")
 
 _SUFFIX = ".jsonl"
 _NEW = ".new"  # not locked yet, and empty
@@ -38,12 +41,16 @@ class Spool:
 
     def rotate(self) -> None:
         """Let go of this process's own file, so that it can be replayed."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
 
     def claim(self) -> Iterator[SpoolFile]:
-        """Give every file that nobody else has; each is let go of when the next is asked for."""
+        """Give every file that nobody else has; each is let go of when the next is asked for.
+
+        What cannot be opened, a file of another user perhaps, holds the others up no longer than it
+        takes to say so.
+        """
         for path in sorted(self._directory.glob(f"*{_SUFFIX}")):
             with contextlib.ExitStack() as stack:
                 try:
@@ -52,6 +59,10 @@ class Spool:
                     mine = os.path.samestat(path.stat(), os.fstat(file.fileno()))
                 except (FileNotFoundError, BlockingIOError):
                     continue  # another has it, or has replayed it meanwhile
+                except OSError as error:
+                    detail = f"{path.name}: {type(error).__name__}"
+                    _LOG.error("spool has a file that cannot be read", extra={"detail": detail})
+                    continue
                 if mine:
                     yield SpoolFile(path, file)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from service.admission.priority import Priority
 from service.errors import Error, ServiceUnavailable
@@ -45,6 +45,15 @@ class Admission:
     def queued(self) -> int:
         """How many calls wait for a place."""
         return sum(map(len, self._queues.values()))
+
+    @property
+    def limit(self) -> int:
+        """How many places there are."""
+        return self._max_in_flight
+
+    def waiting(self) -> Mapping[Priority, int]:
+        """Return how many calls of each priority wait for a place."""
+        return {priority: len(queue) for priority, queue in self._queues.items()}
 
     def resize(self, max_in_flight: int, max_queued: int) -> None:
         """Set other bounds. Who is in stays, and who waits keeps its place in the queue."""

@@ -94,6 +94,11 @@ class ServerConfig(Frozen):
         "`--max-body` where images are sent.",
     )
     connections: ConnectionsConfig = ConnectionsConfig()
+    notice: Duration | None = Field(
+        default=None,
+        description="How long new calls are still taken after SIGTERM, while health says no: "
+        "longer than load balancers take to see it. Comes before `drain`.",
+    )
     public_models: bool = Field(
         default=False, description="Whether the models can be listed without an API key."
     )

@@ -130,7 +130,8 @@ class Call:
     `may_serve` says whether another model than the requested one may answer: not when the caller
     forbids it, nor when the caller's key may not use that model. `fallback` says the caller's part
     of that alone, for another llmbase to keep to; `traceparent` is for it, too. `sent` is set when
-    a provider is sent a request for it: from then on it may cost something.
+    a provider is sent a request for it: from then on it may cost something. `waited` counts the
+    seconds that it has waited for others: for a place, and for providers.
     """
 
     __slots__ = (
@@ -142,6 +143,7 @@ class Call:
         "sent",
         "traceparent",
         "wait",
+        "waited",
     )
 
     def __init__(
@@ -158,6 +160,7 @@ class Call:
         self.fallback = fallback
         self.traceparent = traceparent
         self.sent = False
+        self.waited = 0.0
         self.wait = Wait()
         self._until: float | None = None
         self._timer: asyncio.TimerHandle | None = None

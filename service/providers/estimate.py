@@ -13,6 +13,8 @@ from llmbase.v1.chat_completion_pb2 import (
     Usage,
 )
 
+_CONTENT = ChoiceDelta.DESCRIPTOR.fields_by_name["content"]
+
 _CHARACTERS_PER_TOKEN = 4
 _TOKENS_PER_MESSAGE = 4  # role and separators, in the chat templates we know
 _TOKENS_PER_IMAGE = 765  # a 1024 x 1024 image at OpenAI's published high-detail price
@@ -38,6 +40,9 @@ def completion_characters(completion: ChatCompletion) -> int:
 
 def delta_characters(delta: ChoiceDelta) -> int:
     """Count the characters a delta adds."""
+    fields = delta.ListFields()
+    if len(fields) == 1 and fields[0][0] is _CONTENT:  # a piece of text, as nearly always
+        return len(fields[0][1])
     characters = len(delta.content) + len(delta.reasoning_content) + len(delta.refusal)
     for call in delta.tool_calls:
         characters += len(call.name) + len(call.arguments)

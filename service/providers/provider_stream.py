@@ -140,7 +140,7 @@ class ProviderStream:
             self._fault = fault
 
     def _counted(self, chunk: ChatCompletionChunk) -> ChatCompletionChunk:
-        for delta in chunk.choices:
+        for delta in chunk.choices[:]:  # a slice is the quickest way through
             self.characters += delta_characters(delta)
         return chunk
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, Usage
-from llmbase.v1.routing_pb2 import RouteAttempt, RouteTrace
+from llmbase.v1.routing_pb2 import RouteAttempt, RouteAttemptKind, RouteTrace
 
 from service.errors import FaultKind, ProviderFault, TotalLimitExceeded
 from service.money import cost, prices_of
@@ -15,13 +15,21 @@ from service.providers import estimate
 from service.providers.call import Call
 from service.routing.board import Visit
 from service.routing.plan import Step
-from telemetry.metrics import PROVIDER_ALERTS, Metrics
+from telemetry.metrics import ATTEMPTS, PROVIDER_ALERTS, PROVIDER_COST, Metrics
 
 _LOG = logging.getLogger("llmbase.routing")
 
 # What ends an attempt that its provider, once asked, was at work for: it bills what it was sent.
 _AT_WORK = frozenset({"lost", "cancelled", FaultKind.SLOW.value, FaultKind.TRUNCATED.value})
 _OUR_FAULT = (401, 403)  # statuses that say our credentials are no good: an alert
+
+# What an attempt is for and how it ends, as metrics have it.
+PURPOSES: dict[int, str] = {
+    number: name.removeprefix("ROUTE_ATTEMPT_KIND_").lower()
+    for name, number in RouteAttemptKind.items()
+    if number
+}
+OUTCOMES = frozenset({"answered", "lost", "cancelled", *(kind.value for kind in FaultKind)})
 
 T = TypeVar("T")
 
@@ -48,6 +56,7 @@ class Attempt:
         self.call = call
         self._request = request
         self._metrics = metrics
+        self._counted = False
         self.traced: RouteAttempt = trace.attempts.add(
             candidate=step.index, kind=step.kind, start_ms=_milliseconds(clock() - began)
         )
@@ -114,8 +123,17 @@ class Attempt:
             self.traced.cost_nanos = cost(prices_of(pricing), usage)
 
     def leave(self) -> None:
-        """The attempt is over."""
+        """The attempt is over: what it came to is counted, once."""
         self._visit.leave()
+        if self._counted:
+            return
+        self._counted = True
+        provider = self.step.candidate.provider.name
+        purpose = PURPOSES[self.step.kind]
+        outcome = self.traced.outcome
+        self._metrics.count(ATTEMPTS, provider=provider, purpose=purpose, outcome=outcome)
+        if self.traced.cost_nanos:
+            self._metrics.count(PROVIDER_COST, self.traced.cost_nanos, provider=provider)
 
     def _came(self, outcome: str) -> None:
         if not self.traced.outcome:
@@ -128,7 +146,7 @@ class Attempt:
         at_work = self.traced.sent and outcome in _AT_WORK
         if at_work and not self.traced.HasField("cost_nanos"):
             self.settle(estimate.usage(self._request, 0))
-        self._visit.leave()
+        self.leave()
 
 
 def _milliseconds(seconds: float) -> int:

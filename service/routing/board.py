@@ -7,6 +7,7 @@ configuration, never by what callers send, so their number is bounded.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 from service.config import BreakerConfig, ProviderConfig
@@ -172,6 +173,17 @@ class Board:
             breaker = self._configs[name].breaker if name in self._configs else BreakerConfig()
             state = self._providers[name] = ProviderState(name, breaker, self._chance)
         return state
+
+    def breakers(self) -> Mapping[tuple[str, ...], float]:
+        """Return how many targets of each provider are in each state, those in none left out."""
+        found: Counter[tuple[str, ...]] = Counter()
+        for target in self._targets.values():
+            found[target.provider.name, target.state().value] += 1
+        return found
+
+    def budgets(self) -> Mapping[tuple[str, ...], float]:
+        """Return the level of each provider's retry budget."""
+        return {(name,): state.budget.level for name, state in self._providers.items()}
 
     def target(self, provider: str, model: str) -> TargetState:
         """Return the state of a target, by its provider and model as the configuration has them."""

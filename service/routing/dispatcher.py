@@ -53,7 +53,7 @@ class Dispatcher:
         """
         run = self._run(request, call, trace, stream=False, ask=_complete, drop=_forget)
         completion = await run.answer()
-        route = run.route(completion.route)
+        route = run.route(completion.route if completion.HasField("route") else None)
         completion.id = self._new_id()
         completion.created = int(self._now())
         completion.model = route.served_model

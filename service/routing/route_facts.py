@@ -41,10 +41,10 @@ def joined(ours: RouteFacts, theirs: RouteFacts | None, *, silent: bool = False)
     The provider is `ours/theirs`, attempts add up (the one that reached them is counted once), and
     ignored parameters are united, unless the model's policy is to be `silent` of them.
     """
+    if theirs is None:
+        return ours
     route = RouteFacts()
     route.CopyFrom(ours)
-    if theirs is None:
-        return route
     if theirs.provider:
         route.provider = f"{ours.provider}/{_plain(theirs.provider)}"
     route.attempts += max(theirs.attempts, 1) - 1

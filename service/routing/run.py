@@ -17,7 +17,7 @@ from service.routing.attempt import Attempt
 from service.routing.plan import Plan, Step
 from service.routing.race import Race
 from service.routing.router import Candidate
-from telemetry.metrics import Metrics, count_ignored
+from telemetry.metrics import FALLBACKS, Metrics, count_ignored
 
 _NEVER_IGNORED = ("n",)  # an answer with fewer choices is another answer
 _HOPELESS = frozenset({401, 402, 403, 404})  # statuses that a repeat does not change
@@ -69,7 +69,9 @@ class Run(Generic[T]):
                 await self._pause(step.pause)
             if not self._plan.still(step):
                 continue
+            asked = self._clock()
             answer = await self._try(step, http)
+            self._call.waited += self._clock() - asked
             if answer is not None:
                 return answer
         raise ending.no_answer(self._plan, self._faults, self._unfit)
@@ -84,6 +86,8 @@ class Run(Generic[T]):
             self._ignored,
             attempts=len(self._plan.trace.attempts),
         )
+        if ours.fallback_applied:
+            self._metrics.count(FALLBACKS, model=self._request.model)
         silent = self.winner.step.candidate.parameters == "drop"
         return route_facts.joined(ours, theirs, silent=silent)
 
@@ -189,6 +193,7 @@ class Run(Generic[T]):
             raise ending.too_late()
         with self._call.wait:
             await asyncio.sleep(seconds)
+        self._call.waited += seconds
 
     def _failed(self, step: Step, fault: ProviderFault) -> None:
         if fault.kind is FaultKind.REJECTED:

@@ -9,7 +9,7 @@ from service.money import from_dollars
 
 def caller_of(key_id: str, access: AccessConfig, accounts: AccountsConfig) -> Caller:
     """Return the holder of a static key, or of an identity. Who pays for nothing is not bounded."""
-    pays = access.account is not None
+    pays = access.account not in (None, OPERATOR)
     cap = access.spend_cap
     return Caller(
         access.name,

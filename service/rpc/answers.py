@@ -88,6 +88,7 @@ class Answers:
         work: Work,
     ) -> _SharedAnswer:
         """Begin an answer, or join the one there is."""
+        opened.timing.own = False
         mark = scope.fingerprint or fingerprint(opened.method, request)
         record = self._store.find(scope, mark)
         replayed = record is not None
@@ -101,7 +102,7 @@ class Answers:
         reader = record.read(request.last_chunk_sequence)
         try:
             if replayed:
-                opened.replayed = True
+                opened.timing.borrowed = True
                 await self._calls.admit(opened, request, pays=False)
             opened.trace = record.trace
             route = await reader.route(opened.call.wait)

@@ -24,12 +24,15 @@ from service.rpc import status, validation
 from service.rpc.current import Current, Generation
 from service.rpc.desk import Desk, Holding
 from service.rpc.identity import peer_uris
-from telemetry.metrics import CALLS, Metrics
+from service.rpc.timing import Timing
+from telemetry.metrics import ACTIVE_STREAMS, CALLS, MODEL_CALLS, Metrics
 
 _LOG = logging.getLogger("llmbase.rpc")
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _SANE_TRACE = re.compile(r"[0-9a-f-]{55,128}")
 _TRACE_KEY = "llmbase-route-trace-bin"
+_STREAM = "StreamChatCompletion"
+_CHATS = frozenset({"CreateChatCompletion", _STREAM})
 _NOTICED = 0.01  # seconds before it was admitted that are worth a word in a call's log line
 _DRAIN_RETRY_AFTER = 1.0  # seconds: another replica is ready by then
 
@@ -56,15 +59,20 @@ class OpenCall:
         self.call = call
         self.caller = caller
         self.started = started
+        self.timing = Timing(started)
         self.model = ""
         self.route: RouteFacts | None = None
         self.usage: Usage | None = None
         self.trace = RouteTrace()
-        self.replayed = False  # whether another call's answer was there for it
         self.closed = False
         self.outcome = (
             "CANCELLED"  # unless something else is said: only a cancellation says nothing
         )
+
+    @property
+    def replayed(self) -> bool:
+        """Whether another call's answer was there for it."""
+        return self.timing.borrowed
 
     def check(self, request: ChatCompletionRequest) -> None:
         """Check a request before anything is done for it.
@@ -103,6 +111,7 @@ class Calls:
         self._idle = asyncio.Event()
         self._idle.set()
         self._refusing = False
+        metrics.follow(ACTIVE_STREAMS, lambda: {(): self._streams()})
 
     async def open(self, method: str, context: Context) -> OpenCall:
         """Authenticate, and start the caller's deadline.
@@ -195,7 +204,13 @@ class Calls:
         opened.call.close()
         opened.generation.let_go()
         self.count(opened.method, opened.outcome)
-        _LOG.info("call", extra=_line(opened, self._clock() - opened.started))
+        now = self._clock()
+        if opened.model and opened.method in _CHATS:
+            self._metrics.count(MODEL_CALLS, model=opened.model, reason=opened.outcome)
+            whole = opened.outcome == "OK"
+            waited = opened.call.waited
+            opened.timing.tell(self._metrics, opened.method, opened.model, waited, now, whole=whole)
+        _LOG.info("call", extra=_line(opened, now - opened.started))
 
     def count(self, method: str, reason: str) -> None:
         """Count an RPC that has ended: OK, CANCELLED or the reason of its error."""
@@ -224,6 +239,13 @@ class Calls:
             _LOG.info("refused", extra={"method": method, "reason": said.reason})
         trace = () if opened is None else opened.trailing_metadata()
         await context.abort(said.code, said.message, (*said.trailing_metadata, *trace))
+
+    def _streams(self) -> int:
+        return sum(opened.method == _STREAM for opened in self._open)
+
+    def answered(self, opened: OpenCall) -> None:
+        """The first content, or the whole answer, is there."""
+        opened.timing.first = self._clock()
 
     async def ended(self) -> None:
         """Return when no RPC is open."""

@@ -29,6 +29,7 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
             opened = await self._calls.open("CreateChatCompletion", context)
             opened.check(request)
             completion = await self._answers.complete(request, opened)
+            self._calls.answered(opened)
             opened.route = completion.route
             await context.send_initial_metadata(_initial_metadata(completion.route, opened))
             context.set_trailing_metadata(opened.trailing_metadata())
@@ -50,6 +51,7 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
             opened = await self._calls.open("StreamChatCompletion", context)
             opened.check(request)
             answer = await self._answers.stream(request, opened)
+            self._calls.answered(opened)
             opened.route = answer.route
             await context.send_initial_metadata(_initial_metadata(answer.route, opened))
             while (chunk := await answer.read()) is not None:
@@ -57,6 +59,7 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
                     # From here on the caller may have it all, and be gone before we know.
                     opened.outcome = "OK"
                 await context.write(chunk)
+                opened.timing.chunks += 1
             context.set_trailing_metadata(opened.trailing_metadata())
             opened.outcome = "OK"
         except Exception as error:

@@ -19,6 +19,7 @@ from service.errors import Error
 from service.providers import estimate
 from service.providers.call import Call
 from service.rpc.current import Generation
+from telemetry.metrics import QUEUE_SECONDS, Metrics
 
 
 class Holding:
@@ -53,12 +54,21 @@ class Holding:
 
 
 class Desk:
-    """Lets calls begin, in the order in which a refusal is cheapest."""
+    """Lets calls begin, in the order in which a refusal is cheapest. `clock` is the admission's."""
 
-    def __init__(self, limiter: Limiter, admission: Admission, charging: Charging) -> None:
+    def __init__(
+        self,
+        limiter: Limiter,
+        admission: Admission,
+        charging: Charging,
+        clock: Callable[[], float],
+        metrics: Metrics,
+    ) -> None:
         self._limiter = limiter
         self._admission = admission
         self._charging = charging
+        self._clock = clock
+        self._metrics = metrics
 
     async def take(
         self,
@@ -76,11 +86,14 @@ class Desk:
         """
         with call.wait:
             lease = await self._limiter.enter(caller, _tokens(request))
+        asked = self._clock()
         try:
             entered = await self._admission.enter(priority, call.wait, call.seconds_left())
         except BaseException:
             lease.leave(0)
             raise
+        call.waited += entered - asked
+        self._metrics.observe(QUEUE_SECONDS, entered - asked, priority=priority.value)
         holding = Holding(self._admission, lease, entered)
         if pays is not None:
             try:

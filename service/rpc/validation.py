@@ -39,13 +39,14 @@ def check(request: pb.ChatCompletionRequest) -> None:
     """Raise InvalidRequest for the first field that breaks a rule."""
     _require(bool(request.model), "model", "is required: the id of a model")
     for field, (least, most) in _RANGES.items():
-        if request.HasField(field):  # type: ignore[arg-type]
-            value = getattr(request, field)
-            _require(least <= value <= most, field, f"must be between {least} and {most}")
+        present = request.HasField(field)  # type: ignore[arg-type]
+        if present and not least <= getattr(request, field) <= most:
+            raise InvalidRequest(field, f"must be between {least} and {most}")
     _check_messages(request.messages)
     _check_lists(request)
     _check_tools(request)
-    _check_format(request.response_format)
+    if request.HasField("response_format"):
+        _check_format(request.response_format)
     _require(
         request.reasoning_effort in _EFFORTS,
         "reasoning_effort",
@@ -80,17 +81,16 @@ def _check_message(message: pb.Message, path: str) -> None:
         raise InvalidRequest(
             f"{path}.role", "must be one of system, developer, user, assistant, tool"
         )
-    for j, part in enumerate(message.content):
-        if part.WhichOneof("part") != "text":
+    parts = message.content
+    for j, part in enumerate(parts):
+        if not part.HasField("text"):
             _check_part(part, role, f"{path}.content[{j}]")
     if role == pb.ROLE_ASSISTANT:
         if message.tool_calls:
             _check_tool_calls(message.tool_calls, f"{path}.tool_calls")
-        elif not (
-            message.content or message.HasField("refusal") or message.HasField("reasoning_content")
-        ):
+        elif not (parts or message.HasField("refusal") or message.HasField("reasoning_content")):
             raise InvalidRequest(f"{path}.content", "is required unless the assistant calls tools")
-    elif not message.content:
+    elif not parts:
         raise InvalidRequest(f"{path}.content", "is required: a string or parts")
     elif message.tool_calls:
         raise InvalidRequest(f"{path}.tool_calls", "is for assistant messages only")
@@ -154,18 +154,22 @@ def _check_lists(request: pb.ChatCompletionRequest) -> None:
 
 def _check_tools(request: pb.ChatCompletionRequest) -> None:
     _require(len(request.tools) <= 128, "tools", "must be up to 128 tools")
-    names = set()
+    names: set[str] = set()
     for i, tool in enumerate(request.tools):
-        path = f"tools[{i}].function"
-        _require(
-            _TOOL_NAME.fullmatch(tool.name) is not None,
-            f"{path}.name",
-            "must be 1 to 64 of a-z, A-Z, 0-9, _, -, . and :",
-        )
-        _require(tool.name not in names, f"{path}.name", "must be unique among the tools")
-        names.add(tool.name)
-        if tool.HasField("parameters"):
-            _require(_is_json_object(tool.parameters), f"{path}.parameters", "must be an object")
+        name = tool.name
+        if _TOOL_NAME.fullmatch(name) is None:
+            rule = "must be 1 to 64 of a-z, A-Z, 0-9, _, -, . and :"
+            raise InvalidRequest(f"tools[{i}].function.name", rule)
+        if name in names:
+            raise InvalidRequest(f"tools[{i}].function.name", "must be unique among the tools")
+        names.add(name)
+        if tool.HasField("parameters") and not _is_json_object(tool.parameters):
+            raise InvalidRequest(f"tools[{i}].function.parameters", "must be an object")
+    if request.HasField("tool_choice"):
+        _check_tool_choice(request, names)
+
+
+def _check_tool_choice(request: pb.ChatCompletionRequest, names: set[str]) -> None:
     choice = request.tool_choice.WhichOneof("choice")
     if choice == "function":
         _require(
@@ -179,11 +183,7 @@ def _check_tools(request: pb.ChatCompletionRequest) -> None:
         if mode == pb.ToolChoice.MODE_REQUIRED:
             _require(bool(names), "tool_choice", "must be auto or none where there are no tools")
     else:
-        _require(
-            not request.HasField("tool_choice"),
-            "tool_choice",
-            "must be auto, none, required or a function",
-        )
+        raise InvalidRequest("tool_choice", "must be auto, none, required or a function")
 
 
 def _check_format(form: pb.ResponseFormat) -> None:

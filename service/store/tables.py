@@ -20,6 +20,8 @@ from sqlalchemy import (
 
 METADATA = MetaData()
 
+LONGEST_PROVIDER = 130
+
 ACCOUNTS = Table(
     "accounts",
     METADATA,
@@ -112,7 +114,7 @@ LEDGER = Table(
     Column("outcome", String(40), nullable=False),  # OK, CANCELLED or the reason of the error
     Column("requested_model", String(256), nullable=False),
     Column("served_model", String(256), nullable=False),
-    Column("provider", String(130), nullable=False),
+    Column("provider", String(LONGEST_PROVIDER), nullable=False),
     Column("prompt_tokens", BigInteger, nullable=False),
     Column("cached_tokens", BigInteger, nullable=False),
     Column("cache_write_tokens", BigInteger, nullable=False),

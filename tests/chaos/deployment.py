@@ -17,8 +17,10 @@ from tests.chaos.invariants import TARGETS
 from tests.chaos.record import Run
 from tests.support import config
 from tests.support.config import KEY
+from tests.support.ledger_file import ACCOUNT, LedgerFile
 from tests.support.processes import Process
 
+_CREDIT = 10**15  # nano-dollars: nobody is to be refused
 _SETTLES = 1.5  # seconds after a start in which callers find their way back
 
 
@@ -32,7 +34,9 @@ class Deployment:
         self._lives = 0
         self._processes: dict[str, Process] = {}
         directory.mkdir(parents=True, exist_ok=True)
-        self._config = config.write(_config(proxies, self.grpc_port), directory)
+        self._ledger = LedgerFile(directory / "books.db")
+        settings = _config(proxies, self.grpc_port) | self._ledger.settings
+        self._config = config.write(settings, directory)
 
     @property
     def http(self) -> str:
@@ -56,6 +60,11 @@ class Deployment:
     async def ready(self, name: str) -> None:
         """Wait for its ready line."""
         await asyncio.to_thread(self._processes[name].wait_until_ready)
+
+    def pay(self) -> None:
+        """Put money on the account; the service must have been ready once."""
+        self._run.books.credit = _CREDIT
+        self._ledger.credit(_CREDIT)
 
     async def kill(self, name: str) -> None:
         """Kill it, and start it again; the time in which callers can tell is noted."""
@@ -87,6 +96,9 @@ class Deployment:
                 if code != 0:
                     self._run.faults.append(f"{name}: ended with {code}")
                 self._collect(name)
+        books = self._run.books
+        books.balance, books.reserved = self._ledger.account()
+        books.entries, books.held = self._ledger.all_entries(), self._ledger.amounts_held()
 
     def _collect(self, name: str) -> None:
         for text in self._processes[name].log.splitlines():
@@ -122,12 +134,14 @@ def _config(proxies: dict[str, int], port: int) -> dict[str, Any]:
     models["chaos/a"] |= {"fallbacks": ["chaos/b"], "max_attempts": 3}
     models["chaos/b"] |= {"policy": "fastest"}
     models["chaos/hedged"] |= {"hedge": {"enabled": True}}
+    for each in models.values():
+        each["pricing"] = {"prompt": "0.000001", "completion": "0.000003"}
     return {
         "server": {"grpc": f"127.0.0.1:{port}", "drain": "2s"},
         "admission": {"max_in_flight": 60, "max_queued": 10},
         "providers": providers,
         "models": models,
-        "keys": [config.key_entry("all", KEY, ["*"])],
+        "keys": [config.key_entry("all", KEY, ["*"]) | {"account": ACCOUNT}],
     }
 
 

@@ -19,6 +19,7 @@ MOST_ASKED = 6  # of one call: its own targets and its fallback's, some of them 
 GRACE = 0.2  # seconds in which the provider's side of a call that is over is closed
 MOST_LATE = 0.005  # part of all requests that may be closed later, and never later than
 LATEST = 1.5  # seconds: this machine runs everything, on few cores
+WRITTEN = 1.0  # seconds after its end in which a call is in the ledger, or in the spool
 MOST_GROWN = 40 * 2**20  # bytes
 MOST_OPEN = 150  # descriptors: pools of connections, and what a process has anyway
 
@@ -101,6 +102,22 @@ def books_balance(run: Run) -> Iterator[str]:
             yield from _disagreement(seen, said)
 
 
+def money_balances(run: Run) -> Iterator[str]:
+    """Each call is settled once, as its caller saw it; only those that were killed hold money."""
+    books = run.books
+    spent = sum(entry.cost for entries in books.entries.values() for entry in entries)
+    if books.balance != books.credit - spent:
+        yield f"{books.balance} is left of {books.credit}, but {spent} was spent"
+    if books.reserved != sum(books.held.values()):
+        yield f"{books.reserved} is reserved, but calls hold {sum(books.held.values())}"
+    for seen in run.calls:
+        outcomes = [entry.outcome for entry in books.entries.get(seen.call, [])]
+        if len(outcomes) + (seen.call in books.held) > 1:
+            yield f"{seen.call}: settled as {outcomes}, held: {seen.call in books.held}"
+        elif len(seen.outcomes) == 1 and not run.was_out(seen.began, seen.ended + WRITTEN):
+            yield from _wrong_settlement(seen, outcomes, held=seen.call in books.held)
+
+
 def nothing_is_left_over(run: Run) -> Iterator[str]:
     """Memory and descriptors return, and no process had a fault of its own."""
     for name, (before, after) in run.memory.items():
@@ -117,6 +134,7 @@ INVARIANTS: tuple[Callable[[Run], Iterator[str]], ...] = (
     no_mixing,
     nothing_outlives_its_caller,
     books_balance,
+    money_balances,
     nothing_is_left_over,
 )
 
@@ -138,3 +156,18 @@ def _disagreement(seen: Seen, said: list[str]) -> Iterator[str]:
         said != [outcome]
     ):
         yield f"{seen.call}: {outcome}, but the log says {said}"
+
+
+def _wrong_settlement(seen: Seen, outcomes: list[str], *, held: bool) -> Iterator[str]:
+    outcome = seen.outcomes[0]
+    right = outcomes  # of others it depends on how far they had come
+    if outcome == "answer":
+        right = ["OK"]
+    elif outcome.startswith("upstream_"):
+        right = [outcome.upper()]
+    elif outcome in ("all_providers_failed", "service_unavailable"):
+        right = []
+    if held:
+        yield f"{seen.call}: over, and holds money"
+    elif outcomes != right:
+        yield f"{seen.call}: {outcome}, but settled as {outcomes}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.support.answers import Route
+from tests.support.ledger_file import Entry
 
 
 @dataclass
@@ -36,8 +37,21 @@ class Asked:
 
 
 @dataclass
+class Books:
+    """What is in the store at the end. Amounts are in nano-dollars; `held` has its calls' own."""
+
+    credit: int = 0
+    balance: int = 0
+    reserved: int = 0
+    entries: dict[str, list[Entry]] = field(default_factory=dict)
+    held: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
 class Run:
     """Everything about a run."""
+
+    books: Books = field(default_factory=Books)
 
     calls: list[Seen] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)

@@ -83,6 +83,7 @@ async def _storm(deployment: Deployment, run: Run) -> None:
     for name in ("service", "gateway"):
         deployment.start(name)
         await deployment.ready(name)
+    deployment.pay()
     chance = random.Random(f"{SEED}:kills")
     kills = {
         int(CALLS * CALM * (it + 1) / (KILLS + 1)): chance.choice(("service", "gateway"))

@@ -9,8 +9,9 @@ import pytest
 from tests.chaos import invariants
 from tests.chaos.invariants import INVARIANTS
 from tests.chaos.provider import words
-from tests.chaos.record import Asked, Run, Seen
+from tests.chaos.record import Asked, Books, Run, Seen
 from tests.support.answers import Route
+from tests.support.ledger_file import Entry
 
 CALL = "call-000001"
 TEXT = "".join(words(CALL, "p1-a"))
@@ -20,7 +21,9 @@ def right() -> Run:
     """A run in which nothing is wrong: one call, answered by the second provider it asked."""
     route = Route("chaos/a", "chaos/a", "p1", 2)
     seen = Seen(CALL, "chaos/a", "rest", True, 10.0, 11.0, ["answer"], TEXT, route)
+    entry = Entry("OK", 12, 3, 21)
     return Run(
+        books=Books(100, 79, 0, {CALL: [entry]}, {}),
         calls=[seen],
         asked=[Asked(CALL, "p2-a", 10.0, 10.2), Asked(CALL, "p1-a", 10.2, 11.0)],
         lines=[{"request_id": CALL, "outcome": "OK"}],
@@ -28,6 +31,12 @@ def right() -> Run:
         memory={"service": (100 * 2**20, 110 * 2**20)},
         descriptors={"service": 40},
     )
+
+
+def _hold(books: Books) -> None:
+    books.entries.clear()
+    books.held[CALL] = 5
+    books.balance, books.reserved = books.credit, 5
 
 
 Spoil = Callable[[Run], object]
@@ -43,6 +52,20 @@ BROKEN: list[tuple[str, str, Spoil]] = [
         lambda run: run.calls[0].outcomes.__setitem__(0, "internal_error"),
     ),
     ("one_ending", "has an odd form", lambda run: setattr(run.calls[0], "trouble", "odd")),
+    ("money_balances", "costs nothing", lambda run: run.books.entries.clear()),
+    (
+        "money_balances",
+        "is settled twice",
+        lambda run: run.books.entries[CALL].append(Entry("OK", 12, 3, 0)),
+    ),
+    (
+        "money_balances",
+        "is settled as something else",
+        lambda run: run.books.entries.update({CALL: [Entry("CANCELLED", 12, 0, 21)]}),
+    ),
+    ("money_balances", "still holds money", lambda run: _hold(run.books)),
+    ("money_balances", "has cost the account more", lambda run: setattr(run.books, "balance", 78)),
+    ("money_balances", "left money reserved", lambda run: setattr(run.books, "reserved", 1)),
     ("no_mixing", "is not whole", lambda run: setattr(run.calls[0], "text", TEXT[:-3])),
     ("no_mixing", "has another's words", lambda run: setattr(run.calls[0], "text", TEXT + "x")),
     (

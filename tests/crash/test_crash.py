@@ -33,7 +33,8 @@ from tests.support.scripted_upstream import ScriptedUpstream
 
 RUNS = int(os.environ.get("LLMBASE_CRASH_RUNS", "5"))
 SEED = os.environ.get("LLMBASE_CRASH_SEED") or secrets.token_hex(4)
-CALLS = 16  # at a time
+AT_ONCE = 2  # services, at one store
+CALLS = 16  # at a time, of each
 LONGEST = 0.4  # seconds that a service lives after its first call
 
 pytestmark = [pytest.mark.matrix, pytest.mark.timeout(120 + 10 * RUNS)]
@@ -46,15 +47,20 @@ async def test_what_was_billed_is_settled_once_or_held(postgres: Postgres, tmp_p
     with ScriptedUpstream().in_thread() as upstream:
         upstream.otherwise(provider)
         path = config.write(_config(upstream, url, tmp_path), tmp_path)
-        with _Life(path, tmp_path / "first"):
-            pass  # makes the tables and the account
+        _begin_and_end(path, tmp_path / "first")  # makes the tables and the account
         postgres.sql(f"UPDATE accounts SET balance_nanos = {books.CREDIT} WHERE id = 'acme'", url)
-        for run in range(RUNS):
-            with _Life(path, tmp_path / f"run-{run}") as life:
+        runs = iter(range(RUNS))
+
+        async def lane() -> None:
+            for run in runs:
+                life = await asyncio.to_thread(_Life, path, tmp_path / f"run-{run}")
+                await asyncio.to_thread(life.ready)
                 await _call_and_kill(life, run, chance)
+                await asyncio.to_thread(life.end)
+
+        await asyncio.gather(*(lane() for _ in range(AT_ONCE)))
         assert not upstream.mistakes
-    with _Life(path, tmp_path / "last"):
-        pass  # settles what was spooled
+    await asyncio.to_thread(_begin_and_end, path, tmp_path / "last")  # settles what was spooled
     await _ten_minutes_later(url)
     counted = books.check(postgres, url, provider.billed)
     print(counted)
@@ -69,17 +75,24 @@ class _Life:
         self._process = Process("service", *flags, directory=directory)
         self.address = ""
 
-    def __enter__(self) -> _Life:
+    def ready(self) -> None:
         self.address = self._process.wait_until_ready(60)[1]
-        return self
 
     def kill(self) -> None:
         self._process.send(signal.SIGKILL)
         self._process.wait()
 
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> None:
         self._process.stop()
         assert "Traceback" not in self._process.log, self._process.log
+
+
+def _begin_and_end(path: Path, directory: Path) -> None:
+    life = _Life(path, directory)
+    try:
+        life.ready()
+    finally:
+        life.end()
 
 
 async def _call_and_kill(life: _Life, run: int, chance: random.Random) -> None:

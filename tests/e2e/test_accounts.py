@@ -40,6 +40,7 @@ _ADMIN = {"name": "boss", "sha256": hashlib.sha256(ADMIN.encode()).hexdigest(), 
 
 def _settings(upstream: ScriptedUpstream, **more: Any) -> dict[str, Any]:
     settings = configuration.standard(upstream)
+    del settings["store"]
     return settings | {"keys": [*settings["keys"], _ADMIN]} | more
 
 

@@ -19,7 +19,7 @@ import pytest
 from tests.support import config
 from tests.support.asking import hello
 from tests.support.config import KEY
-from tests.support.deployments import Deployment, one_process
+from tests.support.deployments import Deployment, one_process, sidecar
 from tests.support.grpc_door import GrpcDoor
 from tests.support.openai_wire import says, stream
 from tests.support.processes import running
@@ -51,10 +51,13 @@ def service(upstream: ScriptedUpstream, tmp_path: Path) -> Iterator[Deployment]:
         yield Deployment("", target, upstream, (process,))
 
 
-@pytest.fixture
-def up(upstream: ScriptedUpstream, tmp_path: Path) -> Iterator[Deployment]:
-    """Both doors in one process of the test's own."""
-    with one_process(upstream, tmp_path) as deployment:
+@pytest.fixture(params=["one_process", "sidecar"])
+def rest(
+    request: pytest.FixtureRequest, upstream: ScriptedUpstream, tmp_path: Path
+) -> Iterator[Deployment]:
+    """Both doors in one process of the test's own, or in two, with the relay between them."""
+    shape = sidecar if request.param == "sidecar" else one_process
+    with shape(upstream, tmp_path) as deployment:
         yield deployment
 
 
@@ -72,8 +75,8 @@ async def test_streams_cancelled_over_grpc(service: Deployment) -> None:
         await _soak(service, leave)
 
 
-async def test_streams_abandoned_over_rest(up: Deployment) -> None:
-    async with RestDoor(up.http, KEY) as door:
+async def test_streams_abandoned_over_rest(rest: Deployment) -> None:
+    async with RestDoor(rest.http, KEY) as door:
 
         async def leave(body: Body, asked: Signal | None) -> None:
             asking = asyncio.ensure_future(door.session.post(PATH, json=body))
@@ -87,7 +90,7 @@ async def test_streams_abandoned_over_rest(up: Deployment) -> None:
                 with contextlib.suppress(asyncio.CancelledError):
                     await asking
 
-        await _soak(up, leave)
+        await _soak(rest, leave)
 
 
 async def _soak(deployment: Deployment, leave: Leave) -> None:
@@ -97,19 +100,18 @@ async def _soak(deployment: Deployment, leave: Leave) -> None:
     while its request is still being received grpcio loses some 80 bytes (grpc/grpc #43360), and how
     many those were would be the machine's doing.
     """
-    process = psutil.Process(deployment.processes[0].pid)
+    processes = [psutil.Process(it.pid) for it in deployment.processes]
     await _leave_many(deployment.upstream, leave, WARM_UP)
-    before = process.memory_info().rss
-
-    sizes = [before]
+    sizes = [[process.memory_info().rss for process in processes]]
     for _ in range(10):
         await _leave_many(deployment.upstream, leave, STREAMS // 10)
-        sizes.append(process.memory_info().rss)
+        sizes.append([process.memory_info().rss for process in processes])
 
-    grown = sizes[-1] - before
-    print(f"MB at each tenth of {STREAMS} streams:", *(f"{size / 2**20:.1f}" for size in sizes))
-    assert grown < ALLOWED, f"{grown / 2**20:.1f} MB more after {STREAMS} streams"
-    assert process.num_fds() < 200, "connections are given up, too"
+    for process, *grown in zip(processes, *sizes, strict=True):
+        mb = " ".join(f"{size / 2**20:.1f}" for size in grown)
+        print(f"MB at each tenth of {STREAMS} streams: {mb}")
+        assert grown[-1] - grown[0] < ALLOWED, f"{mb} MB after {STREAMS} streams"
+        assert process.num_fds() < 200, "connections are given up, too"
 
 
 async def _leave_many(upstream: ScriptedUpstream, leave: Leave, count: int) -> None:

@@ -120,3 +120,34 @@ def test_an_address_in_use_is_named_by_its_key(upstream: ScriptedUpstream, tmp_p
             said = f"server.metrics: cannot listen on {address}: Address already in use"
             assert said in process.log
             assert process.log.count("\n") == 1
+
+
+def test_a_gateway_that_stands_alone_counts_at_a_listener_of_its_own(tmp_path: Path) -> None:
+    flags = ("--http", "127.0.0.1:0", "--service", f"unix:{tmp_path}/nobody.sock")
+    environment = {"LLMBASE_METRICS": "127.0.0.1:0"}
+    with running("gateway", *flags, directory=tmp_path, environment=environment) as gateway:
+        http, name, address = gateway.wait_until_ready()
+        assert name == "metrics"
+        with urllib.request.urlopen(f"{http}/livez", timeout=10) as answer:
+            answer.read()
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"{http}/metrics", timeout=10)
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+            body = answer.read()
+    assert counted(body, "llmbase_http_requests_total") == {
+        ("200", "/livez"): 1,
+        ("404", "other"): 1,
+    }
+    assert b"llmbase_calls_total" not in body
+
+
+def test_a_gateways_address_for_metrics_that_is_in_use_is_one_line(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        flags = ("--http", "127.0.0.1:0", "--metrics", address)
+        with running("gateway", *flags, directory=tmp_path) as process:
+            assert process.wait() == 1
+            assert f"{address}: Address already in use" in process.log
+            assert process.log.count("\n") == 1

@@ -84,9 +84,11 @@ def test_the_last_call_ends_before_the_pod_does(objects: tuple[Object, ...]) -> 
     pod = of_kind(objects, "Deployment")["spec"]["template"]["spec"]
     gateway = containers(objects)["gateway"]
     before = gateway["lifecycle"]["preStop"]["sleep"]["seconds"]
-    (drain,) = (word for word in gateway["args"] if word.startswith("--drain="))
+    given = dict(word.split("=", 1) for word in gateway["args"] if "=" in word)
+    server = _config(objects).server
 
-    takes = before + float(drain.partition("=")[2]) + _config(objects).server.drain
+    takes = before + float(given["--notice"]) + float(given["--drain"])
+    takes += (server.notice or 0) + server.drain
 
     assert pod["terminationGracePeriodSeconds"] >= takes + 15
 

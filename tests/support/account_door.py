@@ -47,7 +47,8 @@ class _Generation:
 
 def _calls(directory: KeyDirectory) -> Calls:
     generation: Any = _Generation(directory)
-    desk = Desk(LocalLimiter(lambda: 0, Metrics({})), Admission(10, 0, lambda: 0.0), None)
+    limiter = LocalLimiter(lambda: 0, Metrics({}))
+    desk = Desk(limiter, Admission(10, 0, lambda: 0.0), None, lambda: 0.0, Metrics({}))
     return Calls(Current(generation), lambda: 0.0, Metrics({}), desk)
 
 

@@ -97,6 +97,7 @@ def standard(upstream: ScriptedUpstream, **server: Any) -> dict[str, Any]:
     keys = [key_entry("all", KEY, ["*"]), key_entry("narrow", NARROW_KEY, ["zai-org/*"])]
     return {
         "server": {"grpc": "127.0.0.1:0", "drain": "5s"} | server,
+        "store": None,  # those tests that are about accounts have one
         "providers": providers,
         "models": models,
         "keys": keys,
@@ -139,6 +140,7 @@ def chained(inner: str, upstream: ScriptedUpstream, **timeouts: str) -> dict[str
         models[f"chain/{name}-first"] = model(target, ("near", "near"))
     return {
         "server": {"grpc": "127.0.0.1:0", "drain": "5s"},
+        "store": None,
         "providers": providers,
         "models": models,
         "keys": [key_entry("all", KEY, ["*"])],

@@ -33,9 +33,9 @@ class GrpcDoor:
     name = "grpc"
 
     def __init__(
-        self, target: str, key: str | None, more_options: Sequence[tuple[str, int]] = ()
+        self, target: str, key: str | None, more_options: Sequence[tuple[str, str | int]] = ()
     ) -> None:
-        options = [
+        options: list[tuple[str, str | int]] = [
             ("grpc.max_send_message_length", _LARGEST),
             ("grpc.max_receive_message_length", _LARGEST),
             *more_options,

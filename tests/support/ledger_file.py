@@ -41,6 +41,18 @@ class LedgerFile:
         found = self._rows(f"SELECT {columns} FROM ledger WHERE request_id = ?", request_id)
         return [Entry(*row) for row in found]
 
+    def all_entries(self) -> dict[str, list[Entry]]:
+        """What was settled, by the calls' ids."""
+        columns = "request_id, outcome, prompt_tokens, completion_tokens, cost_nanos"
+        found: dict[str, list[Entry]] = {}
+        for request_id, *row in self._rows(f"SELECT {columns} FROM ledger"):
+            found.setdefault(request_id, []).append(Entry(*row))
+        return found
+
+    def amounts_held(self) -> dict[str, int]:
+        """What calls hold, in nano-dollars, by their ids."""
+        return dict(self._rows("SELECT request_id, amount_nanos FROM reservations"))
+
     def held(self, request_id: str | None = None) -> int:
         """How many calls hold money: those with that id, or all."""
         if request_id is None:

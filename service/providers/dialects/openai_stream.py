@@ -11,7 +11,6 @@ from llmbase.v1 import chat_completion_pb2 as pb
 from msgspec import json
 
 from service.errors import FaultKind, ProviderFault
-from service.providers.dialects import openai_answer as answer
 from service.providers.dialects import openai_error as error
 from service.providers.dialects import openai_facts as facts
 from service.providers.dialects import openai_wire as wire
@@ -135,13 +134,27 @@ class OpenAiStreamDecoder:
         if choice is None:
             choice = self._choices[index] = ChoiceInPieces(index, self._id)
         delta = given.delta
-        if delta is None or isinstance(delta.content, list) or _is_rich(given, delta):
+        if (
+            delta is None
+            or isinstance(text := delta.content, list)
+            # More than a piece of text or reasoning; written out, for it is asked of every chunk.
+            or given.finish_reason is not None
+            or given.logprobs is not None
+            or given.error is not None
+            or delta.tool_calls is not None
+            or delta.refusal is not None
+            or delta.function_call is not None
+            or delta.reasoning_details is not None
+            or delta.reasoning_opaque is not None
+            or delta.extra_content is not None
+        ):
             added, said = choice.take(given, delta or wire.Message(), chunk)
             self._said = self._said or said
             return added
         # The usual chunk brings a piece of text, or of reasoning, and goes the short way.
-        text = delta.content
-        thought = delta.reasoning_content or answer.reasoning(delta)
+        thought = (
+            delta.reasoning_content or delta.reasoning or delta.reasoning_text or delta.thinking
+        )
         if not (text or thought):
             return False
         self._said = True
@@ -153,18 +166,3 @@ class OpenAiStreamDecoder:
         if thought:
             out.reasoning_content = thought
         return True
-
-
-def _is_rich(given: wire.Choice, delta: wire.Message) -> bool:
-    """Whether a choice brings more than a piece of text or reasoning."""
-    return (
-        given.finish_reason is not None
-        or given.logprobs is not None
-        or given.error is not None
-        or delta.tool_calls is not None
-        or delta.refusal is not None
-        or delta.function_call is not None
-        or delta.reasoning_details is not None
-        or delta.reasoning_opaque is not None
-        or delta.extra_content is not None
-    )

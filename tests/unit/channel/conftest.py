@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from tests.unit.channel.doors import IN_PROCESS, WIRE, Door, Open, open_door
+from tests.unit.channel.doors import IN_PROCESS, RELAY, WIRE, Door, Open, open_door
 
 
-@pytest.fixture(params=[WIRE, IN_PROCESS])
+@pytest.fixture(params=[WIRE, IN_PROCESS, RELAY])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture
 async def open_both(kind: str) -> AsyncIterator[Open]:
-    """Opens a door of either kind for the test's handlers."""
+    """Opens a door of each kind in turn for the test's handlers."""
     async with AsyncExitStack() as stack:
 
         async def enter(**handlers: Any) -> Door:

@@ -1,7 +1,7 @@
-"""The same handlers behind two doors: a grpc.aio server on a loopback port, and the in-process one.
+"""The same handlers behind three doors: gRPC on a loopback port, in process, and the relay.
 
-What a test asserts through both doors is what the in-process channel promises to have in common
-with the wire.
+What a test asserts through every door is what the other two promise to have in common with the
+wire.
 """
 
 from __future__ import annotations
@@ -16,12 +16,32 @@ import grpc
 from google.protobuf.wrappers_pb2 import StringValue
 
 from channel.in_process import InProcessServer
+from relay.channel import RelayChannel
+from relay.server import RelayServer
 
 SERVICE = "llmbase.test.Talk"
 WIRE = "over the wire"
 IN_PROCESS = "in process"
+RELAY = "over the relay"
+LARGEST = 4 * 2**20  # bytes of a message, as gRPC has it by default
 
 Handler: TypeAlias = Callable[[StringValue, Any], Any]
+
+
+class RelayedServer(RelayServer):
+    """Servicers that are called over a relay only: nothing else is on its port."""
+
+    def __init__(self, interceptors: Sequence[grpc.aio.ServerInterceptor] = ()) -> None:
+        super().__init__(LARGEST, interceptors)
+        self.outer = grpc.aio.server()
+        self.open_on(self.outer)
+
+    async def start(self) -> None:
+        self.port = self.outer.add_insecure_port("127.0.0.1:0")
+        await self.outer.start()
+
+    async def stop(self, grace: float | None) -> None:
+        await asyncio.gather(super().stop(grace), self.outer.stop(grace))
 
 
 @dataclass(frozen=True)
@@ -80,12 +100,19 @@ def make_server(
 ) -> grpc.aio.Server:
     if kind == IN_PROCESS:
         return InProcessServer(interceptors)
+    if kind == RELAY:
+        return RelayedServer(interceptors)
     return grpc.aio.server(interceptors=interceptors)
 
 
 async def start(kind: str, server: grpc.aio.Server) -> grpc.aio.Channel:
-    if kind == IN_PROCESS:
-        assert isinstance(server, InProcessServer)
+    if isinstance(server, RelayedServer):
+        await server.start()
+        plain = grpc.aio.insecure_channel(f"127.0.0.1:{server.port}")
+        channel = RelayChannel(plain, LARGEST)
+        await asyncio.wait_for(channel.session.welcomed.wait(), 5)
+        return channel
+    if isinstance(server, InProcessServer):
         return server.channel()
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

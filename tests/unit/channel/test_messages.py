@@ -86,6 +86,23 @@ async def test_a_stream_of_one_message_may_answer_a_unary_call(open_both: Open) 
     assert (await door.ask_listener()).value == "only"
 
 
+async def test_large_answers_arrive_whole_beside_small_ones(open_both: Open) -> None:
+    sizes = [3_000_000, 0, 70_000, 1_000_000, 5]
+
+    async def write(request: StringValue, context: Any) -> None:
+        for size in sizes:
+            await context.write(text_of(request.value * size))
+
+    async def answer(request: StringValue, context: Any) -> StringValue:
+        return text_of(request.value * sizes[0])
+
+    door = await open_both(ask=answer, listen=write)
+    heard = await asyncio.gather(*(texts(door.listen(letter)) for letter in "abc"), door.ask("d"))
+    for letter, messages in zip("abc", heard, strict=False):
+        assert messages == [letter * size for size in sizes]
+    assert heard[3].value == "d" * sizes[0]
+
+
 async def test_reading_and_iterating_are_not_mixed(open_both: Open) -> None:
     door = await open_both(listen=write_three)
     read = door.listen()

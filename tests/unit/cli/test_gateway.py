@@ -10,6 +10,7 @@ from cli.__main__ import main
 from gateway.app import Settings
 from gateway.connection import ServiceTls
 from gateway.tls import TlsFiles
+from relay.channel import RelayChannel
 
 
 @pytest.fixture
@@ -17,9 +18,9 @@ def served(monkeypatch):
     """Return what would be served, without serving it."""
     found = []
 
-    async def serve(service, http, settings, tls, *, reuse_port):
+    async def serve(service, http, settings, over, tls, *, reuse_port):
         assert not reuse_port
-        found.append((service, http, settings, tls))
+        found.append((service, http, settings, over, tls))
 
     monkeypatch.setattr(gateway, "serve", serve)
     monkeypatch.setattr(gateway.log, "to_stderr", lambda level: None)
@@ -32,7 +33,7 @@ def _run(*arguments, **environment):
 
 def test_without_options_the_defaults_hold(served):
     assert _run().exit_code == 0
-    assert served == [("127.0.0.1:50051", "127.0.0.1:8080", Settings(), ServiceTls())]
+    assert served == [("127.0.0.1:50051", "127.0.0.1:8080", Settings(), RelayChannel, ServiceTls())]
 
 
 def test_the_environment_wins_over_the_defaults_and_a_flag_over_both(served):
@@ -43,6 +44,7 @@ def test_the_environment_wins_over_the_defaults_and_a_flag_over_both(served):
         "LLMBASE_CORS": "https://a, https://b,",
         "LLMBASE_KEEPALIVE": "2.5",
         "LLMBASE_DRAIN": "3",
+        "LLMBASE_METRICS": "[::1]:2",
         "LLMBASE_TLS_CERT": "/c",
         "LLMBASE_TLS_KEY": "/k",
         "LLMBASE_SERVICE_CA": "/a",
@@ -54,14 +56,26 @@ def test_the_environment_wins_over_the_defaults_and_a_flag_over_both(served):
         cors=("https://a", "https://b"),
         keepalive=2.5,
         drain=3.0,
+        metrics="[::1]:2",
         tls=TlsFiles(Path("/c"), Path("/k")),
     )
     tls = ServiceTls(Path("/a"), Path("/sc"), Path("/sk"))
     assert _run(**environment).exit_code == 0
-    assert served.pop() == ("unix:/run/s", "[::1]:1", settings, tls)
+    assert served.pop() == ("unix:/run/s", "[::1]:1", settings, RelayChannel, tls)
     assert _run("--http", "h:2", "--cors", "*", **environment).exit_code == 0
     assert served[0][1] == "h:2"
     assert served[0][2].cors == ("*",)
+
+
+def test_the_relay_can_be_switched_off_and_on_again(served):
+    for flags, environment, over in [
+        (("--no-relay",), {}, None),
+        ((), {"LLMBASE_RELAY": "off"}, None),
+        (("--relay",), {"LLMBASE_RELAY": "off"}, RelayChannel),
+        ((), {"LLMBASE_RELAY": "on"}, RelayChannel),
+    ]:
+        assert _run(*flags, **environment).exit_code == 0
+        assert served.pop()[3] is over
 
 
 @pytest.mark.parametrize("option", [("--max-body", "much"), ("--keepalive", "0")])

@@ -171,6 +171,69 @@ async def test_an_open_chat_ends_well_while_new_ones_are_refused(
     assert [call.request.model for call in gateway.service.calls] == ["m"]
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_door_that_gives_notice_still_serves_and_asks_clients_to_go_elsewhere(
+    streamed: bool, gateway: Gateway
+) -> None:
+    early = Chat(gateway, streamed=streamed)
+    asking = await early.begin()
+
+    stopping = asyncio.create_task(gateway.door.stop(PATIENCE, notice=PATIENCE))
+    await asyncio.sleep(0)
+    ready, live = [await gateway.request("GET", path) for path in ("/readyz", "/livez")]
+    early.go_on.set()
+    late = await gateway.ask(hello(stream=streamed))
+    models = await gateway.request("GET", "/v1/models")
+
+    assert (ready.status, live.status) == (503, 200)
+    assert ((await asking).status, late.status, models.status) == (200, 200, 200)
+    for reply in (ready, late, models):
+        assert reply.headers["Connection"] == "close"
+    stopping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stopping
+    await gateway.door.stop(0)
+
+
+async def test_the_connection_of_a_stream_that_was_open_before_closes_with_it(
+    gateway: Gateway,
+) -> None:
+    chat = Chat(gateway, streamed=True)
+
+    async with gateway.client.post(CHAT, data=STREAM, headers=JSON) as response:
+        await response.content.readuntil(b"Hel")
+        connection = response.connection
+        assert connection is not None and connection.transport is not None
+        transport = connection.transport
+        stopping = asyncio.create_task(gateway.door.stop(PATIENCE, notice=PATIENCE))
+        await asyncio.sleep(0)
+        chat.go_on.set()
+        await response.read()
+
+    async with asyncio.timeout(PATIENCE):
+        while not transport.is_closing():  # noqa: ASYNC110 - the client's library tells nobody
+            await asyncio.sleep(0.01)
+    stopping.cancel()
+    await asyncio.wait([stopping])
+    await gateway.door.stop(0)
+
+
+async def test_newcomers_are_refused_once_the_notice_is_over(gateway: Gateway) -> None:
+    chat = Chat(gateway, streamed=False)
+    asking = await chat.begin()
+
+    stopping = asyncio.create_task(gateway.door.stop(PATIENCE, notice=0.01))
+    async with asyncio.timeout(PATIENCE):
+        while (await gateway.request("GET", "/v1/models")).status == 200:
+            pass
+    refused = await gateway.request("GET", "/v1/models")
+    chat.go_on.set()
+    await stopping
+
+    assert refused.error["code"] == "service_unavailable"
+    assert (await asking).status == 200
+
+
 async def test_a_stream_that_outlasts_the_grace_ends_with_an_error_event(
     gateway: Gateway,
 ) -> None:

@@ -16,7 +16,8 @@ async def test_a_door_before_a_serving_service_is_ready(gateway: Gateway) -> Non
     assert (reply.status, reply.json) == (200, {"status": "ok"})
     asked = gateway.service.calls[-1]
     assert asked.request.service == "llmbase.v1.ChatCompletionService"
-    assert asked.seconds is not None and asked.seconds < 1.5
+    # Less than the probes of the manifests wait, and not so little that a busy service is none.
+    assert asked.seconds is not None and 2 <= asked.seconds < 4
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,7 @@ async def test_a_service_that_does_not_answer_is_not_waited_for(gateway: Gateway
     reply = await gateway.request("GET", "/readyz")
 
     assert reply.status == 503
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
 
 
 async def test_probes_need_no_key_and_ask_nothing_of_a_live_door(gateway: Gateway) -> None:

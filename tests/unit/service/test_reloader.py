@@ -13,7 +13,7 @@ from service.config import Config
 from service.config_file import ConfigError, load
 from service.labels import known_labels
 from service.reloader import Reloader
-from telemetry.metrics import Metrics
+from telemetry.metrics import CONFIG_GENERATION, Metrics
 from tests.support.metrics_page import counted, series
 
 GOOD = """
@@ -45,6 +45,7 @@ class _Bench:
         self.service = _Service()
         config = load(path, {})
         self.metrics = Metrics(known_labels(config))
+        self.metrics.follow(CONFIG_GENERATION, lambda: {(): self.service.number})
         self.told = asyncio.Event()
         self.reloader = Reloader(
             self.service, path, config, {}, self.metrics, known_labels, every=0.01
@@ -155,3 +156,26 @@ async def test_the_watch_sees_a_file_exchanged_by_rename_and_a_signal(bench):
         "two",
         "two",
     ]
+
+
+async def test_links_that_lead_to_another_file_are_seen_as_kubernetes_exchanges_them(
+    tmp_path: Path,
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "llmbase.yaml").write_text(GOOD % name)
+    data, path = tmp_path / "..data", tmp_path / "llmbase.yaml"
+    data.symlink_to("one")
+    path.symlink_to("..data/llmbase.yaml")
+    bench = _Bench(path)
+    watching = asyncio.create_task(bench.reloader.run(bench.told))
+
+    (tmp_path / "..new").symlink_to("two")
+    (tmp_path / "..new").rename(data)
+
+    async with asyncio.timeout(10):
+        await bench.service.asked.wait()
+    watching.cancel()
+    await asyncio.wait([watching])
+    (config,) = bench.service.taken
+    assert config.providers["a"].api_key.get_secret_value() == "two"

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from telemetry.metric import Kind, Metric
 from telemetry.metrics import (
     CALLS,
     IGNORED_PARAMETERS,
     METRICS,
     PROVIDER_ALERTS,
-    Kind,
-    Metric,
     Metrics,
     count_ignored,
 )

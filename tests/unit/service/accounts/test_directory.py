@@ -144,6 +144,18 @@ async def test_another_configuration_is_felt_at_once(here):
     assert (await here.directory.find(digest(secret))).limits.account_active == 3
 
 
+async def test_another_configuration_is_felt_by_every_key_that_is_remembered(here):
+    key, first = await _key(here.registry)
+    request = pb.CreateKeyRequest(account=key.account, name="other")
+    secrets = first, (await here.registry.create_key(request))[1]
+    for secret in secrets:
+        assert (await here.directory.find(digest(secret))).limits.account_active == 20
+    here.directory.configure(AccountsConfig(max_active=3))
+    await here.directory.look()
+    for secret in secrets:
+        assert (await here.directory.find(digest(secret))).limits.account_active == 3
+
+
 async def test_an_unchanged_store_is_asked_once_for_a_key_however_long_it_is_used(here, clock):
     _, secret = await _key(here.registry)
     await here.directory.find(digest(secret))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from service.accounts import spool_lines
-from service.accounts.spool import Spool
+from service.accounts.spool import Spool, SpoolFile
 from service.errors import ServiceUnavailable
 from tests.support.books import (
     Process,
@@ -235,6 +235,61 @@ async def test_a_disk_that_is_full_keeps_settlements_in_memory(
                 process.ledger.settle(a_settlement(it, 1))
             await process.ledger.flush()
             assert len(await _ledger(process)) == 20
+        await check_books(database)
+
+
+async def test_a_file_that_cannot_be_read_keeps_nothing_else_from_the_store(
+    store_url: str, tmp_path: Path
+) -> None:
+    one, two = a_reservation(1), a_reservation(1)
+    async with fresh(store_url, acme=1_000) as database:
+        (tmp_path / "0-of-somebody-else.jsonl").mkdir()
+        _left_behind(tmp_path, spool_lines.encode(a_settlement(one, 1)))
+        async with Process(store_url, tmp_path) as process:
+            async with asyncio.timeout(10):
+                while len(spooled_files(tmp_path)) > 1:
+                    await asyncio.sleep(0.01)
+                    await process.ledger.flush()
+            await process.reservations.reserve(two)
+            process.ledger.settle(a_settlement(two, 1))
+            await process.ledger.flush()
+            assert len(await _ledger(process)) == 2
+        await check_books(database)
+
+
+async def test_a_file_that_cannot_be_removed_is_replayed_again_and_settled_once(
+    store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(_file: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    one, two = a_reservation(1), a_reservation(1)
+    async with fresh(store_url, acme=1_000) as database:
+        _left_behind(tmp_path, spool_lines.encode(a_settlement(one, 1)))
+        async with Process(store_url, tmp_path) as process:
+            with monkeypatch.context() as patch:
+                patch.setattr(SpoolFile, "remove", read_only)
+                process.ledger.settle(a_settlement(two, 1))
+                await process.ledger.flush()
+                assert len(await _ledger(process)) == 2
+                assert len(spooled_files(tmp_path)) == 1
+            process.clock.now += 60.0
+            process.ledger.settle(a_settlement(two, 1))  # it has it look at the clock
+            await until_replayed(process)
+            assert len(await _ledger(process)) == 2
+        await check_books(database)
+
+
+async def test_a_provider_behind_another_llmbase_can_have_a_long_name(
+    store_url: str, tmp_path: Path
+) -> None:
+    held = a_reservation(10)
+    async with fresh(store_url, acme=1_000) as database:
+        async with Process(store_url, tmp_path) as process:
+            await process.reservations.reserve(held)
+            process.ledger.settle(a_settlement(held, 4, provider=f"{'a' * 64}/{'b' * 128}"))
+            await process.ledger.flush()
+            assert await _ledger(process) == [(held.call_id, 4)]
         await check_books(database)
 
 

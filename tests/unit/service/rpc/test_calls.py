@@ -30,7 +30,7 @@ class _Context:
 
 def _desk():
     limiter = LocalLimiter(lambda: 0, Metrics({}))
-    return Desk(limiter, Admission(10, 0, lambda: 0.0), None)
+    return Desk(limiter, Admission(10, 0, lambda: 0.0), None, lambda: 0.0, Metrics({}))
 
 
 async def _opened(seconds=None, **metadata):

@@ -111,10 +111,10 @@ def lines(caplog):
 def _servicer(answer, metrics=None, admission=None):
     generation = current(_Router(), _Dispatcher(answer))
     admission = admission or Admission(10, 0, lambda: 0.0)
-    desk = Desk(LocalLimiter(lambda: 0, Metrics({})), admission, FreeOfCharge())
-    calls = Calls(generation, lambda: 0.0, metrics or Metrics({}), desk)
-    store = Store(IdempotencyConfig())
-    return ChatCompletionServicer(calls, Answers(calls, store, metrics or Metrics({}))), calls
+    metrics = metrics or Metrics({})
+    desk = Desk(LocalLimiter(lambda: 0, metrics), admission, FreeOfCharge(), lambda: 0.0, metrics)
+    calls = Calls(generation, lambda: 0.0, metrics, desk)
+    return ChatCompletionServicer(calls, Answers(calls, Store(IdempotencyConfig()), metrics)), calls
 
 
 def _chunk(text):

@@ -13,6 +13,7 @@ from service.admission.priority import Priority
 from service.errors import InsufficientBalance, RateLimitExceeded, ServiceUnavailable
 from service.providers.call import Call
 from service.rpc.desk import Desk
+from telemetry.metrics import Metrics
 
 CALLER = Caller("demo", "static/demo", allowing(("*",)))
 REQUEST = pb.ChatCompletionRequest(model="m", max_tokens=10)
@@ -75,7 +76,8 @@ class _Generation:
 def _parts(limiter=None, books=None, places=1):
     limiter, books = limiter or _Limiter(), books or _Books()
     admission = Admission(places, 1, lambda: 0.0)
-    return limiter, admission, books, Desk(limiter, admission, books)
+    desk = Desk(limiter, admission, books, lambda: 0.0, Metrics({}))
+    return limiter, admission, books, desk
 
 
 async def _take(desk, *, pays=True):

@@ -40,6 +40,11 @@ def test_the_first_pattern_that_matches_says_who_it_is():
     assert known.identity(["spiffe://other/billing/7"]).name == "all"
 
 
+def test_who_names_the_operators_account_pays_nothing_and_is_not_bounded():
+    caller = _identities(_identity("ours", BILLING, account="operator")).identity([BILLING])
+    assert caller == _identities(_identity("ours", BILLING)).identity([BILLING])
+
+
 @pytest.mark.parametrize(
     "uri",
     ["", "spiffe://acme/billing", "spiffe://acme/billing/77", "x" + BILLING, BILLING + "\n"],

@@ -1,0 +1,96 @@
+"""One call as its caller's object sees it, wherever its handler runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from channel.metadata import Entries
+from channel.status import DEADLINE_EXCEEDED, Status
+
+NOTHING: Final = object()
+
+
+class CallState:
+    """What has come of the call so far, and those who wait for more.
+
+    `message` has come and is not yet taken; `on_end` is called, weakly, when the call ends.
+    """
+
+    __slots__ = (
+        "_timer",
+        "_watchers",
+        "deadline",
+        "initial_metadata",
+        "loop",
+        "message",
+        "on_end",
+        "status",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.message: Any = NOTHING
+        self.initial_metadata: Entries | None = None
+        self.status: Status | None = None
+        self.deadline: float | None = None
+        self.on_end: Callable[[], Callable[[], None] | None] | None = None
+        self._watchers: list[asyncio.Future[None]] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def progress(self) -> Awaitable[None]:
+        """Returns when there may be something new. Cancelling the wait does not touch the call."""
+        return self.change()
+
+    async def until(self, reached: Callable[[], bool]) -> None:
+        """Returns when `reached`. Cancelling the waiting task does not touch the call."""
+        while not reached():
+            await (self.change() if self.message is not NOTHING else self.progress())
+
+    async def change(self) -> None:
+        """Returns when something has come, others have taken the message, or the call has ended."""
+        watcher: asyncio.Future[None] = self.loop.create_future()
+        self._watchers.append(watcher)
+        await watcher
+
+    def take(self) -> Any:
+        """The message, which is no longer there."""
+        message, self.message = self.message, NOTHING
+        if self._watchers:
+            self._wake_watchers()
+        return message
+
+    def terminate(self, status: Status) -> None:
+        """Ends the call from the caller's side. No effect after the end."""
+        raise NotImplementedError
+
+    def raise_if_failed(self) -> None:
+        """Raises CancelledError or grpc.aio.AioRpcError if the call has ended and not well."""
+        if self.status is not None:
+            self.status.raise_if_failed(self.initial_metadata or ())
+
+    def _set_deadline(self, timeout: float) -> None:
+        """Has the call end in `timeout` seconds, at once if there are none."""
+        self.deadline = self.loop.time() + timeout
+        if timeout > 0:
+            self._timer = self.loop.call_at(self.deadline, self.terminate, DEADLINE_EXCEEDED)
+        else:
+            self.terminate(DEADLINE_EXCEEDED)
+
+    def _settle(self, status: Status) -> None:
+        self.status = status
+        if self.initial_metadata is None:
+            self.initial_metadata = ()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _tell_end(self) -> None:
+        if self.on_end is not None and (tell := self.on_end()) is not None:
+            tell()
+
+    def _wake_watchers(self) -> None:
+        watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            if not watcher.done():
+                watcher.set_result(None)

@@ -1,0 +1,75 @@
+"""What a side has to say: all that is ready in one turn of the loop leaves as one message.
+
+Frames are read in the order in which they were put, whoever's they are. No call gets ahead of
+another, and none can fill the outbox: what it may put there is bounded by its credit. All together
+can, when the stream takes nothing any more: who has much to say is to look whether it is `full`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+_LARGE: Final = 256 * 1024  # bytes after which a message takes no more frames
+_MUCH: Final = 4 * 1024 * 1024  # bytes after which nobody is to add much
+
+
+class Outbox:
+    """Frames on their way into one stream. `new_message` makes a message with `frames`.
+
+    `on_room` is called when it is no longer `full`.
+    """
+
+    def __init__(
+        self, new_message: Callable[[], Any], on_room: Callable[[], None] | None = None
+    ) -> None:
+        self._new_message = new_message
+        self._on_room = on_room
+        self._messages: deque[tuple[Any, int]] = deque()
+        self._wake: asyncio.Future[None] | None = None
+        self._closed = False
+        self.waiting = 0  # bytes that the stream has not taken
+
+    @property
+    def full(self) -> bool:
+        """Whether the stream is far behind with what there is."""
+        return self.waiting >= _MUCH
+
+    def put(self, size: int = 0, **frame: Any) -> None:
+        """Adds a frame of about `size` bytes, given by its fields. In vain when closed."""
+        if self._closed:
+            return
+        if not self._messages or self._messages[-1][1] >= _LARGE:
+            self._messages.append((self._new_message(), 0))
+        message, filled = self._messages[-1]
+        message.frames.add(**frame)
+        self._messages[-1] = (message, filled + size)
+        self.waiting += size
+        self._rouse()
+
+    def close(self) -> None:
+        """Takes no more frames; `run` returns when those that are there have left."""
+        self._closed = True
+        self._rouse()
+
+    async def run(self, write: Callable[[Any], Awaitable[Any]]) -> None:
+        """Writes until it is closed, or until a write fails, with its error."""
+        while True:
+            if self._messages:
+                message, size = self._messages.popleft()
+                await write(message)
+                was_full = self.full
+                self.waiting -= size
+                if was_full and not self.full and self._on_room is not None:
+                    self._on_room()
+            elif self._closed:
+                return
+            else:
+                self._wake = asyncio.get_running_loop().create_future()
+                await self._wake
+
+    def _rouse(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)

@@ -1,0 +1,137 @@
+"""The server's end of one stream: runs the calls that come over it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import grpc
+from llmbase.relay.v1.relay_pb2 import CallerFrame, Drain, RelayResponse, Welcome
+
+from channel.in_process import InProcessServer
+from relay.frames import LARGEST_REQUEST, too_large
+from relay.outbox import Outbox
+from relay.served_call import ServedCall
+
+_LOG = logging.getLogger("llmbase.relay")
+
+
+class Violation(Exception):
+    """What came is no frame that may come here."""
+
+
+class ServerSession:
+    """One stream's calls. `largest_message`, in bytes, is what an answer may have."""
+
+    def __init__(self, servicers: InProcessServer, largest_message: int) -> None:
+        self._servicers = servicers
+        self._largest_message = largest_message
+        self._loop = asyncio.get_running_loop()
+        self._outbox = Outbox(RelayResponse, self._look_again)
+        self._calls: dict[int, ServedCall] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self._last = 0
+        self._half_closed = False
+        self._peer = ""
+
+    @property
+    def calls(self) -> int:
+        """How many calls are open."""
+        return len(self._calls)
+
+    async def run(self, context: Any) -> None:
+        """Carries calls until the caller has half-closed the stream and all have ended.
+
+        Afterwards, also when it is cancelled, no call is left. Raises Violation.
+        """
+        self._peer = context.peer()
+        self._outbox.put(welcome=Welcome(largest_request=LARGEST_REQUEST))
+        if self._servicers.stopping:
+            self.drain()
+        reading = self._loop.create_task(self._read(context))
+        reading.add_done_callback(self._read_all)
+        try:
+            await self._outbox.run(context.write)
+        finally:
+            self._outbox.close()
+            reading.cancel()
+            for call in tuple(self._calls.values()):
+                call.leave()
+        if reading.done() and not reading.cancelled():
+            reading.result()
+
+    def drain(self) -> None:
+        """Tells the caller to open no more calls, and to half-close when the last has ended."""
+        self._outbox.put(drain=Drain())
+
+    def close(self) -> None:
+        """Ends the stream as soon as what is said has left."""
+        self._outbox.close()
+
+    async def _read(self, context: Any) -> None:
+        while (request := await context.read()) is not grpc.aio.EOF:
+            for frame in request.frames:
+                self._receive(frame)
+
+    def _read_all(self, reading: asyncio.Task[None]) -> None:
+        self._half_closed = True
+        if not self._calls or reading.cancelled() or reading.exception() is not None:
+            self._outbox.close()
+
+    def _receive(self, frame: CallerFrame) -> None:
+        kind = frame.WhichOneof("kind")
+        if kind == "open":
+            self._open(frame)
+            return
+        call = self._calls.get(frame.call)
+        if call is None:
+            if not 0 < frame.call <= self._last:
+                raise Violation(f"call {frame.call} has not been opened")
+        elif kind == "message":
+            call.request(frame.message)
+            if len(frame.message) > LARGEST_REQUEST:
+                call.refuse(too_large("Received", len(frame.message), LARGEST_REQUEST))
+        elif kind == "half_close":
+            call.half_close()
+        elif kind == "credit":
+            call.credit.add(frame.credit)
+        elif kind == "cancel":
+            del self._calls[frame.call]
+            call.leave()
+
+    def _open(self, frame: CallerFrame) -> None:
+        number = frame.call
+        if number <= self._last:
+            raise Violation(f"call {number} is opened after {self._last}")
+        try:
+            call = ServedCall(
+                number,
+                frame.open,
+                self._servicers,
+                self._outbox,
+                self._peer,
+                self._largest_message,
+            )
+        except (TypeError, ValueError, grpc.aio.InternalError) as error:
+            raise Violation(f"metadata of call {number}: {error}") from None
+        self._last = number
+        self._calls[number] = call
+        task = self._loop.create_task(self._serve(number, call))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    def _look_again(self) -> None:
+        for call in self._calls.values():
+            call.credit.look_again()
+
+    async def _serve(self, number: int, call: ServedCall) -> None:
+        try:
+            await call.run()
+        except Exception as error:
+            _LOG.exception("relay failed")
+            call.fail(error)
+        finally:
+            self._calls.pop(number, None)
+            if self._half_closed and not self._calls:
+                self._outbox.close()
