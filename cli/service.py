@@ -52,7 +52,7 @@ def command(
         log.to_stderr(log_level)
         worker = this_worker(workers)
         if worker is None:
-            supervise(workers, config=config, grpc=grpc_addresses)
+            supervise(workers, config=config, grpc=grpc_addresses, metrics=config.server.metrics)
             return
         file = ConfigFile(worker.adjust(config), config_file, adjust=worker.adjust)
         addresses = worker.grpc or grpc_addresses

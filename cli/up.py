@@ -104,7 +104,14 @@ def command(
         worker, told = this_worker(workers), settings(**door)
         example = partial(_example, key, model_id)
         if worker is None:
-            supervise(workers, config=config, grpc=grpc_addresses, http=http, example=example)
+            supervise(
+                workers,
+                config=config,
+                grpc=grpc_addresses,
+                http=http,
+                metrics=config.server.metrics,
+                example=example,
+            )
             return
         file = ConfigFile(worker.adjust(config), config_file, adjust=worker.adjust)
         where = replace(worker, http=worker.http or http, grpc=worker.grpc or grpc_addresses)

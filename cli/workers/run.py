@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
+import itertools
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,13 +17,13 @@ import click
 
 from cli.workers import worker
 from cli.workers.child import own_command
-from cli.workers.pages import WorkerPages
 from cli.workers.ports import Ports
 from cli.workers.supervisor import Supervisor
 from cli.workers.worker import Worker
 from service.config import Config
 from service.config_file import ConfigError
 from telemetry import metrics_listener
+from telemetry.worker_pages import WorkerPages
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -54,21 +56,23 @@ def supervise(
     config: Config | None = None,
     grpc: Sequence[str] = (),
     http: str = "",
+    metrics: str | None = None,
     example: Callable[[str], Sequence[str]] = lambda _: (),
 ) -> None:
     """Run `count` workers of this command until a signal ends them; exits if one went wrong.
 
-    `grpc` is where gRPC listens, unless the configuration says it; `example` makes of the first
+    `grpc` is where gRPC listens, unless the configuration says it, `metrics` where the page of
+    all is read; `example` makes of the first
     address of the ready line what is printed after it. Raises ConfigError, ValueError
     and OSError, before anything is started.
     """
     if config is not None:
         worker.check(config, count)
     with contextlib.closing(Ports()) as ports, tempfile.TemporaryDirectory() as directory:
-        doors = _doors(ports, config, grpc, http)
-        made = [Worker(number, count, **doors) for number in range(count)]
+        plan = Worker(0, count, **_doors(ports, config, grpc, http))
+        crew = _Crew(plan, Path(directory) if metrics is not None else None)
         # Not on uvloop: its children keep copies of their own pipes, and would not see the end.
-        code = asyncio.run(_run(made, config, Path(directory), example))
+        code = asyncio.run(_run(crew, count, metrics, example))
     if code:
         raise SystemExit(code)
 
@@ -90,41 +94,46 @@ def _held(ports: Ports, key: str, address: str) -> str:
         raise ConfigError(f"{key}: cannot listen on {address}: {error.strerror}") from None
 
 
+class _Crew:
+    """What each worker is told; those with metrics have a socket of their own each time."""
+
+    def __init__(self, plan: Worker, directory: Path | None) -> None:
+        self._plan = plan
+        self._directory = directory
+        self._made = itertools.count()
+        self.pages = WorkerPages()
+
+    def next(self, number: int) -> Worker:
+        """Return what the next process with this number is told."""
+        told = dataclasses.replace(self._plan, number=number)
+        if self._directory is None:
+            return told
+        path = str(self._directory / f"{next(self._made)}.sock")
+        self.pages.add(path)
+        return dataclasses.replace(told, metrics=f"unix:{path}")
+
+    def ended(self, worker: Worker) -> None:
+        """Keep what a worker had counted when it was last read."""
+        if worker.metrics is not None:
+            self.pages.end(worker.metrics.removeprefix("unix:"))
+
+
 async def _run(
-    workers: Sequence[Worker],
-    config: Config | None,
-    directory: Path,
-    example: Callable[[str], Sequence[str]],
+    crew: _Crew, count: int, metrics: str | None, example: Callable[[str], Sequence[str]]
 ) -> int:
-    address = config.server.metrics if config is not None else None
-    async with _metrics(workers, address, directory) as (told, bound):
+    async with contextlib.AsyncExitStack() as stack:
+        page = metrics_listener.listening(crew.pages, metrics)
+        try:
+            bound = await stack.enter_async_context(page)
+        except OSError as error:
+            reason = f"cannot listen on {metrics}: {error.strerror}"
+            raise ConfigError(f"server.metrics: {reason}") from None
 
         def announce(ready: str) -> None:
-            line = ready.replace(told[0].metrics or "\n", bound)
-            click.echo("\n".join((line, *example(line.split()[1]))))
+            words = ready.split()
+            if bound is not None:
+                words[-1] = bound  # the worker's own is a secret
+            click.echo("\n".join((" ".join(words), *example(words[1]))))
             sys.stdout.flush()
 
-        return await Supervisor(told, own_command(), announce).run()
-
-
-@contextlib.asynccontextmanager
-async def _metrics(
-    workers: Sequence[Worker], address: str | None, directory: Path
-) -> AsyncIterator[tuple[Sequence[Worker], str]]:
-    """Serve the page of all inside the block; give workers that know their sockets, and where."""
-    if address is None:
-        yield workers, ""
-        return
-    sockets = {one.number: directory / f"{one.number}.sock" for one in workers}
-    try:
-        listener = await metrics_listener.listen(WorkerPages(sockets), address)
-    except OSError as error:
-        raise ConfigError(f"server.metrics: cannot listen on {address}: {error.strerror}") from None
-    told = [
-        Worker(one.number, one.of, one.http, one.grpc, one.tls, f"unix:{sockets[one.number]}")
-        for one in workers
-    ]
-    try:
-        yield told, listener.address
-    finally:
-        await listener.close()
+        return await Supervisor(count, crew, own_command(), announce).run()

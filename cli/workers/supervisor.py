@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from cli.workers.child import Child
 from cli.workers.worker import Worker
@@ -19,16 +20,25 @@ _STEADY = 10.0  # seconds that a worker has to live for its end to be a surprise
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds before one that is no surprise is started again
 
 
+class Crew(Protocol):
+    """What is known of the workers, and told of each."""
+
+    def next(self, number: int) -> Worker:
+        """Return what the next process with this number is told."""
+        ...
+
+    def ended(self, worker: Worker) -> None: ...  # noqa: D102
+
+
 class Supervisor:
-    """Runs `workers`, each as `command`. `announce` is told the first one's ready line."""
+    """Runs `count` workers, each as `command`. `announce` is told the first one's ready line."""
 
     def __init__(
-        self,
-        workers: Sequence[Worker],
-        command: Sequence[str],
-        announce: Callable[[str], None],
+        self, count: int, crew: Crew, command: Sequence[str], announce: Callable[[str], None]
     ) -> None:
-        self._workers = workers
+        self._count = count
+        self._crew = crew
+        self._told: dict[int, Worker] = {}
         self._command = command
         self._announce = announce
         self._children: dict[int, Child] = {}
@@ -62,13 +72,14 @@ class Supervisor:
         """Start one first: what is wrong with all of them is then said once."""
         if not await self._start(0):
             return False
-        others = range(1, len(self._workers))
+        others = range(1, self._count)
         return all(await asyncio.gather(*(self._start(number) for number in others)))
 
     async def _start(self, number: int) -> bool:
         if self._stop.is_set():
             return True
-        child = await Child.start(self._workers[number], self._command, self._tether)
+        told = self._told[number] = self._crew.next(number)
+        child = await Child.start(told, self._command, self._tether)
         self._children[number] = child
         if self._stop.is_set():
             child.send(signal.SIGTERM)
@@ -80,6 +91,7 @@ class Supervisor:
         while True:
             child, began = self._children[number], loop.time()
             code = await child.ended()
+            self._crew.ended(self._told[number])
             if self._stop.is_set():
                 return code
             lived = loop.time() - began

@@ -51,6 +51,7 @@ def up(upstream: ScriptedUpstream, tmp_path: Path) -> Iterator[Deployment]:
         assert process.stop() == 0, process.log
         assert "Traceback" not in process.log
         assert process.out.count("ready ") == 1
+        assert ".sock" not in process.out
 
 
 def children(process: Process) -> set[int]:
@@ -61,12 +62,27 @@ def children(process: Process) -> set[int]:
     return found
 
 
-def by_worker(up: Deployment) -> dict[str, float]:
-    """How many calls each worker has counted."""
+def calls(up: Deployment) -> float:
+    """How many calls the page of all workers has counted."""
     with urllib.request.urlopen(f"http://{up.metrics}/metrics", timeout=10) as answer:
-        found: dict[str, float] = {}
-        for labels, number in counted(answer.read(), "llmbase_calls_total").items():
-            found[labels[-1]] = found.get(labels[-1], 0) + number
+        return sum(counted(answer.read(), "llmbase_calls_total").values())
+
+
+def at_each(process: Process, up: Deployment) -> dict[int, int]:
+    """How many connections of callers each worker has, by its process id, as the kernel says."""
+    ports = {int(address.rpartition(":")[2]) for address in (up.http, up.grpc)}
+    table = [
+        line.split()
+        for name in ("tcp", "tcp6")  # gRPC's sockets are of the second kind
+        for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]
+    ]
+    inodes = {row[9] for row in table if row[3] == "01" and int(row[1][-4:], 16) in ports}
+    found = {}
+    for pid in children(process):
+        links = [
+            str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()
+        ]
+        found[pid] = sum(link[8:-1] in inodes for link in links if link.startswith("socket:["))
     return found
 
 
@@ -106,13 +122,14 @@ async def until(process: Process, message: str, number: int) -> list[dict[str, A
 
 
 async def test_connections_are_spread_and_the_page_of_metrics_has_all(up: Deployment) -> None:
+    (process,) = up.processes
     async with streams(up) as (go_on, tasks):
+        spread = await asyncio.to_thread(at_each, process, up)
         go_on.set()
         answers = await asyncio.gather(*tasks)
     assert [answer.text for answer in answers] == ["Hello"] * STREAMS
-    found = by_worker(up)
-    assert set(found) == {"0", "1"}
-    assert sum(found.values()) == STREAMS
+    assert len(spread) == 2 and all(spread.values()) and sum(spread.values()) == STREAMS, spread
+    assert calls(up) == STREAMS
 
 
 async def test_a_worker_that_is_killed_is_replaced_and_the_other_goes_on(up: Deployment) -> None:
@@ -131,9 +148,10 @@ async def test_a_worker_that_is_killed_is_replaced_and_the_other_goes_on(up: Dep
     assert len(after) == 2 and len(after & before) == 1
 
     async with streams(up) as (go_on, tasks):
+        spread = await asyncio.to_thread(at_each, process, up)
+        assert set(spread) == after and all(spread.values())
         go_on.set()
         assert all(answer.complete for answer in await asyncio.gather(*tasks))
-    assert set(by_worker(up)) == {"0", "1"}
 
 
 async def test_all_workers_drain_and_no_stream_breaks(up: Deployment) -> None:

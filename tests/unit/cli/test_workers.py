@@ -1,4 +1,4 @@
-"""What a worker is told, its share of what is bounded, and the page of all."""
+"""What a worker is told, and its share of what is bounded."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from typing import Any
 import pytest
 
 from cli.workers import worker
-from cli.workers.pages import by_worker
 from cli.workers.worker import Worker
 from service.config import Config
 from service.config_file import ConfigError
-from tests.support.metrics_page import series
 
 PLAIN: dict[str, Any] = {
     "store": None,
@@ -72,10 +70,3 @@ def test_what_cannot_be_kept_is_refused(more: dict[str, Any], told: str) -> None
 
 def test_with_a_shared_server_limits_are_kept() -> None:
     worker.check(config(store={}, shared={"url": "redis://127.0.0.1"}), 2)
-
-
-def test_the_page_of_all_tells_workers_apart_and_adds_nothing_up() -> None:
-    page = b'# HELP a_total A.\n# TYPE a_total counter\na_total{x="1"} 2.0\n'
-    told = by_worker({0: page, 1: page})
-    assert series(told) == {("a_total", ("0", "1")): 2.0, ("a_total", ("1", "1")): 2.0}
-    assert told.count(b"# TYPE a_total counter") == 1
