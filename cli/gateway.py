@@ -176,14 +176,14 @@ def command(
         told = replace(settings(**door), drain=drain, notice=notice, metrics=metrics or None)
         worker = this_worker(workers)
         if worker is None:
-            if told.metrics is not None:
-                raise ValueError("--metrics is one process's: not with --workers")
-            supervise(workers, http=http)
+            supervise(workers, http=http, metrics=told.metrics)
             return
         tls = ServiceTls(service_ca, service_cert, service_key)
         over = RelayChannel if relay else None
+        if not worker.alone:
+            http, told = worker.http, replace(told, metrics=worker.metrics)
         told = replace(told, traces=_tracing(traces, trace_sampling))
-        run(serve(service, worker.http or http, told, tls, over, reuse_port=not worker.alone))
+        run(serve(service, http, told, tls, over, reuse_port=not worker.alone))
 
 
 def _tracing(endpoint: str | None, sampling: float) -> TracingSettings | None:
