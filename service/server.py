@@ -300,7 +300,9 @@ def _bind(
     server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None = None
 ) -> str:
     try:
-        if credentials is None:
+        if _wraps_around(address):
+            port = 0
+        elif credentials is None:
             port = server.add_insecure_port(address)
         else:
             port = server.add_secure_port(address, credentials)
@@ -310,3 +312,9 @@ def _bind(
         key = "server.grpc" if credentials is None else "server.tls.grpc"
         raise ConfigError(f"{key}: cannot listen on {address}: in use, or no address")
     return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"
+
+
+def _wraps_around(address: str) -> bool:
+    """Whether a port is too large: gRPC would take what is left of it modulo 2^16."""
+    port = address.rpartition(":")[2]
+    return not address.startswith("unix:") and port.isdecimal() and int(port) > 65_535

@@ -97,6 +97,16 @@ class Config(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _callers_have_names_of_their_own(self) -> Config:
+        # Limits, caps and kept answers are by name.
+        for part in ("keys", "identities"):
+            names = [caller.name for caller in getattr(self, part)]
+            for i, name in enumerate(names):
+                if name in names[:i]:
+                    raise ValueError(f"{part}.{i}.name: {name!r} is taken by another one")
+        return self
+
+    @model_validator(mode="after")
     def _references_exist(self) -> Config:
         for model_id, model in self.models.items():
             for i, target in enumerate(model.targets):

@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -51,6 +52,13 @@ def _decimal_text(value: object) -> object:
     return text
 
 
+def _with_a_port(address: str) -> str:
+    port = address.rpartition(":")[2]
+    if not address.startswith("unix:") and int(port) > 65_535:
+        raise ValueError("must have a port of at most 65535")
+    return address
+
+
 def listed(value: object) -> object:
     """Accept one value where a list is expected."""
     return [value] if isinstance(value, str) else value
@@ -65,9 +73,13 @@ Duration = Annotated[
     ),
 ]
 Price = Annotated[str, BeforeValidator(_decimal_text)]
-Address = Annotated[str, StringConstraints(pattern=r"^(unix:.+|.*:\d{1,5})$")]
+Address = Annotated[
+    str, StringConstraints(pattern=r"^(unix:.+|.*:\d{1,5})$"), AfterValidator(_with_a_port)
+]
 TcpAddress = Annotated[
-    str, StringConstraints(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):\d{1,5}$")
+    str,
+    StringConstraints(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):\d{1,5}$"),
+    AfterValidator(_with_a_port),
 ]
 HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/@?#]+(/[^\s?#]*)?$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]

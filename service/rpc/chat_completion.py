@@ -70,11 +70,13 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
         except Exception as error:
             await self._calls.abort(context, error, "StreamChatCompletion", opened)
         finally:
-            if answer is not None:
-                answer.close()
-            if opened is not None:
-                opened.usage = answer.usage if answer is not None else None
-                self._calls.close(opened)
+            try:
+                if answer is not None:
+                    answer.close()
+            finally:  # whatever goes wrong with the answer: the call gives back what it holds
+                if opened is not None:
+                    opened.usage = answer.usage if answer is not None else None
+                    self._calls.close(opened)
 
 
 def _initial_metadata(route: RouteFacts, opened: OpenCall) -> tuple[tuple[str, str], ...]:

@@ -48,6 +48,11 @@ def _failed(*arguments: str) -> str:
     return done.stderr
 
 
+def test_a_port_that_there_is_not_does_not_become_another(config: Path) -> None:
+    said = _failed("service", "--config", str(config), "--grpc", "127.0.0.1:99999")
+    assert "127.0.0.1:99999" in said
+
+
 @pytest.mark.parametrize("door", ["--http", "--grpc"])
 def test_an_address_in_use_is_named(door: str, config: Path, taken: str) -> None:
     other = {"--http": "--grpc", "--grpc": "--http"}[door]

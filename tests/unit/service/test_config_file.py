@@ -72,6 +72,12 @@ def test_one_address_may_stand_for_a_list():
         ("weight: 3", "weight: -1", "targets.0.weight: "),
         ("  groq/*", "  gr*q", "models.gr*q"),
         ("127.0.0.1:0", "nowhere", "server.grpc.0: "),
+        ("127.0.0.1:0", "127.0.0.1:99999", "server.grpc.0: must have a port of at most 65535"),
+        (
+            "keys:\n",
+            f"keys:\n  - {{name: demo, sha256: {'a' * 64}}}\n",
+            "keys.1.name: 'demo' is taken by another one",
+        ),
         ("name: demo", "nam: demo", "keys.0.nam: there is no such key"),
         (
             "    policy: weighted",
