@@ -61,8 +61,11 @@ class Child:
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal, if it still runs."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(number)
+        # Not through the process: that looks whether it has ended, and takes its exit code away
+        # from whoever waits for it.
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
 
     async def _read(self) -> None:
         """Read what it prints to the end, so that it never waits for a reader."""
