@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from telemetry.spans import PROVIDER_NAME, SERVER_ADDRESS, SERVER_PORT, Attribute
 from telemetry.tracing import Attributes, Value
@@ -29,7 +29,14 @@ def provider_facts(dialect: str, base_url: str | None) -> Attributes:
     parts = urlsplit(base_url)  # whose host has no user and password, and whose path is not told
     if parts.hostname:
         facts[SERVER_ADDRESS] = parts.hostname
-        port = parts.port or _PORTS.get(parts.scheme)
+        port = _port(parts)
         if port is not None:
             facts[SERVER_PORT] = port
     return facts
+
+
+def _port(parts: SplitResult) -> int | None:
+    try:
+        return parts.port or _PORTS.get(parts.scheme)
+    except ValueError:  # there is something else in its place: it is for the first call to say so
+        return None

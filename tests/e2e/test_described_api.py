@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import config as configuration
 from tests.support import deployments
 from tests.support.config import KEY
 from tests.support.openai_wire import says
@@ -37,7 +38,9 @@ _CONFIG = """
 def test_a_stranger_that_knows_only_the_description_finds_no_fault(tmp_path: Path) -> None:
     with ScriptedUpstream().in_thread() as upstream:
         upstream.otherwise(says("Hello"))
-        with deployments.one_process(upstream, tmp_path) as up:
+        settings = configuration.standard(upstream)
+        del settings["store"]  # whoever asks for a balance is to find one
+        with deployments.one_process(upstream, tmp_path, settings) as up:
             done = _schemathesis(f"{up.http}/openapi.json", tmp_path)
             log = up.log
 

@@ -21,3 +21,10 @@ def test_whose_api_it_is_and_where_but_no_path_and_no_password(dialect, url, fac
     told = provider_facts(dialect, url)
     assert (told[PROVIDER_NAME], told.get(SERVER_ADDRESS), told.get(SERVER_PORT)) == facts
     assert len(told) == 1 + sum(it is not None for it in facts[1:])
+
+
+def test_an_address_that_cannot_be_used_is_no_reason_not_to_start():
+    assert provider_facts("openai", "http://127.0.0.1:1:secret/v1") == {
+        PROVIDER_NAME: "openai",
+        SERVER_ADDRESS: "127.0.0.1",
+    }
