@@ -77,7 +77,7 @@ def test_the_relay_can_be_switched_off_and_on_again(served):
         ((), {"LLMBASE_RELAY": "on"}, RelayChannel),
     ]:
         assert _run(*flags, **environment).exit_code == 0
-        assert served.pop()[3] is over
+        assert served.pop()[4] is over
 
 
 def test_where_traces_go_is_known_by_opentelemetrys_variable_too_and_an_empty_one_is_none(served):

@@ -14,6 +14,7 @@ from service.accounts.prices import PriceTable
 from service.config import AccountsConfig, ModelConfig, PricingConfig
 from service.money import Nanos
 from service.providers.call import Call
+from telemetry.metrics import Metrics
 
 CALLER = Caller("ci", "key_1", allowing(("*",)), "acme")
 ROUTE = pb.RouteFacts(served_model="other", provider="p")
@@ -38,7 +39,7 @@ class _Books:
 async def _charge(caller: Caller, pricing: PricingConfig | None, **request) -> tuple[Charge, list]:
     books = _Books()
     config = AccountsConfig(unpriced="allow")
-    charging = Charging(config, books, books, lambda: 1_800_000_000.0, type)
+    charging = Charging(config, books, books, lambda: 1_800_000_000.0, type, Metrics({}))
     model = ModelConfig(targets=[{"provider": "p"}], pricing=pricing)
     asked = pb.ChatCompletionRequest(
         model="m",
