@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import grpc
@@ -18,7 +17,7 @@ from llmbase.relay.v1.relay_pb2 import (
 from relay.client_session import ClientSession
 from relay.keeping import Keeper
 from tests.unit.relay.pipes import LARGEST, Pipe, broken, settled
-from tests.unit.virtual_time import run
+from tests.unit.virtual_time import in_virtual_time, now
 
 UNAVAILABLE, UNIMPLEMENTED = grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNIMPLEMENTED
 
@@ -34,7 +33,7 @@ class Line:
         self.keeper = Keeper(self._connect, self._session)
 
     def _connect(self) -> Pipe:
-        self.times.append(asyncio.get_running_loop().time())
+        self.times.append(now())
         self.pipes.append(Pipe())
         if self._welcomed:
             self.keeper.session.welcomed.set()
@@ -49,14 +48,6 @@ class Line:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(self.keeper.run(), seconds)
         return [round(b - a, 3) for a, b in zip(self.times, self.times[1:], strict=False)]
-
-
-def in_virtual_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    def wrapped() -> None:
-        run(test())
-
-    wrapped.__name__ = test.__name__
-    return wrapped
 
 
 @in_virtual_time

@@ -15,7 +15,7 @@ from service.errors import (
 )
 from service.idempotency.record import Record
 from service.providers.call import Call, Wait
-from tests.unit.virtual_time import run
+from tests.unit.virtual_time import in_virtual_time, now
 
 ROUTE = pb.RouteFacts(provider="p")
 
@@ -45,7 +45,7 @@ class _Provider:
             if self.failure is not None:
                 raise self.failure
         finally:
-            self.closed_at = asyncio.get_running_loop().time()
+            self.closed_at = now()
 
 
 class _Bench:
@@ -62,17 +62,6 @@ async def all_of(reader, most=99, every=0.0):
         found.append(item.choices[0].content)
         await asyncio.sleep(every)
     return found
-
-
-def in_virtual_time(test):
-    """Run an async test on a clock that jumps."""
-
-    def main():
-        run(test())
-
-    main.__name__ = test.__name__
-    main.__doc__ = test.__doc__
-    return main
 
 
 @in_virtual_time
