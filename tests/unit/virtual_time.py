@@ -47,6 +47,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._now += max(0.0, timeout)
         return ready
 
+    def timers(self) -> list[float]:
+        """Return when the timers fire that are set."""
+        return sorted(it.when() for it in self._scheduled if not it.cancelled())
+
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine in virtual time."""
@@ -67,3 +71,10 @@ def in_virtual_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P,
 def now() -> float:
     """Return the seconds that have passed since the test began."""
     return asyncio.get_running_loop().time()
+
+
+def timers() -> list[float]:
+    """Return when the timers fire that are set."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    return loop.timers()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from service.labels import known_labels
 from service.reloader import Reloader
 from telemetry.metrics import CONFIG_GENERATION, Metrics
 from tests.support.metrics_page import counted, series
+from tests.unit.virtual_time import in_virtual_time, now
 
 GOOD = """
 providers: {a: {dialect: openai, api_key: "%s"}}
@@ -28,10 +31,10 @@ class _Service:
         self.number = 1
         self.taken: list[Config] = []
         self.failure: Exception | None = None
-        self.asked = asyncio.Event()
+        self.asked: list[float] = []  # when
 
     async def reload(self, config: Config) -> tuple[str, ...]:
-        self.asked.set()
+        self.asked.append(now())
         if self.failure is not None:
             raise self.failure
         self.number += 1
@@ -47,9 +50,7 @@ class _Bench:
         self.metrics = Metrics(known_labels(config))
         self.metrics.follow(CONFIG_GENERATION, lambda: {(): self.service.number})
         self.told = asyncio.Event()
-        self.reloader = Reloader(
-            self.service, path, config, {}, self.metrics, known_labels, every=0.01
-        )
+        self.reloader = Reloader(self.service, path, config, {}, self.metrics, known_labels)
 
     def counts(self) -> tuple[float, float, float]:
         page = self.metrics.render()
@@ -138,26 +139,58 @@ async def test_new_providers_get_labels_of_their_own(bench):
     assert series(bench.metrics.render())["llmbase_provider_alerts_total", ("b", "401")] == 0
 
 
-async def test_the_watch_sees_a_file_exchanged_by_rename_and_a_signal(bench):
+@contextlib.asynccontextmanager
+async def watching(bench: _Bench) -> AsyncIterator[None]:
     watch = asyncio.create_task(bench.reloader.run(bench.told))
     try:
-        async with asyncio.timeout(10):
-            new = bench.path.with_name("new.yaml")
-            new.write_text(GOOD % "two")
-            new.rename(bench.path)
-            await bench.service.asked.wait()
-            bench.service.asked.clear()
-            bench.told.set()
-            await bench.service.asked.wait()
+        yield
     finally:
         watch.cancel()
         await asyncio.wait([watch])
-    assert [it.providers["a"].api_key.get_secret_value() for it in bench.service.taken] == [
-        "two",
-        "two",
-    ]
 
 
+def keys(bench: _Bench) -> list[str]:
+    """Return the provider's key of each configuration that was taken over."""
+    return [it.providers["a"].api_key.get_secret_value() for it in bench.service.taken]
+
+
+@in_virtual_time
+async def test_the_watch_looks_every_second_and_at_once_when_told(bench):
+    async with watching(bench):
+        await asyncio.sleep(20.5)
+        new = bench.path.with_name("new.yaml")
+        new.write_text(GOOD % "two")
+        new.rename(bench.path)
+        await asyncio.sleep(1.75)
+        assert (bench.service.asked, keys(bench)) == ([21], ["two"])
+        bench.told.set()
+        await asyncio.sleep(10)
+        assert (bench.service.asked, keys(bench)) == ([21, 22.25], ["two", "two"])
+
+
+@in_virtual_time
+async def test_a_file_that_was_refused_is_not_read_again_before_it_changes(bench, caplog):
+    async with watching(bench):
+        bench.path.write_text("providers: [")
+        await asyncio.sleep(10.5)
+        assert bench.counts() == (1, 0, 1)
+        bench.path.write_text(GOOD % "two")
+        await asyncio.sleep(10)
+        assert (bench.service.asked, keys(bench)) == ([11], ["two"])
+
+
+@in_virtual_time
+async def test_a_file_that_is_away_for_a_while_is_waited_for(bench):
+    async with watching(bench):
+        await asyncio.sleep(1.5)
+        bench.path.unlink()
+        await asyncio.sleep(10)
+        bench.path.write_text(GOOD % "two")
+        await asyncio.sleep(1)
+        assert (bench.counts(), keys(bench)) == ((2, 1, 0), ["two"])
+
+
+@in_virtual_time
 async def test_links_that_lead_to_another_file_are_seen_as_kubernetes_exchanges_them(
     tmp_path: Path,
 ) -> None:
@@ -168,14 +201,9 @@ async def test_links_that_lead_to_another_file_are_seen_as_kubernetes_exchanges_
     data.symlink_to("one")
     path.symlink_to("..data/llmbase.yaml")
     bench = _Bench(path)
-    watching = asyncio.create_task(bench.reloader.run(bench.told))
-
-    (tmp_path / "..new").symlink_to("two")
-    (tmp_path / "..new").rename(data)
-
-    async with asyncio.timeout(10):
-        await bench.service.asked.wait()
-    watching.cancel()
-    await asyncio.wait([watching])
-    (config,) = bench.service.taken
-    assert config.providers["a"].api_key.get_secret_value() == "two"
+    async with watching(bench):
+        await asyncio.sleep(1.5)
+        (tmp_path / "..new").symlink_to("two")
+        (tmp_path / "..new").rename(data)
+        await asyncio.sleep(1)
+    assert keys(bench) == ["two"]

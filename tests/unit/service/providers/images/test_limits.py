@@ -11,11 +11,9 @@ from service.providers.call import Call
 from tests.unit.service.providers.images.image_host import (
     OUTSIDE,
     PNG,
-    Names,
     asks,
     data_url,
     images,
-    moved,
     refusal,
     reply,
 )
@@ -149,47 +147,6 @@ async def test_a_server_that_accepts_and_says_nothing_is_given_up(fetcher):
         port = silent.getsockname()[1]
         says = (await refusal(fetcher(timeout=0.2), f"https://images.test:{port}/"))[1]
     assert says == "could not be fetched within 0.2 s"
-
-
-async def test_redirects_share_one_limit_of_time(host, fetcher):
-    async def slow_redirect(writer):
-        await asyncio.sleep(0.4)
-        writer.write(moved("/b"))
-        await writer.drain()
-
-    host.answers["/a"] = host.answers["/b"] = slow_redirect
-    loop, limited, spent = asyncio.get_running_loop(), fetcher(timeout=0.5), []
-    # A busy machine makes a fetch longer, nothing makes it shorter: the best of several counts.
-    for _ in range(10):
-        host.heads.clear()
-        began = loop.time()
-        says = (await refusal(limited, host.url("/a")))[1]
-        assert says == "could not be fetched within 0.5 s"
-        if host.paths == ["/a", "/b"]:
-            spent.append(loop.time() - began)
-        if min(spent, default=1.0) < 0.8:
-            break
-    assert min(spent) < 0.5 + 0.3  # not the limit anew for each of them
-
-
-async def test_waiting_for_a_turn_counts(host, fetcher):
-    async def slow(writer):
-        await asyncio.sleep(0.2)
-        writer.write(reply(PNG, "Connection: close"))
-        await writer.drain()
-
-    host.answers = {f"/{n}": slow for n in range(24)}  # three turns of eight
-    says = (await refusal(fetcher(timeout=0.5), *(host.url(f"/{n}") for n in range(24))))[1]
-    assert says == "could not be fetched within 0.5 s"
-
-
-async def test_a_name_that_hangs_is_given_up(fetcher):
-    class Hangs(Names):
-        async def resolve(self, *_, **__):
-            await asyncio.Event().wait()
-
-    says = (await refusal(fetcher(Hangs(), timeout=0.1), "https://images.test/"))[1]
-    assert says == "could not be fetched within 0.1 s"
 
 
 async def test_eight_images_of_a_request_are_fetched_at_a_time(host, fetcher):
