@@ -193,6 +193,26 @@ def test_a_store_that_is_away_is_asked_now_and_then_and_nobody_waits_for_it():
     run(main())
 
 
+def test_nobody_waits_for_a_driver_that_does_not_let_go() -> None:
+    async def main() -> None:
+        known = _Known(_Store(a="v"))
+
+        async def stubborn(name: str) -> tuple[int, str | None]:
+            try:
+                await asyncio.sleep(100)
+            finally:
+                await asyncio.sleep(100)
+            raise AssertionError
+
+        clock = asyncio.get_running_loop().time
+        cache = Cache(stubborn, known.freshness, clock, 100)
+        with pytest.raises(ServiceUnavailable):
+            await cache.get("a")
+        assert clock() == 2
+
+    run(main())
+
+
 def test_a_key_that_was_revoked_while_the_store_was_away_is_refused_once_it_is_back():
     async def main() -> None:
         store = _Store(a="1")

@@ -166,6 +166,35 @@ def test_a_connection_that_takes_longer_than_an_answer_is_there_in_the_end():
     run(main())
 
 
+def test_a_connection_that_is_not_there_after_two_seconds_is_made_anew():
+    async def main():
+        server = _Server()
+        server.connecting = 60.0
+        async with line_to(server) as line:
+            for at, connections in ((0.0, 1), (1.9, 1), (2.1, 2)):
+                await asyncio.sleep(at - asyncio.get_running_loop().time())
+                with pytest.raises(NoAnswer):
+                    await ask(line, "1")
+                assert len(server.connections) == connections
+
+    run(main())
+
+
+def test_what_is_told_waits_two_thousandths_of_a_second_for_more():
+    async def main():
+        server = _Server()
+        async with line_to(server) as line:
+            line.tell(LEAVE, ("k",), ("0",))
+            await asyncio.sleep(0.001)
+            line.tell(LEAVE, ("k",), ("1",))
+            await asyncio.sleep(0.0009)
+            assert server.sent == []
+            await asyncio.sleep(0.0002)
+            assert [len(words) for words in server.sent if words] == [2]
+
+    run(main())
+
+
 def test_what_is_told_arrives_in_order_when_the_server_is_back():
     async def main():
         server = _Server()

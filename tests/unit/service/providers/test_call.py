@@ -129,7 +129,21 @@ def test_the_callers_deadline_ends_the_call():
         call = Call("id", seconds=3)
         with pytest.raises(DeadlineExceeded), call.wait:
             await asyncio.Event().wait()
+        assert asyncio.get_running_loop().time() == pytest.approx(2.95)  # the rest is for telling
         call.close()
+
+    run(main())
+
+
+def test_what_may_outlive_a_call_ends_at_the_same_deadline():
+    async def main():
+        call = Call("id", seconds=3)
+        await asyncio.sleep(1)
+        detached = call.detach()
+        call.close()
+        with pytest.raises(DeadlineExceeded), detached.wait:
+            await asyncio.Event().wait()
+        assert asyncio.get_running_loop().time() == pytest.approx(2.95)
 
     run(main())
 

@@ -229,6 +229,25 @@ def test_more_attempts_than_targets_are_repeats_after_a_pause():
     virtual_time.run(main())
 
 
+@pytest.mark.parametrize(
+    ("asked", "pauses"),
+    [(None, [(50, 100), (100, 200), (200, 400)]), (3.0, [(3000, 3000)] * 3)],
+)
+def test_a_pause_doubles_somewhat_at_random_and_is_as_long_as_all_providers_ask_for(asked, pauses):
+    async def main():
+        models = {"m": {**TWO["m"], "max_attempts": 8}}
+        failing = always(0, fault(status=503, retry_after=asked))
+        made, _, _ = dispatcher(models, OFF, a=failing, b=failing)
+        call, trace = Call("id"), RouteTrace()
+        with pytest.raises(AllProvidersFailed):
+            await made.complete(REQUEST, call, trace)
+        starts = sorted({it.start_ms for it in trace.attempts})
+        for (least, most), a, b in zip(pauses, starts[:-1], starts[1:], strict=True):
+            assert least <= b - a <= most
+
+    virtual_time.run(main())
+
+
 def test_what_a_repeat_does_not_change_is_not_repeated():
     async def main():
         models = {"m": {**ONE["m"], "max_attempts": 5}}

@@ -131,6 +131,19 @@ def test_it_is_fetched_again_though_no_request_comes():
     run(main())
 
 
+def test_it_is_looked_at_every_half_minute_and_fetched_five_minutes_before_its_end():
+    async def main():
+        source = Source(life=HOUR + 10, takes=0.0)
+        await source.get()
+        await asyncio.sleep(HOUR - 271)  # 281 are left; a look ago there were more than 300
+        assert source.fetches == 1
+        await asyncio.sleep(2)
+        assert source.fetches == 2
+        await source.renewed.close()
+
+    run(main())
+
+
 def test_it_is_not_fetched_again_as_long_as_there_is_time():
     async def main():
         source = Source()
