@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from opentelemetry import trace
@@ -53,7 +54,7 @@ class OtelTracer:
             headers=dict(settings.headers) or None,
             timeout=_PATIENCE,
         )
-        self._told = _Told(exporter, self._host)
+        self._told = _Told(exporter, self._host, time.monotonic)
         self._processor = BatchSpanProcessor(
             self._told,
             max_queue_size=_QUEUE,
@@ -171,14 +172,18 @@ class _Unsampled:
 
 
 class _Told(SpanExporter):
-    """Exports, and logs when that begins to fail and when it works again. Runs in the thread."""
+    """Exports, and logs when that begins to fail and when it works again. Runs in the thread.
 
-    def __init__(self, exporter: SpanExporter, host: str) -> None:
+    `clock` gives monotonic seconds.
+    """
+
+    def __init__(self, exporter: SpanExporter, host: str, clock: Callable[[], float]) -> None:
         self._exporter = exporter
         self._host = host
+        self._clock = clock
         self.quiet = False
         self._lost = 0  # since it began to fail
-        self._said_at = -_QUIET
+        self._said_at = -math.inf
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         result = self._exporter.export(spans)
@@ -186,8 +191,9 @@ class _Told(SpanExporter):
             return result
         if result is not SpanExportResult.SUCCESS:
             self._lost += len(spans)
-            if time.monotonic() - self._said_at >= _QUIET:
-                self._said_at = time.monotonic()
+            now = self._clock()
+            if now - self._said_at >= _QUIET:
+                self._said_at = now
                 _LOG.warning("spans lost", extra={"spans": self._lost, "collector": self._host})
         elif self._lost:
             _LOG.info("spans are taken again", extra={"lost": self._lost, "collector": self._host})

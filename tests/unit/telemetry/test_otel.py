@@ -181,27 +181,31 @@ async def test_whoever_is_cancelled_while_the_last_spans_are_sent_is_cancelled()
             await closing
 
 
-async def test_a_collector_that_is_away_is_told_of_once_and_so_is_its_return(
-    collector: Collector, caplog: pytest.LogCaptureFixture
+class _Exporter:
+    def __init__(self) -> None:
+        self.works = False
+
+    def export(self, batch):
+        success = otel.SpanExportResult.SUCCESS
+        return success if self.works else otel.SpanExportResult.FAILURE
+
+    def shutdown(self) -> None:
+        pass
+
+
+def test_a_collector_that_is_away_is_told_of_once_a_minute_and_so_is_its_return(
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    class Exporter:
-        def __init__(self) -> None:
-            self.works = False
-
-        def export(self, batch):
-            success = otel.SpanExportResult.SUCCESS
-            return success if self.works else otel.SpanExportResult.FAILURE
-
-        def shutdown(self) -> None:
-            pass
-
-    exporter = Exporter()
-    told = otel._Told(exporter, "otel.example")
+    now = 0.0
+    exporter = _Exporter()
+    told = otel._Told(exporter, "otel.example", lambda: now)
     with caplog.at_level(logging.INFO, "llmbase.tracing"):
         told.export([None, None])
-        told.export([None])
+        for now in (1.0, 59.0, 60.0, 61.0):  # noqa: B007 - the clock reads it
+            told.export([None])
         exporter.works = True
         told.export([None])
-    lost, again = caplog.records
-    assert (lost.getMessage(), lost.spans, lost.collector) == ("spans lost", 2, "otel.example")
-    assert (again.getMessage(), again.lost) == ("spans are taken again", 3)
+    first, still, again = caplog.records
+    assert (first.getMessage(), first.spans, first.collector) == ("spans lost", 2, "otel.example")
+    assert (still.getMessage(), still.spans) == ("spans lost", 5)
+    assert (again.getMessage(), again.lost) == ("spans are taken again", 6)
