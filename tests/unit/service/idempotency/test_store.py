@@ -11,7 +11,8 @@ from service.config import IdempotencyConfig
 from service.errors import IdempotencyKeyReused, UpstreamError
 from service.idempotency.store import Scope, Store, fingerprint
 from service.providers.call import Wait
-from tests.unit.service.idempotency.test_record import chunk, in_virtual_time
+from tests.unit.service.idempotency.test_record import chunk
+from tests.unit.virtual_time import in_virtual_time
 
 ALICE = Scope("alice", "k1")
 MARK = b"fingerprint"
