@@ -146,6 +146,7 @@ def _config(provider_port: int) -> dict[str, Any]:
     """A usual configuration: a key that is checked, limits, a breaker, metrics."""
     return {
         "server": {"metrics": "127.0.0.1:0"},
+        "store": None,
         "providers": {
             "acme": {
                 "dialect": "openai",
