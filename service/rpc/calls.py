@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import re
-import uuid
+import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, NoReturn
 
@@ -152,7 +152,7 @@ class Calls:
             raise _shutting_down()
         request_id = metadata.get("x-request-id", "")
         if not _SANE_ID.fullmatch(request_id):
-            request_id = uuid.uuid4().hex
+            request_id = secrets.token_hex(16)
         forbidden = metadata.get("x-llmbase-fallback", "").lower() == "off"
         urgency = priority.from_text(metadata.get(priority.HEADER))
         call = Call(
