@@ -32,7 +32,7 @@ def received(sent: Iterable[Any] | None) -> Entries:
         return ()
     if isinstance(sent, dict):
         raise TypeError("metadata is a sequence of pairs, not a dict")
-    return tuple(_entry(key, value) for key, value in sent)
+    return tuple([_entry(key, value) for key, value in sent])
 
 
 def as_mapping(entries: Entries) -> grpc.aio.Metadata:

@@ -69,6 +69,7 @@ class ChatCompletions:
         work = request[EXCHANGE].work = Work(time.perf_counter)  # the loop's ticks in milliseconds
         try:
             asked, options, ignored = request_from_json(body)
+            del body  # it can be megabytes of an image, and the answer minutes
         except BadField as bad:
             raise bad_field(bad) from None
         if ignored:

@@ -14,7 +14,7 @@ from gateway.drain import Drain
 from gateway.errors import HttpError
 from gateway.exchange import EXCHANGE, Exchange, sane_request_id
 from gateway.unsupported import unknown_path
-from telemetry.log import places
+from telemetry import log
 from telemetry.metrics import HTTP_OVERHEAD, HTTP_REQUESTS, Metrics
 from telemetry.tracing import NO_TRACER, Tracer
 
@@ -100,7 +100,7 @@ class Front:
         extra = {
             "request_id": exchange.request_id,
             "fault": type(fault).__name__,
-            "at": places(fault.__traceback__),
+            "at": log.places(fault.__traceback__),
         }
         self._log.error("fault", extra=extra)
 
@@ -113,10 +113,8 @@ class Front:
     def _write_line(
         self, method: str, route: str | None, exchange: Exchange, status: int, now: float
     ) -> None:
-        if not self._log.isEnabledFor(logging.INFO):
-            return
         # The route, not the path: what a caller writes there is the caller's.
-        extra = {
+        fields = {
             "request_id": exchange.request_id,
             "method": method,
             "route": route,
@@ -124,7 +122,7 @@ class Front:
             "ms": round((now - exchange.started_at) * 1000, 2),
             "outcome": _outcome(exchange, status),
         }
-        self._log.info("request", extra=extra)
+        log.write(self._log, "request", fields)
 
 
 def _outcome(exchange: Exchange, status: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion11, StreamReader, web
 
 from gateway.errors import HttpError, invalid_request, request_timeout, request_too_large
 
@@ -32,16 +32,24 @@ class BodyReader:
             raise request_too_large(self._limit)
         try:
             if request.content.is_eof():  # it came with the headers, as most do
-                return await request.read()
+                return await self._read(request.content)
             async with asyncio.timeout(self._seconds):
-                return await request.read()
+                return await self._read(request.content)
         except TimeoutError:
             raise request_timeout(self._seconds) from None
-        except web.HTTPRequestEntityTooLarge:
-            raise request_too_large(self._limit) from None
         except web.RequestPayloadError:
             message = "The request body could not be read as its headers describe it."
             raise invalid_request(message, close=True) from None
+
+    async def _read(self, content: StreamReader) -> bytes:
+        """Return all of it. `request.read()` would have the request keep it to its end."""
+        pieces, size = [], 0
+        while not content.at_eof():
+            pieces.append(await content.readany())
+            size += len(pieces[-1])
+            if size > self._limit:
+                raise request_too_large(self._limit)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _fits(self, request: web.Request) -> bool:
         return (request.content_length or 0) <= self._limit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -22,6 +23,10 @@ from service.reloader import Reloader
 from service.server import Carried, Service
 from telemetry.metrics import OF_THE_SERVICE, Metrics
 from telemetry.tracing import Tracer, TracingSettings, TracingUnavailable, open_tracer
+
+# After so many new objects (Python: 700) the young ones are looked through: fewer calls in flight
+# are walked for nothing. A collection takes a few milliseconds.
+_COLLECTIONS = (20_000, 10, 20)
 
 T = TypeVar("T")
 Labels = Callable[[Config], Mapping[str, frozenset[str]]]
@@ -60,7 +65,12 @@ def stop_signals() -> asyncio.Event:
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a process's main coroutine on uvloop: a fifth less CPU for the whole path."""
+    """Run a process's main coroutine on uvloop: a fifth less CPU for the whole path.
+
+    What has been imported by now stays: the garbage collector is not to walk it again and again.
+    """
+    gc.freeze()
+    gc.set_threshold(*_COLLECTIONS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(main)
 

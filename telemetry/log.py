@@ -5,11 +5,16 @@ Never a prompt, an answer or a key.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
+import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import islice
 from types import TracebackType
+from typing import TextIO
 
 import orjson
 
@@ -23,9 +28,8 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line."""
-        time = datetime.fromtimestamp(record.created, UTC)
         line: dict[str, object] = {
-            "time": time.isoformat(timespec="milliseconds"),
+            "time": _time(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -37,7 +41,32 @@ class JsonLines(logging.Formatter):
             # Not its text, which may quote what a caller sent.
             line["fault"] = record.exc_info[0].__name__
             line["at"] = places(record.exc_info[2])
-        return orjson.dumps(line, default=str).decode()
+        return _rendered(line)
+
+
+class _ToStderr(logging.StreamHandler[TextIO]):
+    """Writes lines, and nothing else has a hand in it."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        self.setFormatter(JsonLines())
+
+
+def write(logger: logging.Logger, message: str, fields: Mapping[str, object]) -> None:
+    """Log at the level info, as `logger.info(message, extra=fields)` does, for lines of every call.
+
+    Where the log is this module's alone no record is made of it: that costs more than the line.
+    """
+    if not logger.isEnabledFor(logging.INFO):
+        return
+    first, *others = logging.root.handlers or (None,)
+    if others or logger.handlers or not isinstance(first, _ToStderr):
+        logger.info(message, extra=dict(fields))
+        return
+    line = {"time": _time(time.time()), "level": "info", "logger": logger.name, "message": message}
+    # Nobody may read it any more: a call is not to fail for that.
+    with contextlib.suppress(OSError, ValueError):
+        first.stream.write(f"{_rendered({**line, **fields})}\n")
 
 
 def places(trace: TracebackType | None) -> list[str]:
@@ -56,12 +85,25 @@ def to_stderr(level: str = "info") -> None:
     It is our own log's. Of libraries only warnings are told: their details quote what they handle.
     """
     _leave_out_what_no_line_says()
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [_ToStderr()]
     logging.getLogger("llmbase").setLevel(level.upper())
     root.setLevel(max(logging.WARNING, logging.getLogger("llmbase").level))
+
+
+def _rendered(line: Mapping[str, object]) -> str:
+    return orjson.dumps(line, default=str).decode()
+
+
+def _time(seconds: float) -> str:
+    whole = int(seconds)
+    return f"{_second(whole)}.{int((seconds - whole) * 1000):03d}+00:00"
+
+
+@lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    """Return a Unix time in the words of ISO 8601: many lines are of one second."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _leave_out_what_no_line_says() -> None:

@@ -97,7 +97,7 @@ class Registry:
         return generate_latest(_Page(self._families))
 
     def _of(self, metric: Metric, labels: Mapping[str, str]) -> _Series:
-        given = tuple([labels[label] for label in metric.labels])
+        given = tuple(map(labels.__getitem__, metric.labels))
         there = self._series[metric.name]
         series = there.get(given)
         if series is None:

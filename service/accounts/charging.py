@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
+import secrets
 from collections.abc import Callable
 from typing import Protocol
 
@@ -76,7 +76,7 @@ class Charging:
         Raises InsufficientBalance, SpendCapReached, PriceUnknown, ServiceUnavailable (the store is
         away) and what ends the call's wait: DeadlineExceeded.
         """
-        call_id = uuid.uuid4().hex
+        call_id = secrets.token_hex(16)
         price = prices.of(request.model)
         reservation = None
         if caller.prepaid or caller.cap is not None:

@@ -9,8 +9,7 @@ that is kept. Debts stay below 2^53: a Redis server counts in doubles.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from service.accounts.caller import Caller, Limits
 from service.errors import (
@@ -73,8 +72,7 @@ class Limiter(Protocol):
         """Tell what is yet to be told, within bounds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """What is taken of the rates, in parts, after a call was let in or, unchanged, refused."""
 
     met: Limit | None

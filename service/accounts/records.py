@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from llmbase.v1.chat_completion_pb2 import Usage
 
@@ -10,8 +10,7 @@ from service.accounts.caller import SpendCap
 from service.money import Nanos
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(NamedTuple):
     """What a call may cost at most. `cap` is the key's; `created` is in Unix seconds (UTC)."""
 
     call_id: str
@@ -26,8 +25,7 @@ class Reservation:
     created: int
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """What a call cost: one row of the ledger. `reservation` is None where no money was held."""
 
     call_id: str

@@ -45,7 +45,7 @@ def decode(line: bytes) -> Entry:
 
 
 def _reservation(it: Reservation) -> dict[str, Any]:
-    fields: dict[str, Any] = {name: getattr(it, name) for name in Reservation.__slots__}
+    fields: dict[str, Any] = it._asdict()
     fields["cap"] = [it.cap.amount, it.cap.period] if it.cap is not None else None
     return fields
 
@@ -56,7 +56,7 @@ def _to_reservation(fields: dict[str, Any]) -> Reservation:
 
 
 def _settlement(it: Settlement) -> dict[str, Any]:
-    fields: dict[str, Any] = {name: getattr(it, name) for name in Settlement.__slots__}
+    fields: dict[str, Any] = it._asdict()
     fields["usage"] = {name: getattr(it.usage, name) for name in _COUNTS}
     held = it.reservation
     fields["reservation"] = _reservation(held) if held is not None else None

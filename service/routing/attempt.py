@@ -60,7 +60,7 @@ class Attempt:
         self._metrics = metrics
         self._counted = False
         self.traced: RouteAttempt = trace.attempts.add(
-            candidate=step.index, kind=step.kind, start_ms=_milliseconds(clock() - began)
+            candidate=step.row, kind=step.kind, start_ms=_milliseconds(clock() - began)
         )
         self._visit = Visit(step.candidate.state, stream=stream)
         self._stream = stream

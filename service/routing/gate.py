@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from llmbase.v1.routing_pb2 import RouteGate, RouteVerdict
 
@@ -21,8 +21,7 @@ _TAKEN = RouteVerdict.ROUTE_VERDICT_TAKEN
 PASSING = frozenset({_OPEN, _RETRY_BUDGET, _FULL})
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(NamedTuple):
     """What decides. Times are seconds; `budget` is the provider's retry budget, in attempts.
 
     `charged` says whether the attempt is paid from that budget: it is when the provider has been
@@ -56,18 +55,20 @@ class Gate:
             return _RETRY_BUDGET
         return _TAKEN
 
-    def to_proto(self) -> RouteGate:
-        """Return it as the trace has it."""
-        return RouteGate(
-            breaker=self.breaker.value,
-            usual_seconds=self.usual,
-            seconds_left=self.left,
-            charged=self.charged,
-            retry_budget=self.budget,
-            in_flight=self.in_flight,
-            hedge=self.hedge,
-            worst_cost_nanos=self.worst_cost,
-        )
+    def tell(self, traced: RouteGate) -> None:
+        """Write it into the trace, over what was seen before."""
+        traced.Clear()
+        traced.breaker = self.breaker.value
+        if self.usual is not None:
+            traced.usual_seconds = self.usual
+        if self.left is not None:
+            traced.seconds_left = self.left
+        traced.charged = self.charged
+        traced.retry_budget = self.budget
+        traced.in_flight = self.in_flight
+        traced.hedge = self.hedge
+        if self.worst_cost is not None:
+            traced.worst_cost_nanos = self.worst_cost
 
 
 def most_cost(model: ModelConfig) -> int | None:

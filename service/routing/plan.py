@@ -6,7 +6,7 @@ A plan decides and remembers; it sends nothing and waits for nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, Usage
 from llmbase.v1.routing_pb2 import RouteAttemptKind, RouteTrace, RouteVerdict
@@ -34,15 +34,14 @@ HEDGE = RouteAttemptKind.ROUTE_ATTEMPT_KIND_HEDGE
 CONTINUATION = RouteAttemptKind.ROUTE_ATTEMPT_KIND_CONTINUATION
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A target to be tried. `index` is its place in the trace; `pause` is in seconds, before.
+class Step(NamedTuple):
+    """A target to be tried. `row` is its place in the trace; `pause` is in seconds, before.
 
     `gate` is what it was taken by.
     """
 
     candidate: Candidate
-    index: int
+    row: int
     kind: RouteAttemptKind.ValueType
     gate: Gate
     pause: float = 0.0
@@ -113,8 +112,8 @@ class Plan:
         verdict = seen.verdict()
         if verdict == TAKEN:
             return True
-        traced = self.trace.candidates[step.index]
-        traced.gate.CopyFrom(seen.to_proto())
+        traced = self.trace.candidates[step.row]
+        seen.tell(traced.gate)
         traced.verdict = verdict
         self.waits.append(step.candidate.state.wait())
         self.give_up(step)
@@ -123,7 +122,7 @@ class Plan:
 
     def unfit(self, step: Step) -> None:
         """The target cannot be asked this: it was not tried after all."""
-        self.trace.candidates[step.index].verdict = PARAMETERS
+        self.trace.candidates[step.row].verdict = PARAMETERS
         self.give_up(step)
         self._tally.take_back(step.candidate, step.gate)
 
@@ -200,7 +199,7 @@ class Plan:
             traced.verdict = _MAX_ATTEMPTS
             return None
         seen = self._tally.look(candidate, hedge=purpose == HEDGE)
-        traced.gate.CopyFrom(seen.to_proto())
+        seen.tell(traced.gate)
         traced.verdict = seen.verdict()
         if traced.verdict != TAKEN:
             self.waits.append(candidate.state.wait())

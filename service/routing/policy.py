@@ -8,15 +8,14 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
+from typing import NamedTuple
 
 _EXPLORE = 0.05  # share of calls that do not look at speed, so that what was slow is seen again
 _BOUND = 1.25  # times the average load that a session's own target may have
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """A target as a policy sees it.
 
     `name` tells it from the others; `current_weight` is smooth weighting's running score; `price`

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from service.routing.board import ProviderState
 
 
@@ -12,7 +10,7 @@ class Purse:
 
     def __init__(self, *, dry: bool) -> None:
         self._dry = dry
-        self._spent: Counter[str] = Counter()
+        self._spent: dict[str, int] = {}  # by provider, as imagined
         self._hedged: ProviderState | None = None
 
     def hedge(self, slow: ProviderState) -> None:
@@ -25,12 +23,12 @@ class Purse:
 
     def level(self, payer: ProviderState) -> float:
         """Return what there is left, in attempts."""
-        return payer.budget.level - self._spent[payer.name]
+        return payer.budget.level - self._spent.get(payer.name, 0)
 
     def pay(self, payer: ProviderState) -> None:
         """Take an attempt's token."""
         if self._dry:
-            self._spent[payer.name] += 1
+            self._spent[payer.name] = self._spent.get(payer.name, 0) + 1
         else:
             payer.budget.withdraw()
 

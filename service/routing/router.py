@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from llmbase.v1.routing_pb2 import RouteStanding
 
@@ -20,8 +19,7 @@ from service.routing.policy import Standing
 _SANE_ID = re.compile(r"[!-)+\--~]{1,256}")  # as the configuration wants ids
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A target to try: under which public model, at which provider, by which name there.
 
     `listed` is its place among the model's targets; `available` says whether its breaker let it
@@ -72,6 +70,9 @@ class Router:
         self._models = models
         self._providers = providers
         self._board = board
+        self._named = {
+            key: (model, key, key) for key, model in models.items() if not key.endswith("*")
+        }
 
     def models(self) -> Mapping[str, ModelConfig]:
         """Return the models by id, without the wildcards: those name no model of their own."""
@@ -134,6 +135,8 @@ class Router:
 
     def _resolve(self, model_id: str) -> tuple[ModelConfig, str, str]:
         """Return the model, the part of its id that a target's own name defaults to, its key."""
+        if (named := self._named.get(model_id)) is not None:
+            return named
         key = known_as(self._models, model_id)
         if key is None:
             raise ModelNotFound(f"Model not found: {model_id[:256]}")

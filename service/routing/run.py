@@ -130,7 +130,7 @@ class Run(Generic[T]):
 
     async def _race(self, step: Step, http: Encoded, usual: float) -> T | None:
         race: Race[T] = Race(self._call, self._drop)
-        ignored = {step.index: http.ignored}
+        ignored = {step.row: http.ignored}
         try:
             self._start(race, step, http).hedged_after(usual)
             won = await race.first(usual)
@@ -138,7 +138,7 @@ class Run(Generic[T]):
             if beside is not None:
                 other = await self._encode(beside, self._request)
                 if other is not None and self._plan.still(beside):
-                    ignored[beside.index] = other.ignored
+                    ignored[beside.row] = other.ignored
                     self._start(race, beside, other)
             if won is None and race.undecided:
                 won = await race.first(None)
@@ -152,7 +152,7 @@ class Run(Generic[T]):
         if won is None:
             return None
         self.winner, answer = won
-        self._ignored = ignored[self.winner.step.index]
+        self._ignored = ignored[self.winner.step.row]
         return answer
 
     def _start(self, race: Race[T], step: Step, http: Encoded) -> Attempt:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import replace
-
 from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest
 
 from service.providers.call import Call
@@ -25,13 +22,13 @@ class Tally:
         self._request = request
         self._call = call
         self._stream = stream
-        self._asked: Counter[str] = Counter()  # providers
-        self._attempts: Counter[str] = Counter()  # by model
+        self._asked: dict[str, int] = {}  # attempts by provider
+        self._attempts: dict[str, int] = {}  # by model
         self._purse = Purse(dry=dry)
 
     def attempts(self, model_id: str) -> int:
         """Return how many attempts there have been at a model's targets."""
-        return self._attempts[model_id]
+        return self._attempts.get(model_id, 0)
 
     def hedge(self, slow: Candidate) -> None:
         """Hedges are of this target's originals from now on."""
@@ -43,7 +40,7 @@ class Tally:
         breaker = state.state()
         # The first attempt of a call is its own; a move to a provider that works is free.
         moved = any(self._attempts.values())
-        asked = self._asked[candidate.provider.name] > 0
+        asked = self._asked.get(candidate.provider.name, 0) > 0
         most_cost = gate.most_cost(candidate.model) if hedge else None
         return Gate(
             breaker=breaker,
@@ -60,8 +57,7 @@ class Tally:
 
     def look_again(self, candidate: Candidate, seen: Gate) -> Gate:
         """Return what decides now on a target that was taken. What was paid stays paid."""
-        return replace(
-            seen,
+        return seen._replace(
             breaker=candidate.state.state(),
             usual=self._usual(candidate),
             left=self._call.seconds_left(),
@@ -71,14 +67,14 @@ class Tally:
     def take(self, candidate: Candidate, seen: Gate) -> bool:
         """A target is to be asked; return whether its provider was asked before."""
         name = candidate.provider.name
-        before = self._asked[name] > 0
+        before = self._asked.get(name, 0)
         if seen.charged:
             self._purse.pay(self._payer(candidate, seen.hedge))
         elif not before:
             self._purse.earn(candidate.state.provider)
-        self._asked[name] += 1
-        self._attempts[candidate.model_id] += 1
-        return before
+        self._asked[name] = before + 1
+        self._attempts[candidate.model_id] = self.attempts(candidate.model_id) + 1
+        return before > 0
 
     def take_back(self, candidate: Candidate, seen: Gate) -> None:
         """A target that was taken was not asked after all."""

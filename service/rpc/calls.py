@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import re
-import uuid
+import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, NoReturn
 
@@ -26,7 +26,7 @@ from service.rpc.current import Current, Generation
 from service.rpc.desk import Desk, Holding
 from service.rpc.identity import peer_uris
 from service.rpc.timing import Timing
-from telemetry import trace_context
+from telemetry import log, trace_context
 from telemetry.metrics import ACTIVE_STREAMS, CALLS, MODEL_CALLS, Metrics
 from telemetry.trace_context import TRACEPARENT, TRACESTATE, TraceContext
 from telemetry.tracing import NO_TRACER, Span, Tracer
@@ -152,7 +152,7 @@ class Calls:
             raise _shutting_down()
         request_id = metadata.get("x-request-id", "")
         if not _SANE_ID.fullmatch(request_id):
-            request_id = uuid.uuid4().hex
+            request_id = secrets.token_hex(16)
         forbidden = metadata.get("x-llmbase-fallback", "").lower() == "off"
         urgency = priority.from_text(metadata.get(priority.HEADER))
         call = Call(
@@ -241,7 +241,7 @@ class Calls:
             whole = opened.outcome == "OK"
             waited = opened.call.waited
             opened.timing.tell(self._metrics, opened.method, opened.model, waited, now, whole=whole)
-        _LOG.info("call", extra=_line(opened, now - opened.started))
+        log.write(_LOG, "call", _line(opened, now - opened.started))
 
     def count(self, method: str, reason: str) -> None:
         """Count an RPC that has ended: OK, CANCELLED or the reason of its error."""

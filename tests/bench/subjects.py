@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +104,10 @@ def skeleton_pair(provider_port: int, directory: Path) -> Iterator[Running]:
 
 
 @contextlib.contextmanager
-def llmbase(provider_port: int, directory: Path) -> Iterator[Running]:
+def llmbase(provider_port: int, directory: Path, *, ledger: bool = False) -> Iterator[Running]:
     """`llmbase up`: one process."""
     directory.mkdir(parents=True, exist_ok=True)
-    config = configuration.write(_config(provider_port), directory)
+    config = configuration.write(_config(provider_port, ledger=ledger), directory)
     flags = ("--config", str(config), "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0")
     with running_llmbase("up", *flags, directory=directory) as up:
         url = up.wait_until_ready()[0]
@@ -129,23 +130,31 @@ def sidecar(provider_port: int, directory: Path) -> Iterator[Running]:
             yield Running(Door(_port(url), _BEARER), Meter((gateway.pid, service.pid)))
 
 
+WITH_LEDGER = "with ledger"
 OURS: Mapping[str, Start] = {
     "direct": direct,
     "skeleton": skeleton,
     "llmbase": llmbase,
+    WITH_LEDGER: partial(llmbase, ledger=True),
     "skeleton pair": skeleton_pair,
     "sidecar": sidecar,
 }
 # Whose bare skeleton is whose limit.
 SKELETONS = {"llmbase": "skeleton", "sidecar": "skeleton pair"}
 
+# Counted for every call, and never met.
+_LIMITS = {"max_active": 20_000, "requests_per_minute": 10**8, "tokens_per_minute": 10**8}
 _BEARER = {"authorization": f"Bearer {KEY}"}
 
 
-def _config(provider_port: int) -> dict[str, Any]:
-    """A usual configuration: a key that is checked, limits, a breaker, metrics."""
+def _config(provider_port: int, *, ledger: bool = False) -> dict[str, Any]:
+    """A usual configuration: a key that is checked, limits that are counted, a breaker, metrics.
+
+    With a ledger every call is a row of it (SQLite); it is an operator's, so nothing is held.
+    """
     return {
         "server": {"metrics": "127.0.0.1:0"},
+        **({} if ledger else {"store": None}),
         "providers": {
             "acme": {
                 "dialect": "openai",
@@ -161,7 +170,7 @@ def _config(provider_port: int) -> dict[str, Any]:
                 "supported_features": ["tools"],
             }
         },
-        "keys": [configuration.key_entry("bench", KEY, ["*"])],
+        "keys": [configuration.key_entry("bench", KEY, ["*"]) | _LIMITS],
     }
 
 

@@ -102,7 +102,9 @@ class _Silent:
     def is_eof(self) -> bool:
         return False
 
-    async def read(self) -> bytes:
+    at_eof = is_eof
+
+    async def readany(self) -> bytes:
         await asyncio.Event().wait()
         return b""
 

@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
@@ -55,3 +56,35 @@ def test_an_exception_is_told_by_type_and_place_never_by_its_text(written: io.St
 def test_lines_below_the_level_are_not_written(written: io.StringIO) -> None:
     logging.getLogger("llmbase.x").debug("nothing")
     assert written.getvalue() == ""
+
+
+def test_a_line_without_a_record_reads_as_one_with_it(written: io.StringIO) -> None:
+    logger, fields = logging.getLogger("llmbase.x"), {"request_id": "req_1", "ms": 1.5}
+    logger.info("call", extra=fields)
+    log.write(logger, "call", fields)
+    one, other = map(json.loads, written.getvalue().splitlines())
+    for line in (one, other):
+        assert datetime.fromisoformat(line["time"]).tzinfo == UTC
+        line["time"] = "now"
+    assert list(one.items()) == list(other.items())
+
+
+def test_whoever_else_listens_gets_the_record(
+    written: io.StringIO, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger().addHandler(caplog.handler)
+    log.write(logging.getLogger("llmbase.x"), "call", {"request_id": "req_1"})
+    (record,) = caplog.records
+    assert (record.getMessage(), vars(record)["request_id"]) == ("call", "req_1")
+    assert json.loads(written.getvalue())["request_id"] == "req_1"
+
+
+def test_a_line_of_a_call_is_left_out_below_the_level(written: io.StringIO) -> None:
+    log.to_stderr("warning")
+    log.write(logging.getLogger("llmbase.x"), "call", {})
+    assert written.getvalue() == ""
+
+
+def test_a_log_that_nobody_reads_any_more_fails_no_call(written: io.StringIO) -> None:
+    written.close()
+    log.write(logging.getLogger("llmbase.x"), "call", {})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,7 @@ async def test_the_same_settlement_twice_is_one_row_and_one_charge(
             one.ledger.settle(over)
             one.ledger.settle(over)
             await one.ledger.flush()
-            one.ledger.settle(dataclasses.replace(over, outcome="CANCELLED"))
+            one.ledger.settle(over._replace(outcome="CANCELLED"))
             await one.ledger.flush()
             # Both have it in their spools, too, as if they had died between writing and removing.
             _left_behind(tmp_path / "a", spool_lines.encode(over))
