@@ -23,20 +23,21 @@ _TOKENS_PER_IMAGE = 765  # a 1024 x 1024 image at OpenAI's published high-detail
 
 def prompt_tokens(request: ChatCompletionRequest) -> int:
     """Estimate the tokens of a request: its text, tools and images."""
-    characters = sum(
-        len(tool.name) + len(tool.description) + len(tool.parameters) for tool in request.tools
-    )
-    used = 0
-    for message in request.messages:
-        used += _TOKENS_PER_MESSAGE
-        characters += _characters(message)
-        used += _TOKENS_PER_IMAGE * sum(p.HasField("image_url") for p in message.content)
+    characters = images = 0
+    for tool in request.tools[:]:  # here and below: a slice is the quickest way through
+        characters += len(tool.name) + len(tool.description) + len(tool.parameters)
+    messages = request.messages[:]
+    for message in messages:
+        held, shown = _held(message)
+        characters += held
+        images += shown
+    used = _TOKENS_PER_MESSAGE * len(messages) + _TOKENS_PER_IMAGE * images
     return used + tokens(characters)
 
 
 def completion_characters(completion: ChatCompletion) -> int:
     """Count the characters a whole answer holds."""
-    return sum(_characters(choice.message) for choice in completion.choices)
+    return sum(_held(choice.message)[0] for choice in completion.choices)
 
 
 def delta_characters(delta: ChoiceDelta) -> int:
@@ -61,12 +62,21 @@ def usage(request: ChatCompletionRequest, characters: int) -> Usage:
     )
 
 
-def _characters(message: Message) -> int:
-    characters = sum(len(part.text) + len(part.refusal) for part in message.content)
-    characters += len(message.reasoning_content) + len(message.refusal)
-    for call in message.tool_calls:
-        characters += len(call.name) + len(call.arguments)
-    return characters
+def _held(message: Message) -> tuple[int, int]:
+    """Count the characters and the images that a message holds."""
+    images = 0
+    characters = len(message.reasoning_content) + len(message.refusal)
+    for part in message.content[:]:
+        if text := part.text:
+            characters += len(text)
+        elif part.HasField("image_url"):
+            images += 1
+        else:
+            characters += len(part.refusal)
+    if message.tool_calls:
+        for call in message.tool_calls:
+            characters += len(call.name) + len(call.arguments)
+    return characters, images
 
 
 def tokens(characters: int) -> int:

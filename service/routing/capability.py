@@ -28,8 +28,8 @@ def check(request: ChatCompletionRequest, model_id: str, model: ModelConfig) -> 
     if request.reasoning_effort and "reasoning_effort" not in model.supported_parameters:
         raise _lacks("reasoning_effort", model_id, "reasoning_effort")
     if "image" not in model.input_modalities:
-        for i, message in enumerate(request.messages):
-            for j, part in enumerate(message.content):
+        for i, message in enumerate(request.messages[:]):  # a slice is the quickest way through
+            for j, part in enumerate(message.content[:]):
                 if part.HasField("image_url"):
                     raise _lacks(f"messages[{i}].content[{j}]", model_id, "images")
 

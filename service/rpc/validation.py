@@ -7,16 +7,19 @@ and says what is allowed. Sources: the REST contract and OpenAI's description of
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import orjson
 from llmbase.v1 import chat_completion_pb2 as pb
 
 from service.errors import InvalidRequest
+from service.providers.plain_message import plain_text
 
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _SCHEMA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ROLES = frozenset(pb.Role.values()) - {pb.ROLE_UNSPECIFIED}
+_SPEAKERS = _ROLES - {pb.ROLE_TOOL}  # a tool's message says whose call it is the answer to
 _EFFORTS = frozenset(pb.ReasoningEffort.values())
 _MODES = frozenset(pb.ToolChoice.Mode.values()) - {pb.ToolChoice.MODE_UNSPECIFIED}
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
@@ -33,27 +36,30 @@ _RANGES = {
     "top_logprobs": (0, 20),
     "n": (1, 8),
 }
+_LISTS = frozenset({"stop", "logit_bias", "metadata"})
 
 
 def check(request: pb.ChatCompletionRequest) -> None:
     """Raise InvalidRequest for the first field that breaks a rule."""
-    _require(bool(request.model), "model", "is required: the id of a model")
+    # One look at all that is there: most of what can be is not, and keeps to every rule.
+    given: dict[str, Any] = {field.name: value for field, value in request.ListFields()}
+    _require("model" in given, "model", "is required: the id of a model")
     for field, (least, most) in _RANGES.items():
-        present = request.HasField(field)  # type: ignore[arg-type]
-        if present and not least <= getattr(request, field) <= most:
+        if field in given and not least <= given[field] <= most:
             raise InvalidRequest(field, f"must be between {least} and {most}")
     _check_messages(request.messages)
-    _check_lists(request)
-    _check_tools(request)
-    if request.HasField("response_format"):
+    if not _LISTS.isdisjoint(given):
+        _check_lists(request)
+    if "tools" in given or "tool_choice" in given:
+        _check_tools(request)
+    if "response_format" in given:
         _check_format(request.response_format)
-    _require(
-        request.reasoning_effort in _EFFORTS,
-        "reasoning_effort",
-        "must be one of none, minimal, low, medium, high, xhigh, max",
-    )
-    _check_repeating(request)
-    if request.HasField("top_logprobs"):
+    if "reasoning_effort" in given and given["reasoning_effort"] not in _EFFORTS:
+        words = "none, minimal, low, medium, high, xhigh, max"
+        raise InvalidRequest("reasoning_effort", f"must be one of {words}")
+    if "idempotency_key" in given or "last_chunk_sequence" in given:
+        _check_repeating(request)
+    if "top_logprobs" in given:
         _require(request.logprobs, "top_logprobs", "needs logprobs to be true")
 
 
@@ -67,11 +73,11 @@ def _check_repeating(request: pb.ChatCompletionRequest) -> None:
         _require(bool(key), "last_chunk_sequence", "needs an idempotency_key")
 
 
-def _check_messages(messages: Iterable[pb.Message]) -> None:
-    i = -1
-    for i, message in enumerate(messages):
-        _check_message(message, f"messages[{i}]")
-    _require(i >= 0, "messages", "is required: at least one message")
+def _check_messages(messages: Sequence[pb.Message]) -> None:
+    _require(len(messages) > 0, "messages", "is required: at least one message")
+    for i, message in enumerate(messages[:]):  # a slice is the quickest way through
+        if not (plain_text(message) and message.role in _SPEAKERS):
+            _check_message(message, f"messages[{i}]")
 
 
 def _check_message(message: pb.Message, path: str) -> None:
@@ -81,13 +87,13 @@ def _check_message(message: pb.Message, path: str) -> None:
         raise InvalidRequest(
             f"{path}.role", "must be one of system, developer, user, assistant, tool"
         )
-    parts = message.content
+    parts = message.content[:]
     for j, part in enumerate(parts):
         if not part.HasField("text"):
             _check_part(part, role, f"{path}.content[{j}]")
     if role == pb.ROLE_ASSISTANT:
-        if message.tool_calls:
-            _check_tool_calls(message.tool_calls, f"{path}.tool_calls")
+        if calls := message.tool_calls:
+            _check_tool_calls(calls, f"{path}.tool_calls")
         elif not (parts or message.HasField("refusal") or message.HasField("reasoning_content")):
             raise InvalidRequest(f"{path}.content", "is required unless the assistant calls tools")
     elif not parts:
@@ -132,10 +138,14 @@ def _is_image_url(url: str) -> bool:
 def _check_tool_calls(calls: Iterable[pb.ToolCall], path: str) -> None:
     seen = set()
     for j, call in enumerate(calls):
-        _require(bool(call.id), f"{path}[{j}].id", "is required")
-        _require(call.id not in seen, f"{path}[{j}].id", "must be unique in its message")
-        seen.add(call.id)
-        _require(bool(call.name), f"{path}[{j}].function.name", "is required")
+        given = call.id
+        if not given:
+            raise InvalidRequest(f"{path}[{j}].id", "is required")
+        if given in seen:
+            raise InvalidRequest(f"{path}[{j}].id", "must be unique in its message")
+        seen.add(given)
+        if not call.name:
+            raise InvalidRequest(f"{path}[{j}].function.name", "is required")
 
 
 def _check_lists(request: pb.ChatCompletionRequest) -> None:
@@ -155,7 +165,7 @@ def _check_lists(request: pb.ChatCompletionRequest) -> None:
 def _check_tools(request: pb.ChatCompletionRequest) -> None:
     _require(len(request.tools) <= 128, "tools", "must be up to 128 tools")
     names: set[str] = set()
-    for i, tool in enumerate(request.tools):
+    for i, tool in enumerate(request.tools[:]):
         name = tool.name
         if _TOOL_NAME.fullmatch(name) is None:
             rule = "must be 1 to 64 of a-z, A-Z, 0-9, _, -, . and :"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from llmbase.v1 import chat_completion_pb2 as pb
 from msgspec import json
 
@@ -28,11 +30,11 @@ def decode(decoder: json.Decoder[wire.Answer], body: bytes) -> pb.ChatCompletion
     if not answer.choices:
         raise ProviderFault(FaultKind.TRUNCATED, "an answer with no choice in it")
     try:
-        return pb.ChatCompletion(
-            choices=_choices(answer),
-            usage=facts.usage(answer.usage),
-            system_fingerprint=answer.system_fingerprint or "",
+        completion = pb.ChatCompletion(
+            usage=facts.usage(answer.usage), system_fingerprint=answer.system_fingerprint or ""
         )
+        _take_choices(answer.choices, answer.id or "", completion.choices)
+        return completion
     except (ValueError, RecursionError) as fault:
         raise ProviderFault(FaultKind.MALFORMED, type(fault).__name__) from None
 
@@ -74,44 +76,43 @@ def _thoughts(parts: list[wire.Part]) -> str:
     return "".join(pieces)
 
 
-def _choices(answer: wire.Answer) -> list[pb.Choice]:
-    """Return the choices by ascending index: the provider's, or the position where that fails."""
-    given = answer.choices or []
+def _take_choices(given: list[wire.Choice], answer_id: str, choices: Any) -> None:
+    """Add the choices by ascending index: the provider's, or the position where that fails."""
     indexes = [position if c.index is None else c.index for position, c in enumerate(given)]
     if len(set(indexes)) < len(indexes):
         indexes = list(range(len(given)))
-    found = [_choice(c, index, answer.id or "") for c, index in zip(given, indexes, strict=True)]
-    return sorted(found, key=lambda choice: choice.index)
+    for choice, index in zip(given, indexes, strict=True):
+        _take(choice, f"{answer_id}/{index}", choices.add(index=index))
+    if len(indexes) > 1:
+        choices.sort(key=lambda choice: choice.index)
 
 
-def _choice(given: wire.Choice, index: int, answer_id: str) -> pb.Choice:
+def _take(given: wire.Choice, seed: str, choice: pb.Choice) -> None:
     if given.error:
         raise error.fault(given.error, "in a choice")
     if given.message is None:
         raise ProviderFault(FaultKind.MALFORMED, "a choice without a message")
     native = given.finish_reason or ""
-    message = _message(given.message, f"{answer_id}/{index}")
-    choice = pb.Choice(
-        index=index,
-        message=message,
-        finish_reason=facts.finish_reason(native, bool(message.tool_calls)),
-        native_finish_reason=native,
-    )
+    _take_message(given.message, seed, message := choice.message)
+    choice.finish_reason = facts.finish_reason(native, bool(message.tool_calls))
+    choice.native_finish_reason = native
     facts.add_logprobs(given.logprobs, choice)
-    return choice
 
 
-def _message(given: wire.Message, seed: str) -> pb.Message:
-    message = pb.Message(
-        role=pb.ROLE_ASSISTANT,
-        tool_calls=calls.whole(given, seed),
-        reasoning_content=reasoning(given) or None,
-        refusal=refusal(given) or None,
-        provider_state=state.of_message(given),
-    )
+def _take_message(given: wire.Message, seed: str, message: pb.Message) -> None:
+    # Filled where it is to stay: a message made apart would be copied into its choice.
+    message.role = pb.ROLE_ASSISTANT
+    others = False
+    if given.tool_calls or given.function_call:
+        message.tool_calls.extend(calls.whole(given, seed))
+        others = bool(message.tool_calls)
+    if thought := reasoning(given):
+        message.reasoning_content = thought
+    if refused := refusal(given):
+        message.refusal = refused
+    if opaque := state.of_message(given):
+        message.provider_state = opaque
     said = text(given)
-    others = message.tool_calls or message.refusal or message.reasoning_content
     # An empty string beside something else is how many spell null; alone it is the answer.
-    if said or (given.content is not None and not others):
-        message.content.add(text=said)
-    return message
+    if said or (given.content is not None and not (others or thought or refused)):
+        message.content.add().text = said

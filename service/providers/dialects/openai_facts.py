@@ -110,4 +110,8 @@ def _tokens(tokens: Iterable[wire.TokenLogprob]) -> Iterable[pb.TokenLogprob]:
 
 def _told(*counts: int | None) -> int:
     """Return the largest of several spellings of one count: some say 0 in those they leave out."""
-    return max((count for count in counts if count), default=0)
+    most = 0
+    for count in counts:
+        if count and count > most:
+            most = count
+    return most

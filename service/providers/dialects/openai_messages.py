@@ -5,18 +5,28 @@ Opaque provider state goes in character for character, to whoever takes what Ope
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from llmbase.v1 import chat_completion_pb2 as pb
 
 from service.providers.dialects import openai_state as state
 from service.providers.dialects.openai_spelling import Spelling
+from service.providers.plain_message import plain_text
+
+_ROLES = {role: name.removeprefix("ROLE_").lower() for name, role in pb.Role.items()}
 
 
-def messages(given: Iterable[pb.Message], spelling: Spelling) -> list[dict[str, Any]]:
+def messages(given: Sequence[pb.Message], spelling: Spelling) -> list[dict[str, Any]]:
     """Return the messages; the last one is marked where it is to be gone on with."""
-    found = [_message(message, spelling) for message in given]
+    roles = _ROLES | {pb.ROLE_DEVELOPER: spelling.developer}
+    found: list[dict[str, Any]] = []
+    for message in given[:]:  # a slice is the quickest way through
+        role = roles[message.role]
+        if text := plain_text(message):
+            found.append({"role": role, "content": text})
+        else:
+            found.append(_message(message, role, spelling))
     if spelling.prefix and found[-1]["role"] == "assistant":
         found[-1]["prefix"] = True
     return found
@@ -27,16 +37,16 @@ def present(message: Any, names: Iterable[str]) -> dict[str, Any]:
     return {name: getattr(message, name) for name in names if message.HasField(name)}
 
 
-def _message(message: pb.Message, spelling: Spelling) -> dict[str, Any]:
-    found = {
-        "role": _role(message.role, spelling),
-        "content": _content(message, spelling),
-        **present(message, _kept(message, spelling)),
-    }
+def _message(message: pb.Message, role: str, spelling: Spelling) -> dict[str, Any]:
+    found: dict[str, Any] = {"role": role, "content": _content(message, spelling)}
+    if message.HasField("name") and (spelling.names or message.role == pb.ROLE_TOOL):
+        found["name"] = message.name
+    if spelling.refusals and message.HasField("refusal"):
+        found["refusal"] = message.refusal
     if message.HasField("tool_call_id"):
         found["tool_call_id"] = spelling.call_id(message.tool_call_id)
-    if message.tool_calls:
-        found["tool_calls"] = [_call(call, spelling) for call in message.tool_calls]
+    if calls := message.tool_calls:
+        found["tool_calls"] = [_call(call, spelling) for call in calls]
     if spelling.reasoning and message.HasField("reasoning_content"):
         found[spelling.reasoning] = message.reasoning_content
     if spelling.additions and message.provider_state:
@@ -44,33 +54,16 @@ def _message(message: pb.Message, spelling: Spelling) -> dict[str, Any]:
     return found
 
 
-def _role(role: pb.Role.ValueType, spelling: Spelling) -> str:
-    if role == pb.ROLE_DEVELOPER:
-        return spelling.developer
-    return pb.Role.Name(role).removeprefix("ROLE_").lower()
-
-
-def _kept(message: pb.Message, spelling: Spelling) -> Iterator[str]:
-    if spelling.names or message.role == pb.ROLE_TOOL:
-        yield "name"
-    if spelling.refusals:
-        yield "refusal"
-
-
 def _content(message: pb.Message, spelling: Spelling) -> str | list[dict[str, Any]] | None:
     """Return content in its shortest form: null for none, a string for a single text."""
-    parts = list(message.content)
+    parts = message.content[:]
     if not spelling.refusals:  # what was refused was said
         parts = [pb.ContentPart(text=p.refusal) if p.HasField("refusal") else p for p in parts]
         if message.refusal:
             parts.append(pb.ContentPart(text=message.refusal))
-    match parts:
-        case []:
-            return None
-        case [part] if part.WhichOneof("part") == "text":
-            return part.text
-        case several:
-            return [_part(part) for part in several]
+    if len(parts) == 1 and parts[0].HasField("text"):
+        return parts[0].text
+    return [_part(part) for part in parts] or None
 
 
 def _part(part: pb.ContentPart) -> dict[str, Any]:

@@ -5,7 +5,6 @@ Absent is not sent. JSON that the caller gave as text (schemas) goes in characte
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -16,6 +15,7 @@ from service.providers.dialects import openai_models as models
 from service.providers.dialects.openai_messages import present
 from service.providers.dialects.openai_spelling import Spelling
 
+_NAMES = {field: field.name for field in pb.ChatCompletionRequest.DESCRIPTOR.fields}
 # Fields whose name and value are the same on both sides. `store` is not among the fields at all:
 # the API accepts it and promises to do nothing about it.
 _AS_THEY_ARE = (
@@ -61,13 +61,14 @@ def encode(
     ignored: tuple[str, ...] = ()
     if spelling.openai_models:
         ignored = models.take_out(fields, model, request.reasoning_effort)
-    ignored += tuple(name for name in fields if name in spelling.unsupported)
+    if spelling.unsupported:
+        ignored += tuple(name for name in fields if name in spelling.unsupported)
     # The caller's labels are for the caller: OpenAI takes them only with answers that it stores.
     if request.metadata:
         ignored += ("metadata",)
     for name in ignored:
         fields.pop(name, None)
-    ignored += tuple(_lost(request, fields, spelling))
+    ignored += _lost(request, fields, spelling)
     if "max_tokens" in fields:
         fields[spelling.max_tokens] = fields.pop("max_tokens")
     if "seed" in fields:
@@ -85,64 +86,67 @@ def encode(
 
 def _lost(
     request: pb.ChatCompletionRequest, fields: dict[str, Any], spelling: Spelling
-) -> Iterator[str]:
+) -> tuple[str, ...]:
     """Bring fields within what is taken, and name what is lost by it, and in the messages."""
+    lost: tuple[str, ...] = ()
     most = spelling.most_temperature
     if most is not None and fields.get("temperature", 0) > most:
         fields["temperature"] = most
-        yield "temperature"
-    others = (message for message in request.messages if message.role != pb.ROLE_TOOL)
-    if not spelling.names and any(message.name for message in others):
-        yield "messages[].name"
+        lost += ("temperature",)
+    if not spelling.names and any(m.name for m in request.messages if m.role != pb.ROLE_TOOL):
+        lost += ("messages[].name",)
+    return lost
 
 
 def _fields(request: pb.ChatCompletionRequest, spelling: Spelling) -> dict[str, Any]:
     """Return all fields but the messages, by OpenAI's names."""
-    found = present(request, _AS_THEY_ARE)
-    if request.stop:
-        found["stop"] = list(request.stop)
-    if request.logit_bias:
-        found["logit_bias"] = dict(request.logit_bias)
-    if request.reasoning_effort in _EFFORTS:
-        found["reasoning_effort"] = _EFFORTS[request.reasoning_effort]
-    if request.HasField("chat_template_kwargs"):
-        found["chat_template_kwargs"] = present(request.chat_template_kwargs, _TEMPLATE_SWITCHES)
-    found.update(_tools(request, spelling))
-    found.update(_response_format(request))
+    # One look at all that is there costs less than one at each of two or three fields.
+    given: dict[str, Any] = {_NAMES[field]: value for field, value in request.ListFields()}
+    found = {name: given[name] for name in _AS_THEY_ARE if name in given}
+    if "stop" in given:
+        found["stop"] = list(given["stop"])
+    if "logit_bias" in given:
+        found["logit_bias"] = dict(given["logit_bias"])
+    if given.get("reasoning_effort") in _EFFORTS:
+        found["reasoning_effort"] = _EFFORTS[given["reasoning_effort"]]
+    if "chat_template_kwargs" in given:
+        found["chat_template_kwargs"] = present(given["chat_template_kwargs"], _TEMPLATE_SWITCHES)
+    if "tools" in given:
+        found["tools"] = [_tool(tool, spelling) for tool in given["tools"]]
+    if "tool_choice" in given:
+        found.update(_tool_choice(given["tool_choice"], spelling))
+    if "response_format" in given:
+        found.update(_response_format(given["response_format"]))
     return found
 
 
-def _tools(request: pb.ChatCompletionRequest, spelling: Spelling) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    if request.tools:
-        found["tools"] = [
-            {"type": "function", "function": _tool(tool, spelling)} for tool in request.tools
-        ]
-    choice = request.tool_choice
+def _tool_choice(choice: pb.ToolChoice, spelling: Spelling) -> dict[str, Any]:
     if choice.WhichOneof("choice") == "function":
-        found["tool_choice"] = {"type": "function", "function": {"name": choice.function}}
-    elif choice.mode == pb.ToolChoice.MODE_REQUIRED:
-        found["tool_choice"] = spelling.required
-    elif choice.mode in _MODES:
-        found["tool_choice"] = _MODES[choice.mode]
-    return found
+        return {"tool_choice": {"type": "function", "function": {"name": choice.function}}}
+    if choice.mode == pb.ToolChoice.MODE_REQUIRED:
+        return {"tool_choice": spelling.required}
+    return {"tool_choice": _MODES[choice.mode]} if choice.mode in _MODES else {}
 
 
 def _tool(tool: pb.Tool, spelling: Spelling) -> dict[str, Any]:
-    function = {"name": tool.name, **present(tool, ("description", "strict"))}
+    function: dict[str, Any] = {"name": tool.name}
+    if tool.HasField("description"):
+        function["description"] = tool.description
+    if tool.HasField("strict"):
+        function["strict"] = tool.strict
     parameters = tool.parameters if tool.HasField("parameters") else spelling.parameters
     if parameters is not None:
         function["parameters"] = orjson.Fragment(parameters)
-    return function
+    return {"type": "function", "function": function}
 
 
-def _response_format(request: pb.ChatCompletionRequest) -> dict[str, Any]:
-    kind = request.response_format.WhichOneof("format")
+def _response_format(form: pb.ResponseFormat) -> dict[str, Any]:
+    kind = form.WhichOneof("format")
     if kind is None:
         return {}
     if kind == "json_object":
         return {"response_format": {"type": "json_object"}}
-    given = request.response_format.json_schema
+    given = form.json_schema
     schema = {"name": given.name, **present(given, ("description", "strict"))}
     if given.HasField("schema"):
         schema["schema"] = orjson.Fragment(given.schema)

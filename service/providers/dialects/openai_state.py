@@ -70,6 +70,8 @@ class StateInPieces:
 
 def of_message(message: wire.Message) -> bytes:
     """Return the `provider_state` of a whole message, b"" where it has none."""
+    if not (message.reasoning_details or message.reasoning_opaque or message.extra_content):
+        return b""
     details = [Raw(json.encode(detail)) for detail in message.reasoning_details or ()]
     opaque, extra = message.reasoning_opaque or None, message.extra_content or None
     return _line(_State(details or None, opaque, extra))

@@ -25,7 +25,7 @@ def unheard(kind: Kind, word: str) -> None:
 
 def checked(answer: Answer, knows: Callable[[str], bool], on_unknown: OnUnknown) -> Answer:
     """Return a whole answer, or a stream's last chunk; report its finish words that are new."""
-    for choice in answer.choices:
+    for choice in answer.choices[:]:  # a slice is the quickest way through
         word = choice.native_finish_reason
         if word and not knows(word):
             on_unknown("enum", word)
