@@ -76,7 +76,8 @@ class SteppedTask:
             if not isinstance(error, asyncio.CancelledError):
                 error = asyncio.CancelledError()
         self.awaited = None
-        loop, this = self._loop, cast("asyncio.Task[Any]", self)
+        loop: asyncio.AbstractEventLoop = self._loop
+        this: Any = self  # a task in asyncio's eyes
         stepping = asyncio.current_task(loop)
         if stepping is not None:
             _leave_task(loop, stepping)

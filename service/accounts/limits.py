@@ -99,8 +99,9 @@ def excess(limits: Limits, taken: int, tokens_used: int | None) -> int:
 
 def empty_in(limits: Limits, requests: int, tokens: int) -> int:
     """Return the microseconds until nothing is taken of the rates."""
-    debts = zip((requests, tokens), _rates(limits), strict=True)
-    return max(_drained(debt, limit) if limit else 0 for debt, limit in debts)
+    a_minute, tokens_a_minute = _rates(limits)
+    until = _drained(requests, a_minute) if a_minute else 0
+    return max(until, _drained(tokens, tokens_a_minute)) if tokens_a_minute else until
 
 
 def bounded(limits: Limits) -> bool:
@@ -110,17 +111,9 @@ def bounded(limits: Limits) -> bool:
 
 def headers(limits: Limits, standing: Standing) -> Headers:
     """Return what is left of the rates that are set, as OpenAI says it."""
-    told: Headers = ()
-    for name, limit, debt in zip(
-        ("requests", "tokens"), _rates(limits), (standing.requests, standing.tokens), strict=True
-    ):
-        if limit:
-            told += (
-                (f"x-ratelimit-limit-{name}", str(limit)),
-                (f"x-ratelimit-remaining-{name}", str(max(0, limit * MINUTE - debt) // MINUTE)),
-                (f"x-ratelimit-reset-{name}", duration(_drained(debt, limit))),
-            )
-    return told
+    requests, tokens = _rates(limits)
+    told = _left("requests", requests, standing.requests) if requests else ()
+    return told + _left("tokens", tokens, standing.tokens) if tokens else told
 
 
 def refusal(caller: Caller, standing: Standing, tokens: int) -> Error:
@@ -174,6 +167,14 @@ def duration(microseconds: int) -> str:
 
 def _rates(limits: Limits) -> tuple[int, int]:
     return per_minute(limits.requests_per_minute), per_minute(limits.tokens_per_minute)
+
+
+def _left(unit: str, limit: int, debt: int) -> Headers:
+    return (
+        (f"x-ratelimit-limit-{unit}", str(limit)),
+        (f"x-ratelimit-remaining-{unit}", str(max(0, limit * MINUTE - debt) // MINUTE)),
+        (f"x-ratelimit-reset-{unit}", duration(_drained(debt, limit))),
+    )
 
 
 def _drained(debt: int, limit: int) -> int:
