@@ -11,6 +11,7 @@ from service.money import Nanos
 
 Period = Literal["day", "month", "total"]
 
+MOST_PER_MINUTE = 100_000_000  # a higher rate counts as this one: see `limits`
 OPERATOR = "operator"  # the account of static keys that name none: nobody pays
 
 
@@ -24,12 +25,22 @@ class SpendCap:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """None: not bounded. `account_active` is the account's bound, the others are the key's."""
+    """None: not bounded. `account_active` is the account's bound, the others are the key's.
+
+    `rates` are requests and tokens per minute as they are counted; 0 for none.
+    """
 
     account_active: int | None = None
     active: int | None = None
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
+    rates: tuple[int, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Make the rates once: they are looked at several times in every call."""
+        given = (self.requests_per_minute or 0, self.tokens_per_minute or 0)
+        rates = (min(given[0], MOST_PER_MINUTE), min(given[1], MOST_PER_MINUTE))
+        object.__setattr__(self, "rates", rates)  # as a frozen dataclass does it
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 A rate is a bucket: what was taken in the last minute and has not drained yet is its *debt*. One
 request or token adds `MINUTE` parts to it, and every microsecond takes as many parts away as the
 limit allows per minute. So all of it is whole numbers, and a limit that changes changes nothing
-that is kept. Debts stay below 2^53: a Redis server counts in doubles.
+that is kept. Debts stay below 2^53, with no rate above `MOST_PER_MINUTE`: a Redis server counts
+in doubles.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple, Protocol
 
-from service.accounts.caller import Caller, Limits
+from service.accounts.caller import MOST_PER_MINUTE, Caller, Limits
 from service.errors import (
     Error,
     QuotaViolation,
@@ -22,7 +23,6 @@ from service.errors import (
 
 MINUTE = 60_000_000  # microseconds, and parts of a debt that one request or token is
 MOST_DEBT = 2**53 - 1
-_MOST_PER_MINUTE = 100_000_000  # a higher limit counts as this one: 2^53 parts are no more
 _ACTIVE_RETRY_AFTER = 1.0  # seconds: nobody knows when a call ends
 _DOWN_RETRY_AFTER = 1.0
 
@@ -80,38 +80,33 @@ class Standing(NamedTuple):
     tokens: int
 
 
-def per_minute(limit: int | None) -> int:
-    """Return a rate as it is counted; 0 for none."""
-    return min(limit or 0, _MOST_PER_MINUTE)
-
-
-def cost(tokens: int, limit: int | None) -> int:
-    """Return what an estimate takes of a limit, in parts."""
-    return min(max(tokens, 0), per_minute(limit)) * MINUTE
+def cost(tokens: int, rate: int) -> int:
+    """Return what an estimate takes of a rate, in parts."""
+    return min(max(tokens, 0), rate) * MINUTE
 
 
 def excess(limits: Limits, taken: int, tokens_used: int | None) -> int:
     """Return the parts that a call used more than it took of its tokens; negative: less."""
     if limits.tokens_per_minute is None or tokens_used is None:
         return 0
-    return min(max(tokens_used, 0), _MOST_PER_MINUTE) * MINUTE - taken
+    return min(max(tokens_used, 0), MOST_PER_MINUTE) * MINUTE - taken
 
 
 def empty_in(limits: Limits, requests: int, tokens: int) -> int:
     """Return the microseconds until nothing is taken of the rates."""
-    a_minute, tokens_a_minute = _rates(limits)
+    a_minute, tokens_a_minute = limits.rates
     until = _drained(requests, a_minute) if a_minute else 0
     return max(until, _drained(tokens, tokens_a_minute)) if tokens_a_minute else until
 
 
 def bounded(limits: Limits) -> bool:
     """Whether there is anything to count."""
-    return any((limits.account_active, limits.active, *_rates(limits)))
+    return any((limits.account_active, limits.active, *limits.rates))
 
 
 def headers(limits: Limits, standing: Standing) -> Headers:
     """Return what is left of the rates that are set, as OpenAI says it."""
-    requests, tokens = _rates(limits)
+    requests, tokens = limits.rates
     told = _left("requests", requests, standing.requests) if requests else ()
     return told + _left("tokens", tokens, standing.tokens) if tokens else told
 
@@ -131,7 +126,7 @@ def refusal(caller: Caller, standing: Standing, tokens: int) -> Error:
             quotas=(QuotaViolation(subject, f"{most} active requests"),),
             headers=told,
         )
-    requests, per_token = _rates(limits)
+    requests, per_token = limits.rates
     most = requests if met is Limit.REQUESTS else per_token
     unit = "requests" if met is Limit.REQUESTS else "tokens"
     # Both are waited for: who is told of the one that is met only, comes back in vain.
@@ -163,10 +158,6 @@ def duration(microseconds: int) -> str:
     whole, parts = divmod(rest, 1000)
     seconds = f"{whole}.{parts:03d}".rstrip("0").rstrip(".") if parts else str(whole)
     return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
-
-
-def _rates(limits: Limits) -> tuple[int, int]:
-    return per_minute(limits.requests_per_minute), per_minute(limits.tokens_per_minute)
 
 
 def _left(unit: str, limit: int, debt: int) -> Headers:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,7 +16,6 @@ from service.accounts.limits import (
     empty_in,
     excess,
     headers,
-    per_minute,
     refusal,
 )
 from telemetry.metrics import LIMITER_REFUSALS, Metrics
@@ -30,22 +28,32 @@ class Rates:
     """What is taken of one key's rates, in parts, at a time in microseconds."""
 
     at: int
+    limits: Limits
     requests: int = 0
     tokens: int = 0
-    empty_at: int = 0  # when nothing is taken any longer
 
-    def drain(self, now: int, requests: int, tokens: int) -> None:
-        """Let the time up to `now` pass, at so many requests and tokens per minute."""
-        passed = max(0, now - self.at)
-        self.at = max(self.at, now)
-        self.requests = max(0, self.requests - passed * requests) if requests else 0
-        self.tokens = max(0, self.tokens - passed * tokens) if tokens else 0
+    def drain(self, now: int, limits: Limits) -> None:
+        """Let the time up to `now` pass, at what the limits are now."""
+        self.limits = limits
+        requests, tokens = limits.rates
+        passed = now - self.at
+        if passed > 0:
+            self.at = now
+            self.requests = max(0, self.requests - passed * requests)
+            self.tokens = max(0, self.tokens - passed * tokens)
+        if not requests:
+            self.requests = 0
+        if not tokens:
+            self.tokens = 0
 
-    def add(self, requests: int, tokens: int, limits: Limits) -> None:
+    def add(self, requests: int, tokens: int) -> None:
         """Take more; less where it is negative."""
         self.requests += requests
         self.tokens = min(max(0, self.tokens + tokens), MOST_DEBT)
-        self.empty_at = self.at + empty_in(limits, self.requests, self.tokens)
+
+    def empty_at(self) -> int:
+        """Return when nothing is taken any longer."""
+        return self.at + empty_in(self.limits, self.requests, self.tokens)
 
 
 class LocalLimiter:
@@ -54,8 +62,8 @@ class LocalLimiter:
     def __init__(self, now: Callable[[], int], metrics: Metrics) -> None:
         self._now = now
         self._metrics = metrics
-        self._accounts: Counter[str] = Counter()
-        self._keys: Counter[str] = Counter()
+        self._accounts: dict[str, int] = {}  # calls that are open
+        self._keys: dict[str, int] = {}
         self._rates: dict[str, Rates] = {}
         self._sweep_at = _FIRST_SWEEP
 
@@ -85,22 +93,23 @@ class LocalLimiter:
             if not counts[name]:
                 del counts[name]
         if excess:
-            self._rates_of(caller).add(0, excess, caller.limits)
+            self._rates_of(caller).add(0, excess)
 
     def _met(self, caller: Caller, rates: Rates, tokens: int) -> Limit | None:
         limits = caller.limits
-        requests, most = per_minute(limits.requests_per_minute), limits.tokens_per_minute
-        if limits.account_active and self._accounts[caller.account_id] >= limits.account_active:
+        requests, most = limits.rates
+        open_, most_open = self._accounts.get(caller.account_id, 0), limits.account_active
+        if most_open and open_ >= most_open:
             return Limit.ACCOUNT_ACTIVE
-        if limits.active and self._keys[caller.key_id] >= limits.active:
+        if limits.active and self._keys.get(caller.key_id, 0) >= limits.active:
             return Limit.ACTIVE
         if requests and rates.requests + MINUTE > requests * MINUTE:
             return Limit.REQUESTS
-        if most and rates.tokens + cost(tokens, most) > per_minute(most) * MINUTE:
+        if most and rates.tokens + cost(tokens, most) > most * MINUTE:
             return Limit.TOKENS
         return None
 
-    def _counts(self, caller: Caller) -> tuple[tuple[Counter[str], str], ...]:
+    def _counts(self, caller: Caller) -> tuple[tuple[dict[str, int], str], ...]:
         key = (self._keys, caller.key_id)
         if caller.limits.account_active is None:
             return (key,)
@@ -109,9 +118,10 @@ class LocalLimiter:
     def _take(self, caller: Caller, rates: Rates, tokens: int) -> LocalLease:
         limits = caller.limits
         for counts, name in self._counts(caller):
-            counts[name] += 1
-        taken = cost(tokens, limits.tokens_per_minute)
-        rates.add(MINUTE if limits.requests_per_minute else 0, taken, limits)
+            counts[name] = counts.get(name, 0) + 1
+        requests, most = limits.rates
+        taken = cost(tokens, most)
+        rates.add(MINUTE if requests else 0, taken)
         standing = Standing(None, rates.requests, rates.tokens)
         return LocalLease(self, caller, taken, headers(limits, standing))
 
@@ -120,13 +130,11 @@ class LocalLimiter:
         limits, now = caller.limits, self._now()
         rates = self._rates.get(caller.key_id)
         if rates is None:
-            rates = Rates(now)
-            if limits.requests_per_minute or limits.tokens_per_minute:
+            rates = Rates(now, limits)
+            if any(limits.rates):
                 self._sweep()
                 self._rates[caller.key_id] = rates
-        rates.drain(
-            now, per_minute(limits.requests_per_minute), per_minute(limits.tokens_per_minute)
-        )
+        rates.drain(now, limits)
         return rates
 
     def _sweep(self) -> None:
@@ -134,7 +142,7 @@ class LocalLimiter:
         if len(self._rates) < self._sweep_at:
             return
         now = self._now()
-        kept = {key: rates for key, rates in self._rates.items() if rates.empty_at > now}
+        kept = {key: rates for key, rates in self._rates.items() if rates.empty_at() > now}
         self._rates = kept
         self._sweep_at = max(_FIRST_SWEEP, 2 * len(kept))
 

@@ -28,7 +28,6 @@ from service.accounts.limits import (
     excess,
     headers,
     not_counted,
-    per_minute,
     refusal,
 )
 from service.accounts.local_limits import LocalLimiter
@@ -115,7 +114,7 @@ class SharedLimiter:
             return await self._alone(caller, tokens)
         probe = self._breaker.enter(self._clock())
         name, started = next(self._names), self._clock()
-        taken = cost(tokens, caller.limits.tokens_per_minute)
+        taken = cost(tokens, caller.limits.rates[1])
         try:
             met, requests, used = await self._line.ask(
                 ENTER,
@@ -282,5 +281,5 @@ def _keys(caller: Caller) -> tuple[str, str, str]:
 
 
 def _rates(caller: Caller) -> tuple[str, str]:
-    limits = caller.limits
-    return str(per_minute(limits.requests_per_minute)), str(per_minute(limits.tokens_per_minute))
+    requests, tokens = caller.limits.rates
+    return str(requests), str(tokens)
