@@ -1,7 +1,7 @@
 """What a process needs: memory when idle and for each open stream, CPU for each call and chunk.
 
 `python -m tests.bench.sizing` prints the figures of docs/runbook.md, for `llmbase up` and for a
-service with its gateway. CPU is the processes' own, so a busy machine makes it hardly worse.
+gateway and its service. CPU is the processes' own, so a busy machine makes it hardly worse.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import json
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -28,10 +28,11 @@ from tests.support.signals import Signal
 
 _STREAMS, _CALLS, _CHUNKS, _TALKING = 1000, 2000, 200, 20
 Shape = Callable[..., AbstractContextManager[Deployment]]
+Figures = dict[str, float]
 
 
-async def measure(shape: Shape, upstream: ScriptedUpstream, directory: Path) -> dict[str, float]:
-    """Return the figures of one shape, memory in MB and KB, CPU in microseconds."""
+async def measure(shape: Shape, upstream: ScriptedUpstream, directory: Path) -> list[Figures]:
+    """Return the figures of each process of a shape, memory in MB and KB, CPU in microseconds."""
     settings = config.standard(upstream) | {"store": None}
     with shape(upstream, directory, settings) as made:
         processes = [psutil.Process(it.pid) for it in made.processes]
@@ -40,20 +41,18 @@ async def measure(shape: Shape, upstream: ScriptedUpstream, directory: Path) -> 
         async with aiohttp.ClientSession(made.http, connector=connector, headers=key) as client:
             await _call(client, 200)
             idle = _memory(processes)
-            before = _cpu(processes)
-            await _call(client, _CALLS)
-            called = _cpu(processes) - before
-            before = _cpu(processes)
-            await _talk(client, upstream)
-            talked = _cpu(processes) - before
-            per_stream = await _hold(client, upstream, processes)
-    chunks = _TALKING * _CHUNKS
-    return {
-        "idle MB": idle / 2**20,
-        "KB a stream": per_stream / 2**10,
-        "us a call": called / _CALLS * 1e6,
-        "us a chunk": talked / chunks * 1e6,
-    }
+            called = await _spent(processes, _call(client, _CALLS))
+            talked = await _spent(processes, _talk(client, upstream))
+            held = await _held(client, upstream, processes)
+    return [
+        {
+            "idle MB": idle[i] / 2**20,
+            "KB a stream": held[i] / _STREAMS / 2**10,
+            "us a call": called[i] / _CALLS * 1e6,
+            "us a chunk": talked[i] / (_TALKING * _CHUNKS) * 1e6,
+        }
+        for i in range(len(processes))
+    ]
 
 
 async def _call(client: aiohttp.ClientSession, count: int) -> None:
@@ -70,10 +69,10 @@ async def _talk(client: aiohttp.ClientSession, upstream: ScriptedUpstream) -> No
     await asyncio.gather(*(_read(client, body) for _ in range(_TALKING)))
 
 
-async def _hold(
+async def _held(
     client: aiohttp.ClientSession, upstream: ScriptedUpstream, processes: list[psutil.Process]
-) -> float:
-    """Open streams; return the bytes that each has added."""
+) -> list[float]:
+    """Open streams; return the bytes that they have added to each process."""
     go_on = Signal()
     role, word, *rest = says("word").events()
     upstream.on("one", stream(role, word, hold(go_on), *rest))
@@ -81,10 +80,10 @@ async def _hold(
     asking = [asyncio.create_task(_read(client, body)) for _ in range(_STREAMS)]
     await upstream.arrival(len(upstream.exchanges) + _STREAMS, timeout=50)
     await asyncio.sleep(1)
-    held = (_memory(processes) - before) / _STREAMS
+    added = [now - was for now, was in zip(_memory(processes), before, strict=True)]
     go_on.set()
     await asyncio.gather(*asking)
-    return held
+    return added
 
 
 async def _read(client: aiohttp.ClientSession, body: str) -> None:
@@ -93,24 +92,32 @@ async def _read(client: aiohttp.ClientSession, body: str) -> None:
         await response.read()
 
 
-def _memory(processes: list[psutil.Process]) -> float:
-    return float(sum(it.memory_full_info().uss for it in processes))
+async def _spent(processes: list[psutil.Process], work: Awaitable[None]) -> list[float]:
+    """Return the CPU seconds of each process while the work was done."""
+    before = _cpu(processes)
+    await work
+    return [now - was for now, was in zip(_cpu(processes), before, strict=True)]
 
 
-def _cpu(processes: list[psutil.Process]) -> float:
-    return float(sum(sum(it.cpu_times()[:2]) for it in processes))
+def _memory(processes: list[psutil.Process]) -> list[float]:
+    return [float(it.memory_full_info().uss) for it in processes]
+
+
+def _cpu(processes: list[psutil.Process]) -> list[float]:
+    return [float(sum(it.cpu_times()[:2])) for it in processes]
 
 
 def main() -> None:
-    """Measure both shapes and print a row for each."""
-    shapes = {"up": deployments.one_process, "service and gateway": deployments.sidecar}
+    """Measure both shapes and print a row for each of their processes."""
+    shapes = {("up",): deployments.one_process, ("gateway", "service"): deployments.sidecar}
     with ScriptedUpstream().in_thread() as upstream, tempfile.TemporaryDirectory() as directory:
-        for name, shape in shapes.items():
+        for names, shape in shapes.items():
             upstream.reset()
             upstream.on("glm-5", says("Hello"))
-            figures = asyncio.run(measure(shape, upstream, Path(directory) / name))
-            shown = "  ".join(f"{label} {value:.0f}" for label, value in figures.items())
-            sys.stdout.write(f"{name}: {shown}\n")
+            rows = asyncio.run(measure(shape, upstream, Path(directory) / names[0]))
+            for name, figures in zip(names, rows, strict=True):
+                shown = "  ".join(f"{label} {value:.0f}" for label, value in figures.items())
+                sys.stdout.write(f"{name}: {shown}\n")
 
 
 if __name__ == "__main__":
