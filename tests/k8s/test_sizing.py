@@ -21,7 +21,7 @@ _UNITS = {"m": 0.001, "": 1.0, "Mi": 2.0**20, "Gi": 2.0**30}
 
 
 class Figures(NamedTuple):
-    """Of one process: bytes when idle and for each open stream, seconds of CPU of a call, a chunk."""
+    """Of a process: bytes when idle and of a stream, seconds of CPU of a call and of a chunk."""
 
     idle: float
     stream: float
