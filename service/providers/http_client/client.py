@@ -1,0 +1,77 @@
+"""A POST to a provider, over connections that are kept for the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from service.providers.http_client.dialing import Dialer
+from service.providers.http_client.errors import ClientClosed
+from service.providers.http_client.pool import Pool
+from service.providers.http_client.request_head import HeadWriter, Origin, origin, split_url
+from service.providers.http_client.response import Response
+
+
+class _Place(NamedTuple):
+    """What is known of an origin that was asked before."""
+
+    heads: HeadWriter
+    pool: Pool
+
+
+class HttpClient:
+    """Asks any origin, over HTTP/1.1, as often at a time as it is called.
+
+    It closes `dialer`, which makes its connections.
+    """
+
+    def __init__(self, dialer: Dialer) -> None:
+        self._dialer = dialer
+        self._places: dict[str, _Place] = {}  # there are as many as a configuration has base URLs
+        self._closed = False
+
+    async def post(
+        self, url: str, headers: Mapping[str, str], body: bytes, sending: Callable[[], None]
+    ) -> Response:
+        """Return the answer when it begins, whatever its status: no redirect is followed.
+
+        The URL is sent as it is. `sending` is called when the request goes to a connection: before
+        that nobody has seen anything of it. A request is sent once: one that a kept connection
+        loses may have been received. Whoever is cancelled closes the connection. Raises
+        HttpFailure, OSError (TimeoutError, ssl.SSLError).
+        """
+        if self._closed:
+            raise ClientClosed("closed before")
+        begin, target = split_url(url)
+        place = self._places.get(begin) or self._place(begin)
+        head, last = place.heads.write(target, headers, len(body))
+        connection = place.pool.idle() or await place.pool.dial()
+        sending()
+        return await connection.exchange(head, body, last=last)
+
+    async def close(self) -> None:
+        """Give lingering answers their second, then close everything."""
+        self._closed = True
+        for place in self._places.values():
+            await place.pool.lingered()
+            place.pool.close()
+        await self._dialer.close()
+
+    def _place(self, begin: str) -> _Place:
+        to = origin(begin)
+        place = self._places[begin] = _Place(self._heads(to), Pool(to, self._dialer))
+        return place
+
+    def _heads(self, to: Origin) -> HeadWriter:
+        proxy = self._dialer.proxy()
+        # A compressed stream arrives late, and a compressed bomb arrives whole.
+        always = {"Accept": "*/*", "Accept-Encoding": "identity"}
+        if to.authorization is not None:
+            always["Authorization"] = to.authorization
+        if self._dialer.once:
+            always["Connection"] = "close"
+        if proxy is None or to.tls:
+            return HeadWriter(to.authority, always)
+        if proxy.authorization is not None:
+            always["Proxy-Authorization"] = proxy.authorization
+        return HeadWriter(to.authority, always, prefix=to.url)

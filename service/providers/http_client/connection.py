@@ -1,0 +1,204 @@
+"""One connection: a request goes out, its answer is read as it comes; then it may be used again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol, cast
+
+from service.providers.http_client.answer_parser import AnswerParser, Fields
+from service.providers.http_client.errors import BadAnswer, ConnectionLost
+from service.providers.http_client.inflated import CODINGS, InflatedResponse
+from service.providers.http_client.response import Response
+
+_ONE_WRITE = 64 * 2**10  # bytes of a body that go out with the head
+_SLICE = 256 * 2**10  # bytes of a larger one that are written at a time
+_MOST_UNREAD = 256 * 2**10  # bytes that are there before the provider has to wait for the reader
+_LINGER = 1.0  # seconds
+
+
+class Keeper(Protocol):
+    """Has the connections that are not in use."""
+
+    def released(self, connection: Connection) -> None:
+        """Take a connection whose answer is over, and that may be used again."""
+        ...
+
+    def lost(self, connection: Connection) -> None:
+        """Forget a connection that is closed, or about to be."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """Made by what dials. `idle_since` is when its last answer was over, in the loop's time."""
+
+    def __init__(self, keeper: Keeper, loop: asyncio.AbstractEventLoop) -> None:
+        self.idle_since = 0.0
+        self._keeper = keeper
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._answer = AnswerParser(self._begun)
+        self._waiter: asyncio.Future[Response] | None = None  # for an answer to begin
+        self._response: Response | None = None  # the answer that has begun, until it is over
+        self._unsent: memoryview | None = None
+        self._full = False  # the transport has enough to write for now
+        self._paused = False  # nothing is read for now
+        self._last = False  # no request may follow the one that is being answered
+        self._closed = False
+        self._lingering: asyncio.TimerHandle | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether nothing is known that would keep a request from being sent."""
+        return self._transport is not None and not self._closed and not self._transport.is_closing()
+
+    @property
+    def lingering(self) -> bool:
+        """Whether it reads the end of an answer that nobody waits for."""
+        return self._lingering is not None
+
+    async def exchange(self, head: bytes, body: bytes, *, last: bool) -> Response:
+        """Send a request, and return its answer when that begins; `last`: none will follow it.
+
+        The body goes on being sent while the answer is read. Whoever is cancelled closes the
+        connection. Raises ConnectionLost, BadAnswer.
+        """
+        if self._closed:
+            raise ConnectionLost("closed before the request was sent")
+        self._last = last
+        self._answer.expect()
+        waiter: asyncio.Future[Response] = self._loop.create_future()
+        self._waiter = waiter
+        try:
+            self._send(head, body)
+            return await waiter
+        except BaseException:
+            if self._waiter is waiter:
+                self.abort()
+            elif not waiter.cancelled() and waiter.exception() is None:
+                waiter.result().close()  # by now the connection may be somebody else's
+            raise
+
+    def resume(self) -> None:
+        """Go on reading, if too much had not been taken."""
+        if self._paused and self._transport is not None:
+            self._paused = False
+            self._transport.resume_reading()
+
+    def linger(self) -> None:
+        """Wait a second for the end of an answer that nobody reads."""
+        if self._lingering is None:
+            self._lingering = self._loop.call_later(_LINGER, self.abort)
+
+    def abort(self) -> None:
+        """Close it at once, whatever it is doing: an answer that has begun is cut."""
+        self._close(clean=False)
+
+    # What the transport calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:  # noqa: D102
+        if self._response is None and self._waiter is None:
+            self.abort()  # an answer to nothing: whatever followed it would be read wrongly
+            return
+        try:
+            self._answer.feed(data)
+        except BadAnswer as failure:
+            self._close(failure, clean=self._answer.over)
+            return
+        if self._answer.over:
+            self._release()
+        elif self._response is not None and self._response.unread > _MOST_UNREAD:
+            self._pause()
+
+    def eof_received(self) -> None:  # noqa: D102
+        # At once: what is still to be written would hold up the end, and nobody will read it.
+        self._close(clean=self._answer.until_closed)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102
+        self._close(clean=self._answer.until_closed and exc is None)
+        self._transport = None
+        self._answer.close()
+
+    def pause_writing(self) -> None:  # noqa: D102
+        self._full = True
+
+    def resume_writing(self) -> None:  # noqa: D102
+        self._full = False
+        self._write_on()
+
+    def _begun(self, status: int, fields: Fields) -> Response:
+        """Make the answer whose head has been parsed."""
+        coding = fields.get(b"content-encoding", b"").strip().lower()
+        if coding in CODINGS:
+            self._response = InflatedResponse(self, status, fields, self._loop, coding)
+        else:
+            self._response = Response(self, status, fields, self._loop)
+        waiter, self._waiter = self._waiter, None
+        if waiter is None or waiter.done():
+            raise BadAnswer("the request has been given up")
+        waiter.set_result(self._response)
+        return self._response
+
+    def _send(self, head: bytes, body: bytes) -> None:
+        if self._transport is None:
+            raise ConnectionLost("closed before the request was sent")
+        if len(body) <= _ONE_WRITE:
+            self._transport.write(head + body)
+            return
+        self._transport.write(head)
+        self._unsent = memoryview(body)
+        self._write_on()
+
+    def _write_on(self) -> None:
+        while self._unsent and not self._full and self._transport is not None:
+            piece, self._unsent = self._unsent[:_SLICE], self._unsent[_SLICE:]
+            self._transport.write(piece)
+
+    def _pause(self) -> None:
+        if not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _release(self) -> None:
+        """Let the connection be used for another request, if it may be."""
+        transport = self._transport
+        if (
+            self._last
+            or not self._answer.keeps
+            or self._unsent
+            or transport is None
+            or transport.get_write_buffer_size()
+        ):
+            self._close(clean=True)
+            return
+        response, self._response = self._response, None
+        self._unsent = None
+        self._stop_lingering()
+        self.resume()
+        if response is not None:
+            response.end(clean=True)
+        self._keeper.released(self)
+
+    def _close(self, failure: BadAnswer | None = None, *, clean: bool) -> None:
+        """Close the connection at once, and tell all who wait for it."""
+        if self._transport is not None:
+            self._transport.abort()
+        if self._closed:
+            return
+        self._closed = True
+        self._unsent = None
+        self._stop_lingering()
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(failure or ConnectionLost("closed before the answer began"))
+        response, self._response = self._response, None
+        if response is not None:
+            response.end(clean)
+        self._keeper.lost(self)
+
+    def _stop_lingering(self) -> None:
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
