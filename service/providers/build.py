@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import aiohttp
-
 from service.config import ProviderConfig
 from service.config_file import ConfigError
 from service.providers.credentials import build as credentials
 from service.providers.credentials.credentials import Credentials
 from service.providers.dialects import DIALECTS
 from service.providers.embedded import DEFAULT_CONTEXT_LENGTH, EmbeddedEngine
+from service.providers.http_client.client import HttpClient
+from service.providers.http_client.dialing import Dialer
 from service.providers.http_provider import HttpProvider
 from service.providers.images import ImageFetcher
 from service.providers.llmbase_provider import LlmbaseProvider, open_channel
@@ -24,9 +24,6 @@ from service.providers.provider import AnyProvider
 from service.providers.provider_facts import provider_facts
 from service.providers.unknown_words import UnknownWords
 from telemetry.metrics import Metrics
-
-_KEEP_ALIVE = 30.0  # seconds an idle connection is kept: shorter than most providers keep theirs
-_DNS_CACHE = 60  # seconds
 
 
 def check(providers: Mapping[str, ProviderConfig]) -> None:
@@ -43,7 +40,7 @@ class Trust(NamedTuple):
     """How a provider knows us, and whom we trust to be the provider."""
 
     credentials: Credentials
-    tls: ssl.SSLContext | bool
+    tls: ssl.SSLContext | None = None  # None: the system's roots
     roots: bytes | None = None  # the certificates of `tls` once more (PEM), for gRPC
     files: str = ""  # a digest of the files that the configuration names: it changes as they do
 
@@ -64,7 +61,7 @@ def trust(name: str, config: ProviderConfig) -> Trust:
     )
     account = _read(config.credentials.service_account_file)
     if config.ca_file is None:
-        return Trust(known_by, True, files=_digest(account))
+        return Trust(known_by, files=_digest(account))
     try:
         tls = ssl.create_default_context(cafile=config.ca_file)
         roots = Path(config.ca_file).read_bytes()
@@ -96,17 +93,16 @@ def build(
     own_headers = {key: value.get_secret_value() for key, value in config.headers.items()}
     if spec.make is None:
         return _llmbase(name, config, trusted, own_headers, version)
-    session = aiohttp.ClientSession(
-        connector=engine.connector() if engine else _connector(trusted.tls),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        # A compressed stream arrives late, and a compressed bomb arrives whole.
-        headers={"Accept-Encoding": "identity"},
+    dialer = Dialer(
+        config.timeouts.connect,
+        tls=trusted.tls,
         proxy=config.proxy,
+        unix=str(engine.socket) if engine else None,
     )
     return HttpProvider(
         name,
         spec.build(config, UnknownWords(name, metrics)),
-        session,
+        HttpClient(dialer),
         (engine.base_url if engine else _base_url(config)) or "",
         timeouts=config.timeouts,
         largest_answer=config.max_answer_bytes,
@@ -172,12 +168,6 @@ def _read(path: str | None) -> bytes:
 
 def _digest(*contents: bytes) -> str:
     return hashlib.sha256(b"".join(hashlib.sha256(it).digest() for it in contents)).hexdigest()
-
-
-def _connector(tls: ssl.SSLContext | bool) -> aiohttp.BaseConnector:
-    return aiohttp.TCPConnector(
-        limit=0, ssl=tls, keepalive_timeout=_KEEP_ALIVE, ttl_dns_cache=_DNS_CACHE
-    )
 
 
 def _base_url(config: ProviderConfig) -> str | None:

@@ -16,8 +16,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import aiohttp
-
 from service.providers.embedded_engine import EngineOptions
 from service.providers.engine_process import EngineError, EngineProcess
 from service.providers.model_store import DEFAULT_MODEL, ModelStore
@@ -66,15 +64,15 @@ class EmbeddedEngine:
         self._parallel = parallel
         self._max_tokens = max_tokens
         self._start_timeout = start_timeout
-        # The name is settled before the directory is made, for the connector is asked for earlier.
+        # The name is settled before the directory is made, for a client is made earlier.
         self._directory = Path(tempfile.gettempdir()) / f"llmbase-{secrets.token_hex(8)}"
         self._socket = self._directory / "engine.sock"
         self._keeping: asyncio.Task[None] | None = None
 
-    def connector(self) -> aiohttp.BaseConnector:
-        """Return a new connector to the engine, started or not. Needs a running loop."""
-        # The server has a thread for each connection, busy or idle, so none is kept idle.
-        return aiohttp.UnixConnector(str(self._socket), limit=0, force_close=True)
+    @property
+    def socket(self) -> Path:
+        """Where the engine listens once it has been started: a thread for each connection."""
+        return self._socket
 
     async def start(self) -> None:
         """Return when the model is loaded. Raises LocalModelError."""

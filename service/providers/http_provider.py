@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-import aiohttp
-from aiohttp.abc import AbstractStreamWriter
 from llmbase.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionRequest
-from yarl import URL
 
 from service.config import TimeoutsConfig
 from service.errors import FaultKind, ProviderFault
@@ -16,7 +13,9 @@ from service.providers import http_faults
 from service.providers.call import Call
 from service.providers.credentials.credentials import Credentials
 from service.providers.dialects.dialect import Dialect, HttpRequest
-from service.providers.http_body import Body
+from service.providers.http_client.client import HttpClient
+from service.providers.http_client.errors import HttpFailure
+from service.providers.http_client.response import Response
 from service.providers.images import ImageFetcher
 from service.providers.limits import Limits
 from service.providers.provider import NO_FACTS
@@ -28,13 +27,13 @@ _ERROR_PATIENCE = 2.0  # seconds for the body of an error, whose status is known
 
 
 class HttpProvider:
-    """Asks one endpoint. Safe for concurrent use; `session` is owned by whoever made it."""
+    """Asks one endpoint. Safe for concurrent use; it closes `client`."""
 
     def __init__(
         self,
         name: str,
         dialect: Dialect,
-        session: aiohttp.ClientSession,
+        client: HttpClient,
         base_url: str,
         *,
         timeouts: TimeoutsConfig,
@@ -47,7 +46,7 @@ class HttpProvider:
     ) -> None:
         self.name = name
         self._dialect = dialect
-        self._session = session
+        self._client = client
         self._base_url = base_url.rstrip("/")
         self._limits = Limits(timeouts)
         self._timeouts = timeouts
@@ -57,10 +56,6 @@ class HttpProvider:
         self._images = images
         self._secrets = secrets
         self.facts = facts
-        self._http_timeout = aiohttp.ClientTimeout(
-            total=None, connect=timeouts.connect, sock_read=None
-        )
-        self._lingering: set[asyncio.Task[None]] = set()
 
     async def encode(
         self, request: ChatCompletionRequest, model: str, call: Call, *, stream: bool
@@ -103,7 +98,6 @@ class HttpProvider:
                     self._timeouts,
                     self._largest_answer,
                     total,
-                    self,
                 )
                 try:
                     await stream.open()
@@ -119,35 +113,24 @@ class HttpProvider:
         """Return a message of the provider as it may be passed on to the caller."""
         return http_faults.redact(told, self._secrets)
 
-    def linger(self, response: aiohttp.ClientResponse) -> None:
-        """Read a finished stream to its end in the background, so that its connection is reused."""
-        task = asyncio.get_running_loop().create_task(_linger(response))
-        self._lingering.add(task)
-        task.add_done_callback(self._lingering.discard)
-
     async def close(self) -> None:
         """Wait for what lingers (about a second at most), then close the connections."""
-        if self._lingering:
-            await asyncio.wait(self._lingering)
         await self._credentials.close()
-        await self._session.close()
+        await self._client.close()
 
-    async def _post(self, http: HttpRequest, call: Call) -> aiohttp.ClientResponse:
+    async def _post(self, http: HttpRequest, call: Call) -> Response:
         """Send, and return a 2xx answer whose body is still to be read."""
-        url, headers = await self._credentials.authorize(
-            self._base_url + http.path, {**http.headers, **self._headers}, http.body
-        )
+        own = {**http.headers, **self._headers} if http.headers else self._headers
+        url, headers = await self._credentials.authorize(self._base_url + http.path, own, http.body)
         if call.trace is not None:  # after signing: nobody on the way may break a signature by it
             headers = {**headers, **dict(call.trace.entries())}
+
+        def sending() -> None:
+            call.sent = True
+
         try:
-            response = await self._session.post(
-                URL(url, encoded=True),  # as it was signed
-                data=_Body(http.body, call),
-                headers=headers,
-                timeout=self._http_timeout,
-                allow_redirects=False,
-            )
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            response = await self._client.post(url, headers, http.body, sending)
+        except (HttpFailure, OSError, ValueError) as error:
             # The text of an exception can hold the URL and its key: its type is enough.
             raise ProviderFault(FaultKind.CONNECT, type(error).__name__) from None
         if 200 <= response.status < 300:
@@ -167,41 +150,15 @@ class HttpProvider:
         )
 
 
-class _Body(aiohttp.BytesPayload):
-    """A request's body that says when it is sent: not before there is a connection for it."""
-
-    def __init__(self, body: bytes, call: Call) -> None:
-        super().__init__(body)
-        self._call = call
-
-    async def write_with_length(
-        self, writer: AbstractStreamWriter, content_length: int | None
-    ) -> None:
-        self._call.sent = True
-        await super().write_with_length(writer, content_length)
-
-
-async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+async def _read(response: Response, most: int) -> bytes:
     """Read a body of at most so many bytes. Raises ProviderFault."""
-    body = Body(response)
     pieces, size = [], 0
-    while piece := await body.read():
+    while piece := await response.read():
         size += len(piece)
         if size > most:
             response.close()
             raise ProviderFault(FaultKind.MALFORMED, f"a body of more than {most} bytes")
         pieces.append(piece)
-    if not body.clean:
+    if not response.clean:
         raise ProviderFault(FaultKind.TRUNCATED, "the connection broke inside the body")
     return b"".join(pieces)
-
-
-async def _linger(response: aiohttp.ClientResponse) -> None:
-    try:
-        async with asyncio.timeout(1):
-            while await response.content.readany():
-                pass
-    except (aiohttp.ClientError, OSError, TimeoutError):
-        pass
-    finally:
-        response.close()  # a connection that was read to its end is already back in the pool

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
 
-import aiohttp
 from llmbase.v1.chat_completion_pb2 import ChatCompletionChunk
 
 from service.config import TimeoutsConfig
@@ -13,17 +11,11 @@ from service.errors import FaultKind, ProviderFault
 from service.providers.call import Wait
 from service.providers.dialects.dialect import Event, Framer, StreamDecoder
 from service.providers.estimate import delta_characters
-from service.providers.http_body import Body
+from service.providers.http_client.response import Response
 from service.providers.patience import Patience
 
 # Usage may come after the finish reasons; a provider that never sends it must not hold the answer.
 _USAGE_PATIENCE = 2.0  # seconds
-
-
-class Lingerer(Protocol):
-    """Takes over a response that has said all but not ended."""
-
-    def linger(self, response: aiohttp.ClientResponse) -> None: ...  # noqa: D102
 
 
 class ProviderStream:
@@ -38,24 +30,21 @@ class ProviderStream:
 
     def __init__(
         self,
-        response: aiohttp.ClientResponse,
+        response: Response,
         framer: Framer,
         decoder: StreamDecoder,
         wait: Wait,
         timeouts: TimeoutsConfig,
         largest: int,
         total: asyncio.TimerHandle,
-        lingerer: Lingerer,
     ) -> None:
         self._response = response
-        self._body = Body(response)
         self._framer = framer
         self._decoder = decoder
         self._wait = wait
         self._patience = Patience(wait, timeouts)
         self._room = self._largest = largest
         self._total = total
-        self._lingerer = lingerer
         self._first: ChatCompletionChunk | None = None
         self._fault: ProviderFault | None = None  # to be raised once what came before it is given
         self._at_end = False  # of the bytes
@@ -101,8 +90,8 @@ class ProviderStream:
         """Give the connection up: back to the pool if the answer is over, else closed at once."""
         self._patience.close()
         self._total.cancel()
-        if self._over and not self._response.content.is_eof():
-            self._lingerer.linger(self._response)
+        if self._over:
+            self._response.linger()
         else:
             self._response.close()
 
@@ -119,7 +108,7 @@ class ProviderStream:
 
     async def _receive(self) -> bytes:
         """Return what has arrived, b"" at the end, clean or not: the decoder knows which."""
-        data = await self._body.read()
+        data = await self._response.read()
         self._at_end = not data
         self._room -= len(data)
         if self._room < 0:

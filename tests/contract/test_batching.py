@@ -12,9 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
 import grpc
-from aiohttp.base_protocol import BaseProtocol
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from llmbase.v1 import chat_completion_pb2 as pb
@@ -30,6 +28,7 @@ from service.config import TimeoutsConfig
 from service.errors import FaultKind, ProviderFault
 from service.providers.call import Wait
 from service.providers.dialects.openai import OpenAiDialect
+from service.providers.http_client.response import Response
 from service.providers.provider_stream import ProviderStream
 from tests.unit import virtual_time
 
@@ -47,50 +46,36 @@ class Way:
     include_usage: bool
 
 
-class _Transport(asyncio.Transport):
-    """A connection that stands."""
+class _Connection:
+    """What a response comes over: it stands."""
 
-    def pause_reading(self) -> None:
+    def resume(self) -> None:
         pass
 
-    def resume_reading(self) -> None:
+    def linger(self) -> None:
         pass
 
-
-class _Response:
-    """What a provider stream needs of a response: the reader is aiohttp's own."""
-
-    connection = None
-
-    def __init__(self, content: aiohttp.StreamReader) -> None:
-        self.content = content
-
-    def close(self) -> None:
+    def abort(self) -> None:
         pass
 
 
 class _Service(ChatCompletionServiceServicer):
     """Passes one provider stream on; a fault becomes the call's status."""
 
-    def __init__(self, content: aiohttp.StreamReader) -> None:
-        self._content = content
-
-    def linger(self, response: object) -> None:
-        pass
+    def __init__(self, response: Response) -> None:
+        self._response = response
 
     async def StreamChatCompletion(self, request: Any, context: Any) -> None:  # noqa: N802
         dialect, loop = OpenAiDialect(), asyncio.get_running_loop()
         total = loop.call_later(600, lambda: None)
-        response: Any = _Response(self._content)
         stream = ProviderStream(
-            response,
+            self._response,
             dialect.framer(),
             dialect.decode_stream(2),
             wait := Wait(),
             TimeoutsConfig(),
             2**20,
             total,
-            self,
         )
         try:
             with wait:
@@ -103,7 +88,7 @@ class _Service(ChatCompletionServiceServicer):
             stream.close()
 
 
-async def _feed(content: aiohttp.StreamReader, body: bytes, broken: bool, way: Way) -> None:
+async def _feed(response: Response, body: bytes, broken: bool, way: Way) -> None:
     places = [0, *sorted(min(cut, len(body)) for cut in way.cuts), len(body)]
     for (start, end), pause in zip(
         itertools.pairwise(places), itertools.cycle(way.pauses), strict=False
@@ -111,22 +96,16 @@ async def _feed(content: aiohttp.StreamReader, body: bytes, broken: bool, way: W
         if pause:
             await asyncio.sleep(pause)
         if start < end:
-            content.feed_data(body[start:end])
-    if broken:
-        content.set_exception(aiohttp.ClientPayloadError("the connection was closed"))
-    else:
-        content.feed_eof()
+            response.feed(body[start:end])
+    response.end(clean=not broken)
 
 
 async def _ask(body: bytes, broken: bool, way: Way) -> tuple[bytes, str]:
     """Return the events that a caller is sent, and how the call ends."""
-    loop = asyncio.get_running_loop()
-    protocol = BaseProtocol(loop)
-    protocol.connection_made(_Transport())
-    content = aiohttp.StreamReader(protocol, 2**16, loop=loop)
+    response = Response(_Connection(), 200, {}, asyncio.get_running_loop())
     server = InProcessServer()
-    add_ChatCompletionServiceServicer_to_server(_Service(content), server)
-    feeding = asyncio.create_task(_feed(content, body, broken, way))
+    add_ChatCompletionServiceServicer_to_server(_Service(response), server)
+    feeding = asyncio.create_task(_feed(response, body, broken, way))
     renderer, events = StreamRenderer(way.include_usage), []
     reads = itertools.cycle(way.reads)
     call = ChatCompletionServiceStub(server.channel()).StreamChatCompletion(

@@ -38,6 +38,10 @@ class Failing:
     only_streams: bool = False  # nothing like it exists in a whole answer
 
 
+_OK = b"HTTP/1.1 200 OK\r\n"
+_CHUNKS = b"Transfer-Encoding: chunked\r\n\r\n"
+
+
 def _silent_but_alive() -> Script:
     """Comments for longer than the limit on first content."""
     comments: list[Piece] = [b": keep-alive\n\n", pause(0.05)] * 20
@@ -56,6 +60,12 @@ FAILING = [
     Failing("closes the connection", raw()),
     Failing("resets the connection", Script(before=[reset])),
     Failing("speaks no HTTP", raw(b"\xff\x00SSH-2.0-garbage\r\n\r\n")),
+    Failing("says two lengths", raw(_OK + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}")),
+    Failing(
+        "says a length and chunks", raw(_OK + b"Content-Length: 9\r\n" + _CHUNKS + b"0\r\n\r\n")
+    ),
+    Failing("says a chunk that is none", raw(_OK + _CHUNKS + b"zz\r\n", stall)),
+    Failing("says a head without an end", raw(_OK, *[b"X: " + b"y" * 1000 + b"\r\n"] * 100, stall)),
     Failing("sends HTML", unary(b"<html>Hello</html>", 200, HTML)),
     Failing("sends garbage", unary(b"{not json")),
     Failing("sends half an answer", Script([says("x").body()[:40], cut], framing=Framing.CLOSE)),

@@ -40,7 +40,9 @@ class Client:
 
     def __init__(self, engine: EmbeddedEngine) -> None:
         self.engine = engine
-        self._session = aiohttp.ClientSession(connector=engine.connector())
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.UnixConnector(str(engine.socket), limit=0, force_close=True)
+        )
 
     async def close(self) -> None:
         await self._session.close()

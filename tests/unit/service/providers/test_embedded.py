@@ -6,11 +6,12 @@ import importlib.util
 import tempfile
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from service.providers.embedded import EmbeddedEngine, require_engine
 from service.providers.engine_process import EngineError
+from service.providers.http_client.client import HttpClient
+from service.providers.http_client.dialing import Dialer
 from service.providers.model_store import LocalModelError
 from tests.support.parts import require_part
 
@@ -63,7 +64,8 @@ async def test_a_model_that_loads_for_too_long_is_given_up(no_model: Path, tmp_p
 
 async def test_an_engine_that_is_not_running_refuses_connections(tmp_path: Path):
     engine = EmbeddedEngine(models_dir=tmp_path)
-    async with aiohttp.ClientSession(connector=engine.connector()) as session:
-        with pytest.raises(aiohttp.ClientConnectorError):
-            await session.get(f"{engine.base_url}/models")
+    client = HttpClient(Dialer(5, unix=str(engine.socket)))
+    with pytest.raises(FileNotFoundError):
+        await client.post(f"{engine.base_url}/chat/completions", {}, b"{}", lambda: None)
+    await client.close()
     await engine.stop()

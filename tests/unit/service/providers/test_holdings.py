@@ -34,7 +34,7 @@ def made(tmp_path: Path):
 
 
 def is_closed(provider: Any) -> bool:
-    return bool(provider._session.closed)
+    return bool(provider._client._closed)
 
 
 async def test_a_provider_that_is_configured_as_before_is_the_same_with_its_connections(made):

@@ -111,24 +111,11 @@ def test_what_an_error_says_is_waited_for_two_seconds_only_its_status_is_known()
     assert fault(provider(response, 1), response) == (3, FaultKind.STATUS)
 
 
-def test_an_answer_that_is_over_but_does_not_end_is_read_on_for_a_second_beside_the_caller():
+def test_an_answer_that_is_over_but_does_not_end_is_left_to_end_beside_the_caller():
     async def main():
         response = Response((1, CONTENT + FINISH + b"data: [DONE]\n\n"), (FOREVER, b""))
-        made = provider(response)
-        await chunks(made, Call("id"))
-        assert (now(), response.closed) == (1, None)
-        await made.close()
-        return response.closed
-
-    assert run(main()) == 2
-
-
-def test_the_limit_on_connecting_is_one_of_its_own():
-    async def main():
-        made = provider(Response((0, WHOLE)), connect=2)
-        await made.complete(REQUEST, Call("id"))
-        limits = made._session.timeout
-        assert (limits.connect, limits.total, limits.sock_read) == (2, None, None)
+        await chunks(provider(response), Call("id"))
+        assert (now(), response.closed, response.lingers) == (1, None, True)
 
     run(main())
 

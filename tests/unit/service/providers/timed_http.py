@@ -21,11 +21,22 @@ FOREVER = 10**6  # seconds
 REQUEST = HttpRequest("/chat/completions", b"{}")
 
 
-class _Content:
-    def __init__(self, pieces):
+class Response:
+    """Gives its pieces, (seconds after the piece before, bytes). `closed` says when it was.
+
+    `lingers` says that it was left when it was over, to be read to its end by nobody.
+    """
+
+    clean = True
+
+    def __init__(self, *pieces, status=200):
+        self.status = status
+        self.headers = {}
+        self.closed = None
+        self.lingers = False
         self._pieces = list(pieces)
 
-    async def readany(self):
+    async def read(self):
         if not self._pieces:
             return b""
         seconds, piece = self._pieces[0]
@@ -33,33 +44,21 @@ class _Content:
         self._pieces.pop(0)
         return piece
 
-    def is_eof(self):
-        return not self._pieces
-
-
-class Response:
-    """Gives its pieces, (seconds after the piece before, bytes). `closed` says when it was."""
-
-    def __init__(self, *pieces, status=200):
-        self.status = status
-        self.headers = {}
-        self.connection = None
-        self.content = _Content(pieces)
-        self.closed = None
-
     def close(self):
         if self.closed is None:
             self.closed = asyncio.get_running_loop().time()
 
+    def linger(self):
+        self.lingers = True
 
-class _Session:
+
+class _Client:
     def __init__(self, response, head):
         self._response = response
         self._head = head
-        self.timeout = None
 
-    async def post(self, url, *, timeout, **_):
-        self.timeout = timeout
+    async def post(self, url, headers, body, sending):
+        sending()
         await asyncio.sleep(self._head)
         return self._response
 
@@ -72,7 +71,7 @@ def provider(response, head=0.0, **timeouts):
     return HttpProvider(
         "acme",
         DIALECTS["openai"].build(ProviderConfig(dialect="openai")),
-        _Session(response, head),
+        _Client(response, head),
         "http://acme",
         timeouts=TimeoutsConfig(**timeouts),
         largest_answer=2**20,

@@ -6,7 +6,6 @@ import hmac
 import json
 from urllib.parse import quote
 
-import aiohttp
 import botocore.auth
 import botocore.session
 import pytest
@@ -18,6 +17,8 @@ from service.config import ImagesConfig, TimeoutsConfig
 from service.providers.call import Call
 from service.providers.credentials.aws import SigV4
 from service.providers.dialects.bedrock import BedrockDialect
+from service.providers.http_client.client import HttpClient
+from service.providers.http_client.dialing import Dialer
 from service.providers.http_provider import HttpProvider
 from service.providers.images import ImageFetcher
 
@@ -194,7 +195,7 @@ async def send(base_url, model, credentials, headers=None):
     provider = HttpProvider(
         "aws",
         BedrockDialect(),
-        aiohttp.ClientSession(headers={"Accept-Encoding": "identity"}),
+        HttpClient(Dialer(5)),
         base_url,
         timeouts=TimeoutsConfig(),
         largest_answer=2**20,
