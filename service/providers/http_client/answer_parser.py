@@ -87,7 +87,7 @@ class AnswerParser:
             raise BadAnswer("a header that is none")
         if self._sink is not None:
             return  # a trailer
-        name = name.lower()
+        name = name.lower().rstrip(b" ")  # llhttp goes by a length and a coding so written
         if name not in self._fields:
             self._fields[name] = value
         elif name == b"transfer-encoding":

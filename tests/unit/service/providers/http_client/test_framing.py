@@ -124,6 +124,7 @@ NO_ANSWER = {
     "a length in hex": OK + b"Content-Length: 0x5\r\n\r\nhello",
     "no length": OK + b"Content-Length:\r\n\r\nhello",
     "a coding of its own": OK + b"Transfer-Encoding: gzip\r\n\r\nhello",
+    "a coding after a space": OK + b"Transfer-Encoding : gzip\r\n\r\nhello",
     "a coding more": OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
     "chunks twice": OK + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n\r\nhello",
     "a header without a colon": OK + b"what is this\r\n\r\n",
@@ -209,6 +210,20 @@ async def test_headers_are_the_same_in_any_case():
     assert response.headers.get("x-l") == "é"
     assert response.headers.get("x-none", "") == response.headers.get("ŝ", "") == ""
     assert dict(response.headers) == {"retry-after": "7", "x-l": "é", "content-length": "0"}
+
+
+SPACED = {
+    "a length": OK + b"Content-Length : 9\r\n\r\nhello",
+    "chunks": OK + b"Transfer-Encoding : chunked\r\n\r\n5\r\nhello\r\n",
+}
+
+
+@pytest.mark.parametrize("said", SPACED.values(), ids=SPACED)
+async def test_a_body_is_cut_also_where_a_space_follows_the_name_that_says_how_it_ends(said):
+    caller = Caller()
+    response = await caller.ask(said)
+    caller.wires.last.hangs_up()
+    assert await whole(response) == (b"hello", False)
 
 
 async def test_a_trailer_is_no_header_of_this_answer_or_the_next():
