@@ -33,9 +33,13 @@ class Origin:
 
     @property
     def authority(self) -> str:
-        """Host and port, as the field Host has them: a usual port is left out."""
+        """Host and port, as the field Host has them: a usual port is left out.
+
+        So is the dot that ends a name for the resolver: servers know their names without it.
+        """
         usual = self.port == _PORTS["https" if self.tls else "http"]
-        return _bracketed(self.host) if usual else self.address
+        host = _bracketed(self.host.rstrip("."))
+        return host if usual else f"{host}:{self.port}"
 
     @property
     def url(self) -> str:

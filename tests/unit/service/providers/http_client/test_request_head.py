@@ -94,6 +94,8 @@ def test_a_url_is_cut_where_its_path_begins(url, begin, target):
         ("http://acme.example:080", False, "acme.example", 80, "acme.example"),
         ("http://[::1]:8080", False, "::1", 8080, "[::1]:8080"),
         ("https://[fe80::1]", True, "fe80::1", 443, "[fe80::1]"),
+        ("https://acme.example.", True, "acme.example.", 443, "acme.example"),
+        ("http://acme.example.:81", False, "acme.example.", 81, "acme.example:81"),
         ("http://bücher.example", False, "xn--bcher-kva.example", 80, "xn--bcher-kva.example"),
     ],
 )
