@@ -67,13 +67,15 @@ class Dialer:
         await self._names.close()
 
     async def _connect(self, to: Origin, make: Callable[[], P]) -> P:
-        _, protocol = await asyncio.get_running_loop().create_connection(
-            make,
-            sock=await self._reach(to),
-            ssl=self._trusted() if to.tls else None,
-            server_hostname=to.host.rstrip(".") if to.tls else None,
-        )
-        return protocol
+        loop = asyncio.get_running_loop()
+        sock = await self._reach(to)
+        if not to.tls:
+            _, protocol = await loop.create_connection(make, sock=sock)
+            return protocol
+        # One after the other: of a connection that is reset while uvloop does both it has closed
+        # the descriptor, but not `sock`, which then closes whatever has that descriptor by now.
+        below, _ = await loop.create_connection(asyncio.Protocol, sock=sock)
+        return await self._secure(below, to, make)
 
     async def _reach(self, to: Origin) -> socket.socket:
         addresses = await self._names.look_up(to.host, to.port)
@@ -94,17 +96,27 @@ class Dialer:
         assert below is not None  # noqa: S101 - it is connected
         try:
             await tunnel.open(to.address, proxy.authorization)
-            connection = make()
-            transport = await loop.start_tls(
-                below, connection, self._trusted(), server_hostname=to.host.rstrip(".")
+        except BaseException:
+            below.abort()
+            raise
+        return await self._secure(below, to, make)
+
+    async def _secure(self, below: asyncio.Transport, to: Origin, make: Callable[[], P]) -> P:
+        """Put TLS, and what `make` makes, on a connection; where that fails it is closed."""
+        if below.is_closing():
+            raise ConnectionResetError
+        protocol = make()
+        try:
+            transport = await asyncio.get_running_loop().start_tls(
+                below, protocol, self._trusted(), server_hostname=to.host.rstrip(".")
             )
             if transport is None:
                 raise ConnectionAbortedError
         except BaseException:
             below.abort()
             raise
-        connection.connection_made(transport)
-        return connection
+        protocol.connection_made(transport)
+        return protocol
 
     def _trusted(self) -> ssl.SSLContext:
         return self._tls or _system_roots()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import struct
 from contextlib import asynccontextmanager
 
 import pytest
 from cryptography import x509
 
+from service.providers.http_client import dialing
 from service.providers.http_client.client import HttpClient
 from service.providers.http_client.dialing import Dialer
 from service.providers.http_client.errors import (
@@ -169,6 +171,31 @@ def test_a_name_that_is_none_is_a_system_error(on):
                 await ask("http://no-such-name.invalid/")
 
     on(main())
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_connection_that_is_reset_at_once_leaves_no_socket_that_would_close_anothers(
+    on, monkeypatch, scheme
+):
+    start_connection = dialing.aiohappyeyeballs.start_connection
+    reached = []
+
+    async def reach(*args, **kwargs):
+        reached.append(await start_connection(*args, **kwargs))
+        accepted, _ = listener.accept()
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        accepted.close()
+        return reached[-1]
+
+    async def main():
+        async with asking(5) as ask:
+            with pytest.raises((OSError, HttpFailure)):
+                await ask(f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/")
+
+    monkeypatch.setattr(dialing.aiohappyeyeballs, "start_connection", reach)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        on(main())
+    assert [it.fileno() for it in reached] == [-1]
 
 
 async def silent(reader, writer):
