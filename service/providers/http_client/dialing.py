@@ -12,7 +12,7 @@ from typing import TypeVar
 import aiohappyeyeballs
 
 from service.providers.http_client.connection import Connection
-from service.providers.http_client.names import Names
+from service.providers.http_client.names import AddressInfo, Names
 from service.providers.http_client.request_head import Origin, origin, split_url
 from service.providers.http_client.tunnel import Tunnel
 
@@ -68,24 +68,43 @@ class Dialer:
 
     async def _connect(self, to: Origin, make: Callable[[], P]) -> P:
         loop = asyncio.get_running_loop()
-        sock = await self._reach(to)
-        if not to.tls:
-            _, protocol = await loop.create_connection(make, sock=sock)
-            return protocol
-        # One after the other: of a connection that is reset while uvloop does both it has closed
-        # the descriptor, but not `sock`, which then closes whatever has that descriptor by now.
-        below, _ = await loop.create_connection(asyncio.Protocol, sock=sock)
-        return await self._secure(below, to, make)
-
-    async def _reach(self, to: Origin) -> socket.socket:
         addresses = await self._names.look_up(to.host, to.port)
+        while True:
+            sock, address = await self._reach(to, addresses)
+            if not to.tls:
+                _, protocol = await loop.create_connection(make, sock=sock)
+                return protocol
+            try:
+                # One after the other: of a connection that is reset while uvloop does both it has
+                # closed the descriptor, but not `sock`, which then closes whatever has that by now.
+                below, _ = await loop.create_connection(asyncio.Protocol, sock=sock)
+                return await self._secure(below, to, make)
+            except ssl.SSLCertVerificationError:
+                raise
+            except OSError:
+                # Who takes a connection and does no TLS may be at no more than this address.
+                addresses.remove(address)
+                if not addresses:
+                    raise
+
+    async def _reach(
+        self, to: Origin, addresses: list[AddressInfo]
+    ) -> tuple[socket.socket, AddressInfo]:
+        tried: dict[socket.socket, AddressInfo] = {}
+
+        def make(address: AddressInfo) -> socket.socket:
+            made = socket.socket(*address[:3])
+            tried[made] = address
+            return made
+
         try:
-            return await aiohappyeyeballs.start_connection(
-                addresses, happy_eyeballs_delay=_NEXT_ADDRESS, interleave=1
+            sock = await aiohappyeyeballs.start_connection(
+                addresses, happy_eyeballs_delay=_NEXT_ADDRESS, interleave=1, socket_factory=make
             )
         except OSError:
             self._names.forget(to.host, to.port)
             raise
+        return sock, tried[sock]
 
     async def _through(
         self, proxy: Origin, to: Origin, make: Callable[[], Connection]

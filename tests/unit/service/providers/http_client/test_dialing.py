@@ -164,6 +164,67 @@ def test_a_name_that_led_to_nobody_is_looked_up_anew():
     run_on("asyncio", main())
 
 
+class Broken(Server):
+    """Hangs up on whoever connects."""
+
+    async def serve(self, reader, writer):
+        self.accepted += 1
+        writer.transport.abort()
+
+
+def leading_to(*servers):
+    """Let every name have the addresses of these servers, in this order at first."""
+
+    async def look_up(host, port, **kwargs):
+        ports = [servers[-1].port, *(it.port for it in servers[:-1])]  # the first goes to the end
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", it)) for it in ports]
+
+    asyncio.get_running_loop().getaddrinfo = look_up
+
+
+def test_where_an_address_does_no_tls_the_next_one_is_tried(trusting, tmp_path):
+    async def main():
+        tls = server_tls(AUTHORITY, tmp_path, x509.DNSName("acme.example"))
+        async with (
+            listening(Broken()) as broken,
+            listening(Server(), tls) as server,
+            asking(5, tls=trusting) as ask,
+        ):
+            leading_to(broken, broken, server)
+            await twice(ask, "https://acme.example/")
+            assert (broken.accepted, server.accepted) == (2, 1)
+
+    run_on("asyncio", main())
+
+
+def test_where_no_address_does_tls_is_a_system_error(trusting):
+    async def main():
+        async with listening(Broken()) as broken, asking(5, tls=trusting) as ask:
+            leading_to(broken, broken)
+            with pytest.raises(OSError):
+                await ask("https://acme.example/")
+            assert broken.accepted == 2
+
+    run_on("asyncio", main())
+
+
+def test_who_is_found_to_be_somebody_else_is_not_passed_over(trusting, tmp_path):
+    async def main():
+        other = server_tls(AUTHORITY, tmp_path, x509.DNSName("other.example"))
+        tls = server_tls(AUTHORITY, tmp_path, x509.DNSName("acme.example"))
+        async with (
+            listening(Server(), other) as somebody,
+            listening(Server(), tls) as server,
+            asking(5, tls=trusting) as ask,
+        ):
+            leading_to(somebody, server)
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await ask("https://acme.example/")
+            assert not server.accepted
+
+    run_on("asyncio", main())
+
+
 def test_a_name_that_is_none_is_a_system_error(on):
     async def main():
         async with asking(5) as ask:
