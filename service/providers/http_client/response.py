@@ -36,7 +36,7 @@ class Headers(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         try:
-            return self._fields[name.lower().encode("latin-1")].decode("latin-1")
+            return self._fields[name.lower().encode("latin-1")].decode("latin-1").strip(" \t")
         except UnicodeEncodeError:
             raise KeyError(name) from None
 

@@ -226,6 +226,11 @@ async def test_a_body_is_cut_also_where_a_space_follows_the_name_that_says_how_i
     assert await whole(response) == (b"hello", False)
 
 
+async def test_white_space_around_a_value_is_not_of_the_value():
+    response = await Caller().ask(OK + b"retry-after-ms: \t500 \t\r\nContent-Length: 0\r\n\r\n")
+    assert response.headers["retry-after-ms"] == "500"
+
+
 async def test_a_trailer_is_no_header_of_this_answer_or_the_next():
     caller = Caller()
     response = await caller.ask(CHUNKED + b"0\r\nRetry-After: 7\r\n\r\n")
