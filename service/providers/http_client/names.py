@@ -7,6 +7,8 @@ import contextlib
 import socket
 from typing import cast
 
+from service.providers.http_client.errors import ClientClosed
+
 AddressInfo = tuple[
     int | socket.AddressFamily,
     int | socket.SocketKind,
@@ -26,7 +28,10 @@ class Names:
         self._asking: dict[_Key, asyncio.Task[list[AddressInfo]]] = {}
 
     async def look_up(self, host: str, port: int) -> list[AddressInfo]:
-        """Return a name's addresses, each time with another one first. Raises OSError."""
+        """Return a name's addresses, each time with another one first.
+
+        Raises OSError, ClientClosed.
+        """
         with contextlib.suppress(socket.gaierror):  # an address needs no looking up
             return cast(
                 list[AddressInfo],
@@ -40,8 +45,14 @@ class Names:
             asking = self._asking.get((host, port))
             if asking is None:
                 asking = self._asking[host, port] = loop.create_task(self._ask(host, port))
-            # Who is cancelled leaves the look-up to the others who wait for it.
-            addresses = await asyncio.shield(asking)
+            try:
+                # Who is cancelled leaves the look-up to the others who wait for it.
+                addresses = await asyncio.shield(asking)
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if not asking.cancelled() or (task is not None and task.cancelling()):
+                    raise
+                raise ClientClosed("closed meanwhile") from None
         addresses.append(addresses.pop(0))
         return addresses.copy()
 

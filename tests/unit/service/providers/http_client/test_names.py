@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from service.providers.http_client.errors import ClientClosed
 from service.providers.http_client.names import Names
 from tests.unit.virtual_time import run
 
@@ -97,6 +98,18 @@ def test_closing_leaves_what_is_being_looked_up():
     async def test(names, resolver):
         asking = asyncio.create_task(first(names))
         await asyncio.sleep(0.5)
+        await names.close()
+        with pytest.raises(ClientClosed):
+            await asking
+
+    looking_up(test)
+
+
+def test_who_is_cancelled_while_names_are_closed_is_cancelled():
+    async def test(names, resolver):
+        asking = asyncio.create_task(first(names))
+        await asyncio.sleep(0.5)
+        asking.cancel()
         await names.close()
         with pytest.raises(asyncio.CancelledError):
             await asking
