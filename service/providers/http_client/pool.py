@@ -22,7 +22,7 @@ class Pool:
         self._idle: dict[Connection, None] = {}  # the one that was used last comes last
         self._open: set[Connection] = set()
         self._sweeping: asyncio.TimerHandle | None = None
-        self._quiet: asyncio.Future[None] | None = None  # waits for lingering answers to end
+        self._changed = asyncio.Event()  # set when an answer is over
         self._closed = False
 
     def idle(self) -> Connection | None:
@@ -49,8 +49,8 @@ class Pool:
     async def lingered(self) -> None:
         """Wait until no answer lingers: a second at most."""
         while any(connection.lingering for connection in self._open):
-            self._quiet = self._loop.create_future()
-            await self._quiet
+            self._changed.clear()
+            await self._changed.wait()
 
     def close(self) -> None:
         """Close all connections, whatever they are doing."""
@@ -65,7 +65,7 @@ class Pool:
         """Keep a connection for the next request."""
         connection.idle_since = self._loop.time()
         self._idle[connection] = None
-        self._wake()
+        self._changed.set()
         if self._sweeping is None:
             self._sweeping = self._loop.call_later(IDLE, self._sweep)
 
@@ -73,14 +73,10 @@ class Pool:
         """Forget a connection that is closed."""
         self._open.discard(connection)
         self._idle.pop(connection, None)
-        self._wake()
+        self._changed.set()
 
     def _make(self) -> Connection:
         return Connection(self, self._loop)
-
-    def _wake(self) -> None:
-        if self._quiet is not None and not self._quiet.done():
-            self._quiet.set_result(None)
 
     def _sweep(self) -> None:
         """Close what has been idle for long; come again when the next will have been."""

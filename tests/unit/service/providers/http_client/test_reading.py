@@ -191,3 +191,13 @@ def test_closing_does_not_wait_when_what_lingers_has_ended():
         assert wire.closed_at == 0.25
 
     run(main())
+
+
+def test_all_who_close_wait_for_what_lingers():
+    async def main():
+        caller = Caller()
+        (await caller.ask(CHUNKED)).linger()
+        await asyncio.gather(caller.client.close(), caller.client.close())
+        assert caller.wires.last.closed_at == 1
+
+    run(main())
