@@ -1,4 +1,4 @@
-"""A call that is over is let go of at once: a prompt can be megabytes, and the collector is slow."""
+"""A call that is over is let go of at once: prompts can be megabytes, and collections are rare."""
 
 from __future__ import annotations
 
