@@ -77,7 +77,7 @@ class Rpc(CallState):
         self.taken: asyncio.Future[None] | None = None  # for a writer in a task of its own
         self.task: SteppedTask | None = None
         self.on_handler_end: Callable[[], None] | None = None
-        self._handler = handler
+        self._handler: Handler | None = handler
         self._context = context
         self._keeper = keeper
         self.driven = False  # some task is in `advance`
@@ -154,6 +154,7 @@ class Rpc(CallState):
         self._settle(status)
         self.offer()
         if self.task is None:
+            self._handler = None
             self._keeper.left(self)
         elif not (self.task.ended or self.task.running or self.driven):
             self._unwind(self.task)
@@ -162,7 +163,9 @@ class Rpc(CallState):
     # Stepping.
 
     def _start(self) -> SteppedTask:
-        self.task = SteppedTask(self._handler(self), self._context, self.loop, self._handler_ended)
+        handler, self._handler = self._handler, None  # which may hold what holds this
+        assert handler is not None  # noqa: S101 - it is started once
+        self.task = SteppedTask(handler(self), self._context, self.loop, self._handler_ended)
         return self.task
 
     def _handler_ended(self) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import os
 import socket
-import ssl
-from collections.abc import MutableMapping
+from collections.abc import Collection, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from gateway.app import DRAIN
 from gateway.tls import Certificate, TlsFiles
 
 _BACKLOG = 1024
+# How many connections are accepted in one turn of the loop. libuv takes one for each handle that
+# listens: with a single one, who connects to a busy process waits a turn for each one before it.
+_ACCEPTED = 16
 # How long a connection may be idle before a request, or take to send its headers, in seconds.
 _IDLE = 75.0
 _MOST_HEADERS = 256
@@ -41,6 +44,11 @@ class Door:
         if isinstance(self.address, UnixAddress):
             return str(self.address)
         return f"{self._scheme}://{self.address}"
+
+    @property
+    def connections(self) -> Collection[object]:
+        """Those that have been accepted and are open."""
+        return self._runner.server.connections if self._runner.server is not None else ()
 
     async def stop(self, grace: float, notice: float = 0.0) -> None:
         """Refuse new chats, let open ones end within `grace` seconds, then close.
@@ -78,7 +86,8 @@ async def start_http(
     )
     await runner.setup()
     try:
-        await _site(runner, wanted, context, reuse_port=reuse_port).start()
+        for listener in await _listeners(runner, wanted, reuse_port=reuse_port):
+            await web.SockSite(runner, listener, ssl_context=context, backlog=_BACKLOG).start()
     except OSError as error:
         await runner.cleanup()
         number = error.errno or errno.EADDRNOTAVAIL
@@ -91,16 +100,27 @@ async def start_http(
     return Door(runner, wanted, "http" if context is None else "https")
 
 
-def _site(
-    runner: web.AppRunner, address: Address, tls: ssl.SSLContext | None, *, reuse_port: bool
-) -> web.BaseSite:
-    if isinstance(address, TcpAddress):
-        host, port = address
-        return web.TCPSite(
-            runner, host, port, backlog=_BACKLOG, ssl_context=tls, reuse_port=reuse_port or None
-        )
-    _remove_stale(address.path)
-    return web.UnixSite(runner, address.path, backlog=_BACKLOG, ssl_context=tls)
+async def _listeners(
+    runner: web.AppRunner, address: Address, *, reuse_port: bool
+) -> list[socket.socket]:
+    """Return what is bound to an address (a name may be several), each `_ACCEPTED` times."""
+    if isinstance(address, UnixAddress):
+        _remove_stale(address.path)
+        with socket.socket(socket.AF_UNIX) as one:
+            one.bind(address.path)
+            return _copies([one.fileno()])
+    assert runner.server is not None  # noqa: S101 - it is set up
+    bound = await asyncio.get_running_loop().create_server(
+        runner.server, *address, reuse_port=reuse_port or None, start_serving=False
+    )
+    try:
+        return _copies([one.fileno() for one in bound.sockets])
+    finally:
+        bound.close()
+
+
+def _copies(descriptors: list[int]) -> list[socket.socket]:
+    return [socket.socket(fileno=os.dup(one)) for one in descriptors for _ in range(_ACCEPTED)]
 
 
 def _remove_stale(path: str) -> None:

@@ -5,7 +5,6 @@ A plan decides and remembers; it sends nothing and waits for nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, Usage
@@ -77,19 +76,29 @@ class Plan:
             self.trace.session = self._session
         self._tally = Tally(request, call, stream=stream, dry=dry)
         self._unable: set[tuple[str, int]] = set()  # targets that must not be tried again
-        self._steps = self._walk()
-        self._left: list[Candidate] = []  # of the current model's round
-        self._most = 0
-        self._rows: dict[
-            int, int
-        ] = {}  # of its targets that were not looked at: place in the trace
+        self._models_left: list[str] | None = None  # fallbacks to go on to; None: not begun
+        # Of the current model: its targets, and what is left of this round of them.
+        self._ordered: list[Candidate] = []
+        self._left: list[Candidate] = []
+        self._taken = False  # whether one has been tried in this round
+        self._pause = 0.0  # seconds before its first is
+        self._most = 0  # attempts
+        self._rows: dict[int, int] = {}  # of those that were not looked at: place in the trace
 
     def next(self) -> Step | None:
         """Return the next target that may be tried, None when there is none.
 
         Raises ModelNotFound.
         """
-        return next(self._steps, None)
+        while True:
+            while self._left:
+                pause = 0.0 if self._taken else self._pause
+                step = self._look_at(self._left.pop(0), ORIGINAL, pause)
+                if step is not None:
+                    self._taken = True
+                    return step
+            if not (self._repeat() or self._enter_next()):
+                return None
 
     def beside(self, slow: Step) -> Step | None:
         """Return a target of the same model for a hedge; it will not be next as well.
@@ -143,42 +152,53 @@ class Plan:
         """Whether a target was passed over that may be taken in a moment."""
         return self.passed_over(*PASSING)
 
-    def _walk(self) -> Iterator[Step]:
-        model = self._router.model(self._request.model)
-        yield from self._through(self._request.model, model)
-        for model_id in model.fallbacks:
+    def _enter_next(self) -> bool:
+        """Go on to the next model that may answer; False when there is none."""
+        requested = self._request.model
+        if self._models_left is None:
+            model = self._router.model(requested)
+            self._models_left = list(model.fallbacks)
+            self._enter(requested, model)
+            return True
+        while self._models_left:
+            model_id = self._models_left.pop(0)
             fallback = self._router.model(model_id)
             if not self._call.may_serve(model_id):
                 self.trace.candidates.add(model=model_id, verdict=_FORBIDDEN)
             elif not capability.allows(self._request, model_id, fallback):
                 self.trace.candidates.add(model=model_id, verdict=_CAPABILITY)
             else:
-                yield from self._through(model_id, fallback)
+                self._enter(model_id, fallback)
+                return True
+        return False
 
-    def _through(self, model_id: str, model: ModelConfig) -> Iterator[Step]:
+    def _enter(self, model_id: str, model: ModelConfig) -> None:
         self.models.append(model_id)
-        ordered = self._router.candidates(
+        self._ordered = self._router.candidates(
             model_id,
             stream=self._stream,
             draw=self.trace.draw,
             session=self._session,
             dry=self._dry,
         )
-        self._rows = {it.listed: self._add_row(it) for it in ordered}
-        self._most = model.max_attempts or len(ordered)
-        repeats = self._most > len(ordered) and not self._dry
-        pause = 0.0
-        while True:
-            taken = False
-            self._left = [it for it in ordered if (model_id, it.listed) not in self._unable]
-            while self._left:
-                step = self._look_at(self._left.pop(0), ORIGINAL, 0.0 if taken else pause)
-                if step is not None:
-                    taken = True
-                    yield step
-            if not (taken and repeats) or self._tally.attempts(model_id) >= self._most:
-                return
-            pause = min(max(_FIRST_PAUSE, pause * 2), _LONGEST_PAUSE)
+        self._rows = {it.listed: self._add_row(it) for it in self._ordered}
+        self._most = model.max_attempts or len(self._ordered)
+        self._pause = 0.0
+        self._begin_round()
+
+    def _begin_round(self) -> None:
+        self._taken = False
+        unable, model_id = self._unable, self.models[-1]
+        self._left = [it for it in self._ordered if (model_id, it.listed) not in unable]
+
+    def _repeat(self) -> bool:
+        """Begin another round of the current model's targets, if it may have one."""
+        repeats = self._most > len(self._ordered) and not self._dry
+        if not (self._taken and repeats) or self._tally.attempts(self.models[-1]) >= self._most:
+            return False
+        self._pause = min(max(_FIRST_PAUSE, self._pause * 2), _LONGEST_PAUSE)
+        self._begin_round()
+        return True
 
     def _ahead(self, purpose: RouteAttemptKind.ValueType, able: list[Candidate]) -> Step | None:
         for candidate in tuple(able):

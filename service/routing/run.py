@@ -201,7 +201,8 @@ class Run(Generic[T]):
     def _failed(self, step: Step, fault: ProviderFault) -> None:
         if fault.kind is FaultKind.REJECTED:
             raise ending.rejected(fault, step.candidate.provider) from None
-        self._faults.append(fault)
+        # Without its traceback, whose frames hold this run, and with it the request.
+        self._faults.append(fault.with_traceback(None))
         if fault.status in _HOPELESS:
             self._plan.give_up(step)
 

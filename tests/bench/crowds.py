@@ -47,7 +47,7 @@ async def _held(target: Target, count: int) -> Figures:
 
 
 async def _begin(target: Target, clients: list[Client]) -> None:
-    checks = await streams(target, clients, 2, _QUIET)
+    checks = await streams(target, clients, 2, _QUIET, later=False)
     for client in clients:
         await client.began()
     for check in checks:

@@ -7,6 +7,9 @@ beyond its connections. `python -m tests.bench.provider` prints its port.
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+from collections.abc import Callable
 from typing import cast
 
 import uvloop
@@ -15,15 +18,38 @@ from tests.bench.provider_wire import REFUSAL, Frames, whole
 from tests.bench.questions import PROVIDER_KEY, UPSTREAM_MODEL, Question, asked_in
 
 _ASKED_FOR_STREAM = (b'"stream":true', b'"stream": true')
+_MORE_HANDLES = 15
 _MODEL = UPSTREAM_MODEL.encode()
 _AUTHORIZATION = b"authorization: bearer " + PROVIDER_KEY.encode()
+
+
+class Metronome:
+    """Calls back at about the time, all of a millisecond by one timer: there are many at a time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._due: dict[int, list[Callable[[], None]]] = {}
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> None:
+        """Call back at `when`, in the loop's time, or up to a millisecond later."""
+        beat = int(when * 1000) + 1
+        due = self._due.get(beat)
+        if due is None:
+            due = self._due[beat] = []
+            self._loop.call_at(beat / 1000, self._beat, beat)
+        due.append(callback)
+
+    def _beat(self, beat: int) -> None:
+        for callback in self._due.pop(beat):
+            callback()
 
 
 class Connection(asyncio.Protocol):
     """One connection, one request at a time."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, metronome: Metronome) -> None:
         self._loop = loop
+        self._metronome = metronome
         self._received = bytearray()
         self._awaited = 0  # bytes of the request that is coming in; 0: its length is not known
         self._head = b""
@@ -103,12 +129,21 @@ class Connection(asyncio.Protocol):
             self._transport.write(frames.last())
         else:
             at = self._began + self._sent * question.delay / 1000
-            self._timer = self._loop.call_at(at, self._send_due)
+            self._metronome.call_at(at, self._send_due)
 
 
 async def _serve() -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(loop), "127.0.0.1", 0, backlog=4096)
+    metronome = Metronome(loop)
+
+    def made() -> Connection:
+        return Connection(loop, metronome)
+
+    server = await loop.create_server(made, "127.0.0.1", 0, backlog=4096)
+    # One handle that listens accepts one connection in a turn of the loop: that would be a queue.
+    for _ in range(_MORE_HANDLES):
+        again = socket.socket(fileno=os.dup(server.sockets[0].fileno()))
+        await loop.create_server(made, sock=again, backlog=4096)
     print(f"ready {server.sockets[0].getsockname()[1]}", flush=True)
     await server.serve_forever()
 

@@ -85,10 +85,14 @@ async def paced(target: Target) -> Figures:
     if target.meter is not None:
         target.meter.pin([0])
     clients = await connections(target, count)
+    await asyncio.sleep(1)  # until all are accepted: some take one connection in a turn of the loop
     window = Window(target)
     checks = await streams(target, clients, chunks, 20)
-    ends = [asyncio.ensure_future(client.ended()) for client in clients]
+    ends = [asyncio.ensure_future(client.arrived()) for client in clients]
     ended, late = await asyncio.wait(ends, timeout=_COUNTED - (time.perf_counter() - window.began))
+    window.close()
+    for client in clients:
+        client.look()
     figures = window.cost(sum(check.pieces for check in checks) / 1000, "1k_chunks")
     figures["share_delivered"] = sum(check.pieces for check in checks) / (count * chunks)
     for end in late:

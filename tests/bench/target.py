@@ -36,15 +36,26 @@ class Window:
     target: Target
     began: float = field(default_factory=time.perf_counter)
     cpu: float = 0.0
+    spent: float | None = None
+    seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.cpu = self.target.meter.cpu() if self.target.meter else 0.0
 
+    def close(self) -> None:
+        """End it, if it has not been ended before: what comes now is not looked at."""
+        if self.spent is None:
+            self.spent = self.target.meter.cpu() - self.cpu if self.target.meter else 0.0
+            self.seconds = time.perf_counter() - self.began
+
     def cost(self, answered: float, unit: str) -> Figures:
         """CPU-ms for each of what was answered, and how many a second that were."""
-        spent = self.target.meter.cpu() - self.cpu if self.target.meter else 0.0
-        seconds = time.perf_counter() - self.began
-        return {f"cpu_ms_per_{unit}": spent / answered, f"{unit}s_per_s": answered / seconds}
+        self.close()
+        assert self.spent is not None
+        return {
+            f"cpu_ms_per_{unit}": self.spent / answered,
+            f"{unit}s_per_s": answered / self.seconds,
+        }
 
 
 async def connections(target: Target, count: int) -> list[Client]:
@@ -80,14 +91,23 @@ async def closed_loop(
 
 
 async def streams(
-    target: Target, clients: list[Client], chunks: int, delay: int, *, spread: float = 0.0
+    target: Target,
+    clients: list[Client],
+    chunks: int,
+    delay: int,
+    *,
+    spread: float = 0.0,
+    later: bool = True,
 ) -> list[Streamed]:
-    """Begin one stream on each connection, over `spread` seconds. They are not awaited."""
+    """Begin one stream on each connection, over `spread` seconds. They are not awaited.
+
+    They are looked at when they have ended, unless `later` is False.
+    """
     checks = []
     for client in clients:
         asked = question(chunks, delay)
         checks.append(Streamed(asked))
-        client.start(target.door.request(asked, stream=True), checks[-1])
+        client.start(target.door.request(asked, stream=True), checks[-1], later=later)
         if spread:
             await asyncio.sleep(spread / len(clients))
     return checks

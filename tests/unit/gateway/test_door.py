@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ from typing import Any
 import aiohttp
 import grpc
 import pytest
+import uvloop
 from llmbase.v1 import chat_completion_pb2 as pb
 
 from gateway.address import TcpAddress, UnixAddress, parse_address
@@ -68,6 +70,31 @@ async def test_port_0_becomes_a_real_one(app: Any) -> None:
     assert isinstance(door.address, TcpAddress) and door.address.port > 0
     assert door.url == f"http://127.0.0.1:{door.address.port}"
     await door.stop(0)
+
+
+@pytest.mark.parametrize("unix", [False, True])
+def test_who_connects_to_a_busy_process_does_not_wait_a_turn_for_each_one_before_it(
+    unix: bool, short_directory: Path
+) -> None:
+    crowd = 64
+
+    async def main() -> int:
+        app = build_app(grpc.aio.insecure_channel("127.0.0.1:1"), Settings())
+        door = await start_http(app, f"unix:{short_directory}/h" if unix else "127.0.0.1:0")
+        with contextlib.ExitStack() as stack:
+            for _ in range(crowd):  # by the kernel: the loop does not get to do anything
+                client = socket.socket(socket.AF_UNIX if unix else socket.AF_INET)
+                stack.enter_context(client).connect(
+                    str(short_directory / "h") if unix else tuple(door.address)
+                )
+            turns = 0
+            while len(door.connections) < crowd:
+                await asyncio.sleep(0)
+                turns += 1
+        await door.stop(0)
+        return turns
+
+    assert uvloop.run(main()) <= crowd / 8
 
 
 async def test_a_unix_socket_is_served_and_removed(app: Any, short_directory: Path) -> None:
