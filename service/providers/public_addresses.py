@@ -7,6 +7,7 @@ moment ago and what a redirect promised are all the same by then.
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 from collections.abc import Callable
 
@@ -60,6 +61,33 @@ def is_public(address: str) -> bool:
     return not any(ip in network for network in _NOT_PUBLIC)
 
 
+class OwnSocket(socket.socket):
+    """A socket that closes what it has opened, and nothing else.
+
+    Of a connection that is reset while TLS begins on it, uvloop has closed the descriptor, but not
+    the object that aiohttp made. When that is closed its number may be that of somebody else.
+    """
+
+    def __init__(self, *arguments: int) -> None:
+        super().__init__(*arguments)
+        self._inode = os.fstat(self.fileno()).st_ino
+
+    def close(self) -> None:
+        """Close it, unless that has been done below it."""
+        if self.fileno() >= 0 and not self._is_there():
+            self.detach()
+        super().close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _is_there(self) -> bool:
+        try:
+            return os.fstat(self.fileno()).st_ino == self._inode
+        except OSError:
+            return False
+
+
 def only(may_reach: Callable[[str], bool]) -> SocketFactoryType:
     """Return a maker of sockets that refuses, by OSError, what is not to be connected to."""
 
@@ -67,6 +95,6 @@ def only(may_reach: Callable[[str], bool]) -> SocketFactoryType:
         family, kind, protocol, _, address = info
         if not may_reach(str(address[0])):
             raise OSError("not an address to connect to")
-        return socket.socket(family, kind, protocol)
+        return OwnSocket(family, kind, protocol)
 
     return make

@@ -42,6 +42,8 @@ class _Connector(aiohttp.TCPConnector):
     def abort(self) -> None:
         """Drop every connection, with whatever is still to be sent."""
         for transport in self._made:
+            if transport.is_closing() and not _holds(transport):
+                continue  # it is gone, and has no loop any more that could abort it
             if isinstance(transport, asyncio.Transport):
                 transport.abort()
 

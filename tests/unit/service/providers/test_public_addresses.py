@@ -1,5 +1,7 @@
 """Which addresses an image may be fetched from: those that anybody could reach."""
 
+import errno
+import os
 import socket
 
 import pytest
@@ -98,3 +100,32 @@ def test_a_socket_is_made_only_for_what_may_be_reached():
         make((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("192.0.2.8", 443)))
     with pytest.raises(OSError, match="not an address"):
         make((socket.AF_INET6, socket.SOCK_STREAM, 0, "", ("::1", 443, 0, 0)))
+
+
+@pytest.mark.parametrize("how", ["close", "free"])
+def test_a_socket_whose_descriptor_was_closed_below_it_closes_nobody_elses(how: str) -> None:
+    made: socket.socket | None = only(lambda _: True)(
+        (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 1))
+    )
+    assert made is not None
+    number = made.fileno()
+    os.close(number)
+    reader, writer = socket.socketpair()  # one of them has the number now
+    with reader, writer:
+        assert number in (reader.fileno(), writer.fileno())
+        if how == "close":
+            made.close()
+        made = None
+        writer.sendall(b"still there")
+        assert reader.recv(20) == b"still there"
+
+
+def test_a_socket_that_nobody_closes_is_closed_when_it_goes() -> None:
+    made: socket.socket | None = only(lambda _: True)(
+        (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 1))
+    )
+    assert made is not None
+    number = made.fileno()
+    made = None
+    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+        os.fstat(number)
