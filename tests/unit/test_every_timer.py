@@ -24,7 +24,6 @@ FOREIGN = {
     "cli/health.py _connect",
     "cli/health.py _grpc_ready",
     "cli/health.py _http_ready",
-    "service/providers/build.py _connector",
     "service/providers/credentials/aws.py _session",
     "service/store/database.py _direct.connect",
     "service/store/direct_postgres.py PostgresDirect.close",

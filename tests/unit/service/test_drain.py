@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import grpc
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest
@@ -19,6 +18,7 @@ from llmbase.v1.chat_completion_pb2_grpc import ChatCompletionServiceStub
 from channel.in_process import InProcessServer
 from service.config import Config
 from service.labels import known_labels
+from service.providers.http_client.client import HttpClient
 from service.server import Service
 from telemetry.metrics import Metrics
 from tests.support.config import KEY, key_entry
@@ -61,10 +61,13 @@ class _Scene:
 async def serving(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, response: Response, **server: Any
 ) -> AsyncIterator[_Scene]:
-    async def post(*_: Any, **__: Any) -> Response:
+    async def post(
+        client: Any, url: str, headers: Any, body: bytes, sending: Callable[[], None]
+    ) -> Response:
+        sending()
         return response
 
-    monkeypatch.setattr(aiohttp.ClientSession, "post", post)
+    monkeypatch.setattr(HttpClient, "post", post)
     config = Config.model_validate(
         {
             "store": None,
