@@ -79,7 +79,8 @@ class OwnSocket(socket.socket):
         super().close()
 
     def __del__(self) -> None:
-        self.close()
+        if self.fileno() >= 0:  # else it is closed, or was never made: there were no more to be had
+            self.close()
 
     def _is_there(self) -> bool:
         try:
