@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
-from service.errors import FaultKind, ProviderFault
+from service.errors import FaultKind, ProviderFault, TotalLimitExceeded
 from service.providers.call import Call
 from service.routing.attempt import Attempt
 
@@ -52,6 +52,12 @@ class Race(Generic[T]):
                     self.faults.append((attempt, fault))
                     if fault.kind is FaultKind.REJECTED:
                         return None  # whoever else is asked would refuse it too
+                    continue
+                except TotalLimitExceeded as error:
+                    if not self._runners:
+                        raise
+                    # That one took all its time: the other may still have an answer.
+                    self.faults.append((attempt, ProviderFault(FaultKind.SLOW, error.message)))
                     continue
                 self._call.join(fork)
                 return attempt, answer

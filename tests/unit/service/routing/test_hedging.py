@@ -6,7 +6,13 @@ import pytest
 from llmbase.v1 import chat_completion_pb2 as pb
 from llmbase.v1.routing_pb2 import RouteAttemptKind, RouteTrace, RouteVerdict
 
-from service.errors import AllProvidersFailed, DeadlineExceeded, FaultKind, RejectedByProvider
+from service.errors import (
+    AllProvidersFailed,
+    DeadlineExceeded,
+    FaultKind,
+    RejectedByProvider,
+    TotalLimitExceeded,
+)
 from service.providers.call import Call
 from tests.unit import virtual_time
 from tests.unit.service.routing.fake_providers import (
@@ -83,6 +89,24 @@ def test_the_first_may_still_win():
         assert (completion.route.provider, completion.route.attempts) == ("a", 2)
         await asyncio.sleep(0)
         assert providers["b"].cancelled == 1
+
+    virtual_time.run(main())
+
+
+def test_the_total_limit_of_one_leaves_the_other_its_chance_and_ends_the_call_of_the_last():
+    async def main():
+        over = TotalLimitExceeded("The provider's total time limit of 1 s ran out.")
+        ends = lambda n: (_usual(n), whole()) if n < 21 else (1, over)  # noqa: E731
+        made, _, board = dispatcher(_models(), a=ends, b=always(2, whole))
+        await _warm(made)
+        trace = RouteTrace()
+        assert (await made.complete(REQUEST, Call("id"), trace)).route.provider == "b"
+        assert _kinds(trace) == [("ORIGINAL", "slow"), ("HEDGE", "answered")]
+        made, _, _ = dispatcher(_models(), a=ends, b=always(2, over))
+        await _warm(made)
+        with pytest.raises(TotalLimitExceeded):
+            await made.complete(REQUEST, Call("id"))
+        assert [board.target(it, "m").in_flight for it in "ab"] == [0, 0]
 
     virtual_time.run(main())
 
