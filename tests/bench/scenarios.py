@@ -91,14 +91,14 @@ async def paced(target: Target) -> Figures:
     ends = [asyncio.ensure_future(client.arrived()) for client in clients]
     ended, late = await asyncio.wait(ends, timeout=_COUNTED - (time.perf_counter() - window.began))
     window.close()
+    for end in ended:
+        end.result()
     for client in clients:
         client.look()
     figures = window.cost(sum(check.pieces for check in checks) / 1000, "1k_chunks")
     figures["share_delivered"] = sum(check.pieces for check in checks) / (count * chunks)
     for end in late:
         end.cancel()
-    for end in ended:
-        end.result()
     for check in checks:
         check.so_far()
     firsts = [1000 * (client.first_at - client.asked_at) for client in clients if client.first_at]
