@@ -95,7 +95,7 @@ class Service:
         self._models_directory = models_directory
         self._metrics = metrics
         self._listener: MetricsListener | None = None
-        self._chance = random.Random()  # noqa: S311 - spreads calls, and tells answers apart
+        self._chance = random.SystemRandom()  # keys are made of it, too
         self._accounts = Accounts(config, data_directory, metrics, self._chance, status.reason)
         trusted = build.trust_all(config.providers)
         self._generation = self._next(config, Holdings(config, trusted))
