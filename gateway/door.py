@@ -7,7 +7,7 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import Collection, MutableMapping
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,6 @@ class Door:
         if isinstance(self.address, UnixAddress):
             return str(self.address)
         return f"{self._scheme}://{self.address}"
-
-    @property
-    def connections(self) -> Collection[object]:
-        """Those that have been accepted and are open."""
-        return self._runner.server.connections if self._runner.server is not None else ()
 
     async def stop(self, grace: float, notice: float = 0.0) -> None:
         """Refuse new chats, let open ones end within `grace` seconds, then close.
