@@ -28,7 +28,7 @@ from service.store.database import StoreDown
 from service.store.open import find_store, make_ready
 from telemetry.metrics import RESERVATIONS, Metrics
 
-_AGAIN = 5.0  # seconds until a store that was away is asked again
+_AGAIN = 5  # seconds until a store that was away is asked again
 
 
 class Accounts:
