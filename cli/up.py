@@ -142,7 +142,7 @@ async def _serve(
         relay = RelayServer(file.config.server.max_message_bytes)  # for gateways elsewhere
         bound = await service.start(addresses, (relay,), reuse_port=shared)
         app = build_app(inside.channel(), settings, metrics=metrics, tracer=tracer)
-        door = await start_http(app, where.http, settings.tls, reuse_port=shared)
+        door = await start_http(app, where.http, settings.tls, reuse_port=shared, together=True)
         try:
             async with reloading(service, file, metrics):
                 click.echo(f"ready {door.url} {places(bound, service)}")

@@ -7,7 +7,7 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from gateway.address import Address, TcpAddress, UnixAddress, parse_address
 from gateway.app import DRAIN
 from gateway.tls import Certificate, TlsFiles
+from wire.turn import Turn
 
 _BACKLOG = 1024
 # How many connections are accepted in one turn of the loop. libuv takes one for each handle that
@@ -32,8 +33,15 @@ _LAST_WAIT = 1.0
 class Door:
     """A listening server; made by `start_http`. `address` is the real one."""
 
-    def __init__(self, runner: web.AppRunner, address: Address, scheme: str) -> None:
+    def __init__(
+        self,
+        runner: web.AppRunner,
+        servers: list[asyncio.Server],
+        address: Address,
+        scheme: str,
+    ) -> None:
         self._runner = runner
+        self._servers = servers
         self._scheme = scheme
         self._stopped = False
         self.address = address
@@ -54,19 +62,26 @@ class Door:
         if self._stopped:
             return
         await self._runner.app[DRAIN].close(grace, notice)
-        await self._runner.cleanup()
+        await _close(self._runner, self._servers)
         self._stopped = True
         if isinstance(self.address, UnixAddress):
             _remove(self.address.path)
 
 
 async def start_http(
-    app: web.Application, address: str, tls: TlsFiles | None = None, *, reuse_port: bool = False
+    app: web.Application,
+    address: str,
+    tls: TlsFiles | None = None,
+    *,
+    reuse_port: bool = False,
+    together: bool = False,
 ) -> Door:
     """Serve the application of `build_app` at HOST:PORT or unix:PATH.
 
-    `reuse_port` lets other processes of the same user listen there, too. Raises ValueError for no
-    address or no certificate, and OSError when it cannot be had.
+    `reuse_port` lets other processes of the same user listen there, too. With `together` all that
+    is answered in one turn of the loop leaves at its end: for a process that does everything, and
+    has long turns. Raises ValueError for no address or no certificate, and OSError when it cannot
+    be had.
     """
     context = Certificate(tls).context if tls is not None else None
     wanted = parse_address(address)
@@ -80,19 +95,33 @@ async def start_http(
         logger=_WireLog(logging.getLogger("llmbase.gateway"), {}),
     )
     await runner.setup()
+    loop = asyncio.get_running_loop()
+    servers: list[asyncio.Server] = []
     try:
+        make: Callable[[], asyncio.Protocol] = _made_by(runner)
+        if together:
+            make = Turn(loop).protocol(make)
         for listener in await _listeners(runner, wanted, reuse_port=reuse_port):
-            await web.SockSite(runner, listener, ssl_context=context, backlog=_BACKLOG).start()
+            servers.append(
+                await loop.create_server(make, sock=listener, ssl=context, backlog=_BACKLOG)
+            )
     except OSError as error:
-        await runner.cleanup()
+        await _close(runner, servers)
         number = error.errno or errno.EADDRNOTAVAIL
         raise OSError(number, os.strerror(number), address) from None
     except BaseException:
-        await runner.cleanup()
+        await _close(runner, servers)
         raise
     if isinstance(wanted, TcpAddress):
-        wanted = TcpAddress(*runner.addresses[0][:2])
-    return Door(runner, wanted, "http" if context is None else "https")
+        wanted = TcpAddress(*servers[0].sockets[0].getsockname()[:2])
+    return Door(runner, servers, wanted, "http" if context is None else "https")
+
+
+async def _close(runner: web.AppRunner, servers: list[asyncio.Server]) -> None:
+    """Let nobody in any more, then have the runner see to those who are."""
+    for server in servers:
+        server.close()
+    await runner.cleanup()
 
 
 async def _listeners(
@@ -104,14 +133,18 @@ async def _listeners(
         with socket.socket(socket.AF_UNIX) as one:
             one.bind(address.path)
             return _copies([one.fileno()])
-    assert runner.server is not None  # noqa: S101 - it is set up
     bound = await asyncio.get_running_loop().create_server(
-        runner.server, *address, reuse_port=reuse_port or None, start_serving=False
+        _made_by(runner), *address, reuse_port=reuse_port or None, start_serving=False
     )
     try:
         return _copies([one.fileno() for one in bound.sockets])
     finally:
         bound.close()
+
+
+def _made_by(runner: web.AppRunner) -> web.Server:
+    assert runner.server is not None  # noqa: S101 - it is set up
+    return runner.server
 
 
 def _copies(descriptors: list[int]) -> list[socket.socket]:

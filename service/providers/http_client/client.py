@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from service.providers.http_client.errors import ClientClosed
 from service.providers.http_client.pool import Pool
 from service.providers.http_client.request_head import HeadWriter, Origin, origin, split_url
 from service.providers.http_client.response import Response
+from wire.turn import Turn
 
 
 class _Place(NamedTuple):
@@ -28,6 +30,7 @@ class HttpClient:
     def __init__(self, dialer: Dialer) -> None:
         self._dialer = dialer
         self._places: dict[str, _Place] = {}  # there are as many as a configuration has base URLs
+        self._turn = Turn(asyncio.get_running_loop())
         self._closed = False
 
     async def post(
@@ -59,7 +62,7 @@ class HttpClient:
 
     def _place(self, begin: str) -> _Place:
         to = origin(begin)
-        place = self._places[begin] = _Place(self._heads(to), Pool(to, self._dialer))
+        place = self._places[begin] = _Place(self._heads(to), Pool(to, self._dialer, self._turn))
         return place
 
     def _heads(self, to: Origin) -> HeadWriter:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol, cast
+from typing import Protocol
 
 from service.providers.http_client.answer_parser import AnswerParser, Fields
 from service.providers.http_client.errors import BadAnswer, ConnectionLost
 from service.providers.http_client.inflated import CODINGS, InflatedResponse
 from service.providers.http_client.response import Response
+from wire.turn import Turn, TurnTransport
 
 _ONE_WRITE = 64 * 2**10  # bytes of a body that go out with the head
 _SLICE = 256 * 2**10  # bytes of a larger one that are written at a time
@@ -31,11 +32,12 @@ class Keeper(Protocol):
 class Connection(asyncio.Protocol):
     """Made by what dials. `idle_since` is when its last answer was over, in the loop's time."""
 
-    def __init__(self, keeper: Keeper, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, keeper: Keeper, loop: asyncio.AbstractEventLoop, turn: Turn) -> None:
         self.idle_since = 0.0
         self._keeper = keeper
         self._loop = loop
-        self._transport: asyncio.Transport | None = None
+        self._turn = turn
+        self._transport: TurnTransport | None = None
         self._answer = AnswerParser(self._begun)
         self._waiter: asyncio.Future[Response] | None = None  # for an answer to begin
         self._response: Response | None = None  # the answer that has begun, until it is over
@@ -96,7 +98,7 @@ class Connection(asyncio.Protocol):
     # What the transport calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = self._turn.transport(transport)
 
     def data_received(self, data: bytes) -> None:  # noqa: D102
         if self._response is None and self._waiter is None:
@@ -148,6 +150,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(head + body)
             return
         self._transport.write(head)
+        self._transport.flush()  # or nobody would say that the socket is full already
         self._unsent = memoryview(body)
         self._write_on()
 

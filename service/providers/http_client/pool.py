@@ -8,6 +8,7 @@ from service.providers.http_client.connection import Connection
 from service.providers.http_client.dialing import Dialer
 from service.providers.http_client.errors import ClientClosed, ConnectionLost
 from service.providers.http_client.request_head import Origin
+from wire.turn import Turn
 
 IDLE = 30.0  # seconds a connection is kept: shorter than most providers keep theirs
 
@@ -15,9 +16,10 @@ IDLE = 30.0  # seconds a connection is kept: shorter than most providers keep th
 class Pool:
     """As many connections as there are requests at a time, and the idle ones of the last while."""
 
-    def __init__(self, origin: Origin, dialer: Dialer) -> None:
+    def __init__(self, origin: Origin, dialer: Dialer, turn: Turn) -> None:
         self._origin = origin
         self._dialer = dialer
+        self._turn = turn
         self._loop = asyncio.get_running_loop()
         self._idle: dict[Connection, None] = {}  # the one that was used last comes last
         self._open: set[Connection] = set()
@@ -76,7 +78,7 @@ class Pool:
         self._changed.set()
 
     def _make(self) -> Connection:
-        return Connection(self, self._loop)
+        return Connection(self, self._loop, self._turn)
 
     def _sweep(self) -> None:
         """Close what has been idle for long; come again when the next will have been."""

@@ -15,6 +15,7 @@ import aiohttp
 import grpc
 import pytest
 import uvloop
+from aiohttp import web
 from llmbase.v1 import chat_completion_pb2 as pb
 
 from gateway.address import TcpAddress, UnixAddress, parse_address
@@ -70,6 +71,23 @@ async def test_port_0_becomes_a_real_one(app: Any) -> None:
 
     assert isinstance(door.address, TcpAddress) and door.address.port > 0
     assert door.url == f"http://127.0.0.1:{door.address.port}"
+    await door.stop(0)
+
+
+@pytest.mark.parametrize("together", [False, True])
+async def test_a_process_that_does_everything_has_its_answers_leave_together(
+    channel: grpc.aio.Channel, together: bool
+) -> None:
+    async def which(request: web.Request) -> web.Response:
+        return web.Response(text=type(request.transport).__name__)
+
+    app = build_app(channel, Settings())
+    app.router.add_get("/which", which)
+    door = await start_http(app, "127.0.0.1:0", together=together)
+    async with aiohttp.ClientSession() as session:
+        for _ in range(2):
+            async with session.get(f"{door.url}/which") as answer:
+                assert ("TurnTransport" in await answer.text()) is together
     await door.stop(0)
 
 

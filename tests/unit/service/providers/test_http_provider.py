@@ -45,7 +45,8 @@ class Asked:
             if streamed
             else self.provider.complete(REQUEST, self.call)
         )
-        await asyncio.sleep(0)
+        for _ in range(3):  # until the request has gone out, at the end of the turn
+            await asyncio.sleep(0)
         return task
 
     async def fault(self, task):
