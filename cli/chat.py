@@ -14,8 +14,8 @@ from llmbase.v1.model_pb2 import ListModelsRequest
 from llmbase.v1.model_pb2_grpc import ModelServiceStub
 
 from cli.connection import connection_options, metadata, open_channel
+from cli.event_loop import run
 from cli.faults import one_line
-from service.process import run
 
 if TYPE_CHECKING:
     from llmbase.v1.chat_completion_pb2_grpc import ChatCompletionServiceAsyncStub

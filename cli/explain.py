@@ -15,8 +15,8 @@ from llmbase.v1.routing_pb2 import (
 from llmbase.v1.routing_pb2_grpc import RoutingServiceStub
 
 from cli.connection import connection_options, metadata, open_channel
+from cli.event_loop import run
 from cli.faults import one_line
-from service.process import run
 
 _TITLES = ("", "MODEL", "PROVIDER", "ASKED AS", "WHY", "BREAKER", "USUALLY", "IN FLIGHT")
 

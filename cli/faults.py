@@ -8,9 +8,7 @@ from contextlib import contextmanager
 import click
 import grpc
 
-from service.config_file import ConfigError
-from service.providers.engine_process import EngineError
-from service.providers.model_store import LocalModelError
+from service.mendable import Mendable
 
 
 @contextmanager
@@ -18,7 +16,7 @@ def one_line() -> Iterator[None]:
     """Turn what a user can mend into click's own one-line error."""
     try:
         yield
-    except (ConfigError, LocalModelError, EngineError) as error:
+    except Mendable as error:
         raise click.ClickException(str(error)) from None
     except grpc.aio.AioRpcError as error:
         said = f"{error.code().name}: {error.details()}"

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from cli.event_loop import run
 from cli.faults import one_line
 from cli.logging_option import log_level_option
 from cli.workers.run import supervise, this_worker, workers_option
@@ -17,7 +18,6 @@ from gateway.connection import ServiceTls
 from gateway.process import serve
 from gateway.tls import TlsFiles
 from relay.channel import RelayChannel
-from service.process import run
 from telemetry import log
 from telemetry.tracing import TracingSettings
 

@@ -12,8 +12,8 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
 from cli.connection import metadata, open_channel
+from cli.event_loop import run
 from cli.faults import one_line
-from service.process import run
 
 T = TypeVar("T")
 Ask = Callable[[Any, Message], Awaitable[Any]]

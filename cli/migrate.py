@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
+from cli.event_loop import run
 from cli.faults import one_line
 from service.config import StoreConfig
 from service.config_file import load
-from service.process import data_directory, run
+from service.process import data_directory
 
 
 @click.command("migrate")

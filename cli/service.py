@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
+from cli.event_loop import run
 from cli.faults import one_line
 from cli.logging_option import log_level_option
 from cli.workers.run import supervise, this_worker, workers_option
 from relay.server import RelayServer
 from service.config_file import load
-from service.process import ConfigFile, run, serve
+from service.process import ConfigFile, serve
 from telemetry import log
 
 

@@ -19,6 +19,7 @@ import click
 
 from channel.in_process import InProcessServer
 from cli.default_config import MODEL_ID, default_config, new_key
+from cli.event_loop import run
 from cli.faults import one_line
 from cli.gateway import door_options, settings
 from cli.logging_option import log_level_option
@@ -36,7 +37,6 @@ from service.process import (
     models_directory,
     places,
     reloading,
-    run,
     stop_signals,
     tracing,
 )

@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from service.config import Config
+from service.mendable import ConfigError
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # Braces cannot stand in a plain scalar of a flow mapping, and a value put in before parsing could
@@ -20,10 +21,6 @@ _MARKED = re.compile(f"{_OPEN}([A-Za-z0-9_]+){_CLOSE}")
 
 # What YAML's errors quote: a character, the name of a token, or more of the file than may be told.
 _QUOTED = re.compile(r"'([^']*)'")
-
-
-class ConfigError(Exception):
-    """The file cannot be used; the message has one line per fault, each naming its key."""
 
 
 class _RepeatedKeyError(yaml.MarkedYAMLError):

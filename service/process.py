@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
 
-import uvloop
 from platformdirs import user_cache_path, user_data_path
 
 from service.config import Config
-from service.config_file import ConfigError
 from service.labels import known_labels
+from service.mendable import ConfigError
 from service.reloader import Reloader
 from service.server import Carried, Service
 from telemetry.metrics import OF_THE_SERVICE, Metrics
 from telemetry.tracing import Tracer, TracingSettings, TracingUnavailable, open_tracer
 
-# After so many new objects (Python: 700) the young ones are looked through: fewer calls in flight
-# are walked for nothing. A collection takes a few milliseconds.
-_COLLECTIONS = (20_000, 10, 20)
-
-T = TypeVar("T")
 Labels = Callable[[Config], Mapping[str, frozenset[str]]]
 
 
@@ -62,17 +54,6 @@ def data_directory() -> Path:
 def stop_signals() -> asyncio.Event:
     """Return an event that SIGINT and SIGTERM set. Needs a running loop."""
     return _event_of(signal.SIGINT, signal.SIGTERM)
-
-
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a process's main coroutine on uvloop: a fifth less CPU for the whole path.
-
-    What has been imported by now stays: the garbage collector is not to walk it again and again.
-    """
-    gc.freeze()
-    gc.set_threshold(*_COLLECTIONS)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)
 
 
 def places(grpc: tuple[str, ...], service: Service) -> str:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 
 from service.config import Config
-from service.config_file import ConfigError, load
+from service.config_file import load
+from service.mendable import ConfigError
 from service.providers.engine_process import EngineError
 from telemetry.metrics import CONFIG_RELOADS, Metrics
 

@@ -27,9 +27,9 @@ from llmbase.v1.routing_pb2_grpc import add_RoutingServiceServicer_to_server
 from service.accounts.accounts import Accounts
 from service.admission.admission import Admission
 from service.config import Config, ServerConfig, TlsConfig
-from service.config_file import ConfigError
 from service.generation import Generation
 from service.idempotency.store import Store
+from service.mendable import ConfigError
 from service.providers import build
 from service.providers.holdings import Holdings
 from service.rpc import door, status

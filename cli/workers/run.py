@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -20,10 +20,12 @@ from cli.workers.child import own_command
 from cli.workers.ports import Ports
 from cli.workers.supervisor import Supervisor
 from cli.workers.worker import Worker
-from service.config import Config
-from service.config_file import ConfigError
+from service.mendable import ConfigError
 from telemetry import metrics_listener
 from telemetry.worker_pages import WorkerPages
+
+if TYPE_CHECKING:
+    from service.config import Config
 
 F = TypeVar("F", bound=Callable[..., Any])
 

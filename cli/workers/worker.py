@@ -12,10 +12,12 @@ import signal
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from service.config import Config, ModelConfig
-from service.config_file import ConfigError
+from service.mendable import ConfigError
+
+if TYPE_CHECKING:
+    from service.config import Config, ModelConfig
 
 VARIABLE = "LLMBASE_WORKER"
 _LIMITS = ("max_active", "requests_per_minute", "tokens_per_minute")

@@ -12,7 +12,7 @@ from service.accounts.local_limits import LocalLimiter
 from service.accounts.shared_connection import Connection
 from service.accounts.shared_limits import SharedLimiter
 from service.config import SharedConfig
-from service.config_file import ConfigError
+from service.mendable import ConfigError
 from telemetry.metrics import Metrics
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from service.config import ProviderConfig
-from service.config_file import ConfigError
+from service.mendable import ConfigError
 from service.providers.credentials import build as credentials
 from service.providers.credentials.credentials import Credentials
 from service.providers.dialects import DIALECTS

@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from service.mendable import Mendable
+
 Progress = Callable[[int, int], None]
 """Told how many bytes of how many have arrived."""
 
@@ -32,7 +34,7 @@ _PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 _PIP = ("--disable-pip-version-check", "--no-input", "--progress-bar", "raw")
 
 
-class LocalModelError(Exception):
+class LocalModelError(Mendable):
     """A local model cannot be had or run. The message is one line for the user."""
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 
 from service.config import TlsConfig
-from service.config_file import ConfigError
+from service.mendable import ConfigError
 
 _LOG = logging.getLogger("llmbase.tls")
 

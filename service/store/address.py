@@ -8,7 +8,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from service.config import StoreConfig
-from service.config_file import ConfigError
+from service.mendable import ConfigError
 
 _FILE = "llmbase.db"
 

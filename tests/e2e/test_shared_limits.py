@@ -20,13 +20,13 @@ from service.accounts.limiters import limiter, shared_limiter
 from service.accounts.local_limits import LocalLimiter
 from service.accounts.shared_scripts import SCRIPTS
 from service.config import BreakerConfig, SharedConfig
-from service.config_file import ConfigError
 from service.errors import (
     Error,
     RateLimitExceeded,
     ServiceUnavailable,
     TooManyConcurrentRequests,
 )
+from service.mendable import ConfigError
 from telemetry.metrics import LIMITER_AWAY, LIMITER_REFUSALS, LIMITER_SECONDS, Metrics
 from tests.support.metrics_page import counted, series
 

@@ -14,7 +14,7 @@ from llmbase.v1.model_pb2 import ListModelsRequest
 from llmbase.v1.model_pb2_grpc import ModelServiceStub
 
 from service.config import TlsConfig
-from service.config_file import ConfigError
+from service.mendable import ConfigError
 from service.rpc.tls import Certificates
 from tests.support import config as configuration
 from tests.support.certificates import Authority

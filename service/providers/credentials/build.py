@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import SecretStr
 
 from service.config import CredentialsConfig
-from service.config_file import ConfigError
+from service.mendable import ConfigError
 from service.providers.credentials.aws import SigV4
 from service.providers.credentials.azure import azure_token
 from service.providers.credentials.credentials import Credentials, QueryKey, StaticHeaders

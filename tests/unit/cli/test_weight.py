@@ -42,6 +42,9 @@ def test_the_command_alone_needs_neither_grpc_nor_http(command: str) -> None:
     assert not found & {"grpc", "aiohttp", "pydantic", "service", "gateway"}
 
 
-def test_the_gateway_knows_nothing_of_providers() -> None:
-    found = imported_by("import gateway.process")
-    assert not found & {"pydantic", "yaml", "service"}
+@pytest.mark.parametrize("module", ["gateway.process", "cli.gateway"])
+def test_a_gateway_of_its_own_loads_nothing_of_the_service(module: str) -> None:
+    found = imported_by(f"import {module}")
+    assert not found & {"pydantic", "yaml", "sqlalchemy", "platformdirs"}
+    ours = {name for name in found if name.partition(".")[0] == "service"}
+    assert ours <= {"service", "service.mendable"}

@@ -9,7 +9,7 @@ import pytest
 from cli.workers import worker
 from cli.workers.worker import Worker
 from service.config import Config
-from service.config_file import ConfigError
+from service.mendable import ConfigError
 
 PLAIN: dict[str, Any] = {
     "store": None,

@@ -2,7 +2,8 @@
 
 import pytest
 
-from service.config_file import ConfigError, load, parse
+from service.config_file import load, parse
+from service.mendable import ConfigError
 
 GOOD = """
 server: {grpc: [127.0.0.1:0, "unix:/tmp/s.sock"], drain: 500ms, public_models: true}

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from service.config import Config
-from service.config_file import ConfigError, load
+from service.config_file import load
 from service.labels import known_labels
+from service.mendable import ConfigError
 from service.reloader import Reloader
 from telemetry.metrics import CONFIG_GENERATION, Metrics
 from tests.support.metrics_page import counted, series

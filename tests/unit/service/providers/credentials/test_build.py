@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from service.config import CredentialsConfig
-from service.config_file import ConfigError
+from service.mendable import ConfigError
 from service.providers.credentials.aws import SigV4
 from service.providers.credentials.build import build
 from service.providers.credentials.credentials import BearerToken, QueryKey, StaticHeaders
