@@ -16,13 +16,14 @@ import contextvars
 import weakref
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import starmap
 from typing import Any, Never
 
 import grpc
 
 from channel.client import InProcessChannel
 from channel.handling import CallDetails, Found, MethodHandler, serve
-from channel.metadata import Entries
+from channel.metadata import Entries, Metadatum
 from channel.rpc import Rpc
 from channel.status import CUT_BY_STOP, REFUSED
 
@@ -121,7 +122,7 @@ class InProcessServer(grpc.aio.Server):
         rpc = Rpc(
             method,
             request,
-            metadata,
+            tuple(starmap(Metadatum, metadata)),
             timeout,
             handler=partial(serve, find=self._find, found=found),
             context=self._context.copy(),
