@@ -65,7 +65,8 @@ class _Call(grpc.aio.Call):
     async def initial_metadata(self) -> grpc.aio.Metadata:
         """What the handler sent ahead of its first message; runs the handler up to there."""
         rpc = self._rpc
-        await rpc.until(lambda: rpc.initial_metadata is not None)
+        if rpc.initial_metadata is None:
+            await rpc.until(lambda: rpc.initial_metadata is not None)
         return as_mapping(rpc.initial_metadata or ())
 
     async def trailing_metadata(self) -> grpc.aio.Metadata:
@@ -131,19 +132,15 @@ class UnaryUnaryCall(_Call, grpc.aio.UnaryUnaryCall[Request, Response], Generic[
 
     async def _end(self) -> None:
         rpc = self._rpc
-        while rpc.status is None:
-            await rpc.progress()
-            self._take()
-        self._take()
-
-    def _take(self) -> None:
-        rpc = self._rpc
-        if rpc.message is NOTHING:
-            return
-        if self._response is not None:
-            rpc.terminate(SECOND_MESSAGE)
-        else:
-            self._response = rpc.take()
+        while True:
+            if rpc.message is not NOTHING:
+                if self._response is not None:
+                    rpc.terminate(SECOND_MESSAGE)
+                else:
+                    self._response = rpc.take()
+            if rpc.status is not None:
+                return
+            await rpc.progress(ahead=False)
 
 
 class _Style(enum.Enum):
@@ -200,7 +197,7 @@ class UnaryStreamCall(
                 if rpc.status is not None:
                     rpc.raise_if_failed()
                     return grpc.aio.EOF
-                await rpc.progress()
+                await rpc.progress(ahead=False)
         except asyncio.CancelledError:
             self.cancel()
             raise

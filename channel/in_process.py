@@ -152,7 +152,10 @@ class InProcessServer(grpc.aio.Server):
         self._finishing.add(task)
         task.add_done_callback(self._finishing.discard)
 
-    async def _find(self, details: CallDetails) -> MethodHandler | None:
+    async def _find(self, rpc: Rpc) -> MethodHandler | None:
+        if not self._interceptors and rpc.method in self._registered:
+            return self._registered[rpc.method]
+        details = CallDetails(rpc.method, rpc.invocation_metadata)
         found: MethodHandler | None = await self._intercepted(0, details)
         return found
 

@@ -18,29 +18,22 @@ class CallState:
     `message` has come and is not yet taken; `on_end` is called, weakly, when the call ends.
     """
 
-    __slots__ = (
-        "_timer",
-        "_watchers",
-        "deadline",
-        "initial_metadata",
-        "loop",
-        "message",
-        "on_end",
-        "status",
-    )
+    message: Any = NOTHING
+    initial_metadata: Entries | None = None
+    status: Status | None = None
+    deadline: float | None = None
+    on_end: Callable[[], Callable[[], None] | None] | None = None
+    _timer: asyncio.TimerHandle | None = None
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.message: Any = NOTHING
-        self.initial_metadata: Entries | None = None
-        self.status: Status | None = None
-        self.deadline: float | None = None
-        self.on_end: Callable[[], Callable[[], None] | None] | None = None
         self._watchers: list[asyncio.Future[None]] = []
-        self._timer: asyncio.TimerHandle | None = None
 
-    def progress(self) -> Awaitable[None]:
-        """Returns when there may be something new. Cancelling the wait does not touch the call."""
+    def progress(self, *, ahead: bool = True) -> Awaitable[None]:
+        """Returns when there may be something new. Cancelling the wait does not touch the call.
+
+        Not `ahead`: who waits wants a message or the end, and no word of metadata before that.
+        """
         return self.change()
 
     async def until(self, reached: Callable[[], bool]) -> None:
@@ -58,7 +51,7 @@ class CallState:
         """The message, which is no longer there."""
         message, self.message = self.message, NOTHING
         if self._watchers:
-            self._wake_watchers()
+            self.wake_watchers()
         return message
 
     def terminate(self, status: Status) -> None:
@@ -69,6 +62,13 @@ class CallState:
         """Raises CancelledError or grpc.aio.AioRpcError if the call has ended and not well."""
         if self.status is not None:
             self.status.raise_if_failed(self.initial_metadata or ())
+
+    def wake_watchers(self) -> None:
+        """Has all who wait in `change` look again."""
+        watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            if not watcher.done():
+                watcher.set_result(None)
 
     def _set_deadline(self, timeout: float) -> None:
         """Has the call end in `timeout` seconds, at once if there are none."""
@@ -88,9 +88,3 @@ class CallState:
     def _tell_end(self) -> None:
         if self.on_end is not None and (tell := self.on_end()) is not None:
             tell()
-
-    def _wake_watchers(self) -> None:
-        watchers, self._watchers = self._watchers, []
-        for watcher in watchers:
-            if not watcher.done():
-                watcher.set_result(None)
