@@ -54,12 +54,10 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
         if rpc.initial_metadata is not None:
             raise grpc.aio.UsageError("Send initial metadata failed: already sent")
         rpc.initial_metadata = received(initial_metadata)
-        if rpc.task is None or not rpc.task.is_current():
-            rpc.offer()
-        elif rpc.ahead:
+        if rpc.ahead and rpc.task is not None and rpc.task.is_current():
             await hand_over()
         else:
-            rpc.wake_watchers()
+            rpc.offer()
 
     async def abort(
         self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()

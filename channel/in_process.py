@@ -40,6 +40,7 @@ class InProcessServer(grpc.aio.Server):
         self._registered: dict[str, MethodHandler] = {}
         self._generic: list[grpc.GenericRpcHandler] = []
         self._context = contextvars.copy_context()
+        self._serve = partial(serve, find=self._find)
         self._calls: dict[Rpc, object] = {}
         self._finishing: set[asyncio.Task[None]] = set()
         self._channels: weakref.WeakSet[InProcessChannel] = weakref.WeakSet()
@@ -124,7 +125,7 @@ class InProcessServer(grpc.aio.Server):
             request,
             tuple(starmap(Metadatum, metadata)),
             timeout,
-            handler=partial(serve, find=self._find, found=found),
+            handler=self._serve if found is None else partial(self._serve, found=found),
             context=self._context.copy(),
             keeper=self,
             loop=asyncio.get_running_loop(),
@@ -153,8 +154,9 @@ class InProcessServer(grpc.aio.Server):
         task.add_done_callback(self._finishing.discard)
 
     async def _find(self, rpc: Rpc) -> MethodHandler | None:
-        if not self._interceptors and rpc.method in self._registered:
-            return self._registered[rpc.method]
+        registered = self._registered.get(rpc.method)
+        if registered is not None and not self._interceptors:
+            return registered
         details = CallDetails(rpc.method, rpc.invocation_metadata)
         found: MethodHandler | None = await self._intercepted(0, details)
         return found

@@ -35,7 +35,7 @@ def received(sent: Iterable[Any] | None) -> Entries:
     entries = tuple(sent)
     try:  # nearly always all of it is text, and is looked at as one
         keys, values = zip(*entries, strict=True)
-        if _are_of_text(keys) and _may_travel("".join(values)):
+        if _are_of_text(keys) and (text := "".join(values)).isascii() and text.isprintable():
             return tuple(zip(keys, values, strict=True))
     except (TypeError, ValueError, grpc.aio.InternalError):
         pass  # the entry it is about is found below
@@ -92,13 +92,9 @@ def _entry(key: object, value: object) -> tuple[str, str | bytes]:
         value = value.decode("latin-1")
     elif not isinstance(value, str):
         raise TypeError(f"metadata {key} is str or bytes, not {type(value).__name__}")
-    if not _may_travel(value):
+    if not (value.isascii() and value.isprintable()):
         raise grpc.aio.InternalError(f"the value of metadata {key} is not printable ASCII")
     return key, value
-
-
-def _may_travel(text: str) -> bool:
-    return text.isascii() and text.isprintable()
 
 
 @lru_cache(32)  # a program sends the same few sets of keys with every call

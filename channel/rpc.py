@@ -100,6 +100,7 @@ class Rpc(CallState):
                     error = raised
                 if self.status is not None or (waiting is not None and waiting.released):
                     break
+                self._waiting = None
                 awaited = task.step(error)
                 error = None
         finally:
@@ -131,7 +132,7 @@ class Rpc(CallState):
     # The handler's side.
 
     def offer(self) -> None:
-        """Lets whoever waits see what is new. Needed only outside the handler's own steps."""
+        """Lets whoever waits see what is new, if not the one who steps the handler."""
         if self._waiting is not None:
             self._waiting.release()
         if self._watchers:
@@ -144,9 +145,10 @@ class Rpc(CallState):
         if self.task is None:
             self._handler = None
             self._keeper.left(self)
-        elif not (self.task.ended or self.driven):
+        elif not (self.driven or self.task.ended):
             self._unwind(self.task)
-        self._tell_end()
+        if self.on_end is not None:
+            self._tell_end()
 
     # Stepping.
 
