@@ -105,9 +105,7 @@ class _Call(grpc.aio.Call):
 class UnaryUnaryCall(_Call, grpc.aio.UnaryUnaryCall[Request, Response], Generic[Request, Response]):
     """A call with one answer: awaiting it gives the answer, again and again."""
 
-    def __init__(self, rpc: CallState) -> None:
-        super().__init__(rpc)
-        self._response: Any = None
+    _response: Any = None
 
     def __await__(self) -> Generator[Any, None, Response]:
         """Raises AioRpcError when the call fails, CancelledError when it has been cancelled."""
@@ -128,7 +126,8 @@ class UnaryUnaryCall(_Call, grpc.aio.UnaryUnaryCall[Request, Response], Generic[
             self.cancel()
             raise
         self._rpc.raise_if_failed()
-        return cast(Response, self._response)
+        response: Response = self._response
+        return response
 
     async def _end(self) -> None:
         rpc = self._rpc
@@ -155,10 +154,8 @@ class UnaryStreamCall(
 ):
     """A call with a stream of answers, each made when it is asked for."""
 
-    def __init__(self, rpc: CallState) -> None:
-        super().__init__(rpc)
-        self._style: _Style | None = None
-        self._reading = False
+    _style: _Style | None = None
+    _reading = False
 
     async def read(self) -> Any:
         """The next message, or grpc.aio.EOF after the last.

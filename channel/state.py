@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+import grpc
+
 from channel.metadata import Entries
 from channel.status import DEADLINE_EXCEEDED, Status
 
@@ -60,8 +62,9 @@ class CallState:
 
     def raise_if_failed(self) -> None:
         """Raises CancelledError or grpc.aio.AioRpcError if the call has ended and not well."""
-        if self.status is not None:
-            self.status.raise_if_failed(self.initial_metadata or ())
+        status = self.status
+        if status is not None and status.code is not grpc.StatusCode.OK:
+            raise status.error(self.initial_metadata or ())
 
     def wake_watchers(self) -> None:
         """Has all who wait in `change` look again."""

@@ -223,7 +223,7 @@ def _scope(request: ChatCompletionRequest, opened: OpenCall) -> Scope | None:
     """Return whose answer it may be; None: this call's alone."""
     if request.idempotency_key:
         return Scope(opened.caller.key_id, request.idempotency_key)
-    if opened.generation.router.model(request.model).single_flight:
+    if opened.single_flight:
         return Scope(opened.caller.key_id, "", fingerprint(opened.method, request))
     return None
 

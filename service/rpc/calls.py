@@ -46,6 +46,7 @@ class OpenCall:
     """One RPC from its metadata to its log line, and the generation that answers it."""
 
     model = ""
+    single_flight = False  # whether its model answers calls that are alike once
     route: RouteFacts | None = None
     usage: Usage | None = None
     holding: Holding | None = None  # since it was admitted
@@ -86,6 +87,7 @@ class OpenCall:
         validation.check(request)
         self.model = request.model
         model = self.generation.router.model(request.model)
+        self.single_flight = model.single_flight
         rpc_span.asked(self.call.span, request)
         if self.content is not None:
             self.content.asked(request)
@@ -210,7 +212,7 @@ class Calls:
         opened.call.close()
         opened.generation.let_go()
         outcome = opened.outcome
-        self.count(opened.method, outcome)
+        self._ended[opened.method, outcome].count()
         if opened.call.span.recording:
             rpc_span.finish(opened)
         now = self._clock()
