@@ -85,15 +85,15 @@ class OpenCall:
         Raises InvalidRequest, ModelNotFound, ModelNotAllowed, UnsupportedCapability.
         """
         validation.check(request)
-        self.model = request.model
-        model = self.generation.router.model(request.model)
+        self.model = asked = request.model
+        model = self.generation.router.model(asked)
         self.single_flight = model.single_flight
         rpc_span.asked(self.call.span, request)
         if self.content is not None:
             self.content.asked(request)
-        if not self.caller.may_use(request.model):
-            raise ModelNotAllowed(f"The API key may not use the model {request.model}.")
-        capability.check(request, request.model, model)
+        if not self.caller.may_use(asked):
+            raise ModelNotAllowed(f"The API key may not use the model {asked}.")
+        capability.check(request, asked, model)
 
     def trailing_metadata(self) -> tuple[tuple[str, bytes], ...]:
         """Return what is told after the answer: how it was routed."""

@@ -121,6 +121,30 @@ async def test_initial_metadata_is_awaited_beside_a_read(open_both: Open) -> Non
     assert await call.read() is grpc.aio.EOF
 
 
+async def test_initial_metadata_is_there_while_another_waits_for_a_message(
+    open_both: Open,
+) -> None:
+    send, write = asyncio.Event(), asyncio.Event()
+
+    async def send_and_wait(request: StringValue, context: Any) -> None:
+        await send.wait()
+        await context.send_initial_metadata((("early", "1"),))
+        await write.wait()
+        await context.write(request)
+
+    door = await open_both(listen=send_and_wait)
+    call = door.listen("a")
+    read = asyncio.create_task(call.read())
+    told = asyncio.create_task(call.initial_metadata())
+    await asyncio.sleep(0)
+    send.set()
+    assert dict(await told) == {"early": "1"}
+    assert not read.done()
+    write.set()
+    assert (await read).value == "a"
+    call.cancel()
+
+
 async def test_a_task_of_the_handler_may_send_it(open_both: Open) -> None:
     async def send_elsewhere(request: StringValue, context: Any) -> None:
         await asyncio.create_task(context.send_initial_metadata((("early", "1"),)))
