@@ -65,7 +65,8 @@ class _Call(grpc.aio.Call):
     async def initial_metadata(self) -> grpc.aio.Metadata:
         """What the handler sent ahead of its first message; runs the handler up to there."""
         rpc = self._rpc
-        await rpc.until(lambda: rpc.initial_metadata is not None)
+        if rpc.initial_metadata is None:
+            await rpc.until(lambda: rpc.initial_metadata is not None)
         return as_mapping(rpc.initial_metadata or ())
 
     async def trailing_metadata(self) -> grpc.aio.Metadata:
@@ -104,9 +105,7 @@ class _Call(grpc.aio.Call):
 class UnaryUnaryCall(_Call, grpc.aio.UnaryUnaryCall[Request, Response], Generic[Request, Response]):
     """A call with one answer: awaiting it gives the answer, again and again."""
 
-    def __init__(self, rpc: CallState) -> None:
-        super().__init__(rpc)
-        self._response: Any = None
+    _response: Any = None
 
     def __await__(self) -> Generator[Any, None, Response]:
         """Raises AioRpcError when the call fails, CancelledError when it has been cancelled."""
@@ -127,23 +126,20 @@ class UnaryUnaryCall(_Call, grpc.aio.UnaryUnaryCall[Request, Response], Generic[
             self.cancel()
             raise
         self._rpc.raise_if_failed()
-        return cast(Response, self._response)
+        response: Response = self._response
+        return response
 
     async def _end(self) -> None:
         rpc = self._rpc
-        while rpc.status is None:
-            await rpc.progress()
-            self._take()
-        self._take()
-
-    def _take(self) -> None:
-        rpc = self._rpc
-        if rpc.message is NOTHING:
-            return
-        if self._response is not None:
-            rpc.terminate(SECOND_MESSAGE)
-        else:
-            self._response = rpc.take()
+        while True:
+            if rpc.message is not NOTHING:
+                if self._response is not None:
+                    rpc.terminate(SECOND_MESSAGE)
+                else:
+                    self._response = rpc.take()
+            if rpc.status is not None:
+                return
+            await rpc.progress(ahead=False)
 
 
 class _Style(enum.Enum):
@@ -158,10 +154,8 @@ class UnaryStreamCall(
 ):
     """A call with a stream of answers, each made when it is asked for."""
 
-    def __init__(self, rpc: CallState) -> None:
-        super().__init__(rpc)
-        self._style: _Style | None = None
-        self._reading = False
+    _style: _Style | None = None
+    _reading = False
 
     async def read(self) -> Any:
         """The next message, or grpc.aio.EOF after the last.
@@ -200,7 +194,7 @@ class UnaryStreamCall(
                 if rpc.status is not None:
                     rpc.raise_if_failed()
                     return grpc.aio.EOF
-                await rpc.progress()
+                await rpc.progress(ahead=False)
         except asyncio.CancelledError:
             self.cancel()
             raise

@@ -18,13 +18,14 @@ from channel.stepping import hand_over
 class Context(grpc.aio.ServicerContext[Any, Any]):
     """The handler's side of one call. Errors raised are those of grpc.aio's own context."""
 
+    aborted: grpc.aio.AbortError | None = None
+    _code: grpc.StatusCode | None = None
+    _details = ""
+    _trailing_metadata: tuple[Any, ...] = ()
+
     def __init__(self, rpc: Rpc) -> None:
         self._rpc = rpc
-        self._code: grpc.StatusCode | None = None
-        self._details = ""
-        self._trailing_metadata: tuple[Any, ...] = ()
         self._callbacks: list[Callable[[Any], object]] = []
-        self.aborted: grpc.aio.AbortError | None = None
 
     async def write(self, message: Any) -> None:
         """Hands the message over; returns when the reader has taken it and wants the next.
@@ -53,7 +54,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
         if rpc.initial_metadata is not None:
             raise grpc.aio.UsageError("Send initial metadata failed: already sent")
         rpc.initial_metadata = received(initial_metadata)
-        if rpc.task is not None and rpc.task.is_current():
+        if rpc.ahead and rpc.task is not None and rpc.task.is_current():
             await hand_over()
         else:
             rpc.offer()

@@ -30,7 +30,7 @@ class CallDetails(grpc.HandlerCallDetails):
         self.invocation_metadata = invocation_metadata
 
 
-Find: TypeAlias = "Callable[[CallDetails], Awaitable[MethodHandler | None]]"
+Find: TypeAlias = "Callable[[Rpc], Awaitable[MethodHandler | None]]"
 Found: TypeAlias = "Callable[[Rpc, MethodHandler], None]"
 
 
@@ -42,13 +42,18 @@ async def serve(rpc: Rpc, find: Find, found: Found | None = None) -> None:
     """
     context = Context(rpc)
     try:
-        method_handler = await find(CallDetails(rpc.method, rpc.invocation_metadata))
+        method_handler = await find(rpc)
         if method_handler is None:
             rpc.end(UNKNOWN_METHOD)
             return
         if found is not None:
             found(rpc, method_handler)
-        await _run(method_handler, rpc, context)
+        if method_handler.request_streaming:
+            raise NotImplementedError("in process a call has one request, not a stream of them")
+        if method_handler.response_streaming:
+            await _stream(method_handler.unary_stream, rpc, context)
+        else:
+            await _answer(method_handler.unary_unary, rpc, context)
         if context.aborted is not None:
             _log.error("handler of %s went on after its abort", rpc.method)
     except Exception as error:
@@ -62,15 +67,6 @@ async def serve(rpc: Rpc, find: Find, found: Found | None = None) -> None:
     else:
         if rpc.status is None:
             rpc.end(context.final_status())
-
-
-async def _run(method_handler: MethodHandler, rpc: Rpc, context: Context) -> None:
-    if method_handler.request_streaming:
-        raise NotImplementedError("in process a call has one request, not a stream of them")
-    if method_handler.response_streaming:
-        await _stream(method_handler.unary_stream, rpc, context)
-    else:
-        await _answer(method_handler.unary_unary, rpc, context)
 
 
 async def _answer(behaviour: Any, rpc: Rpc, context: Context) -> None:

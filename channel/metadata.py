@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -11,15 +11,15 @@ import grpc
 
 _KEY: Final = re.compile(r"[0-9a-z_.-]+")
 
+# Bytes under a key that ends in `-bin`, text under any other.
+Entries: TypeAlias = tuple[tuple[str, str | bytes], ...]
+
 
 class Metadatum(NamedTuple):
-    """One entry: bytes under a key that ends in `-bin`, text under any other."""
+    """One entry, as handlers get it."""
 
     key: str
     value: str | bytes
-
-
-Entries: TypeAlias = tuple[Metadatum, ...]
 
 
 def received(sent: Iterable[Any] | None) -> Entries:
@@ -32,28 +32,75 @@ def received(sent: Iterable[Any] | None) -> Entries:
         return ()
     if isinstance(sent, dict):
         raise TypeError("metadata is a sequence of pairs, not a dict")
-    return tuple([_entry(key, value) for key, value in sent])
+    entries = tuple(sent)
+    try:  # nearly always all of it is text, and is looked at as one
+        keys, values = zip(*entries, strict=True)
+        if _are_of_text(keys) and (text := "".join(values)).isascii() and text.isprintable():
+            return tuple(zip(keys, values, strict=True))
+    except (TypeError, ValueError, grpc.aio.InternalError):
+        pass  # the entry it is about is found below
+    return tuple([_entry(key, value) for key, value in entries])
 
 
 def as_mapping(entries: Entries) -> grpc.aio.Metadata:
     """The entries in the type that grpc.aio gives to callers."""
-    return grpc.aio.Metadata(*entries)
+    if len(dict(entries)) < len(entries):
+        return grpc.aio.Metadata(*entries)  # which puts together what is under one key
+    return _Unread(entries)
 
 
-def _entry(key: object, value: object) -> Metadatum:
+class _Unread(grpc.aio.Metadata):
+    """Entries without repeated keys, that most who get them walk over once, or never look at.
+
+    What grpc.aio makes of them costs more than the walk: it is made when any other use is.
+    """
+
+    _entries: Entries | None = None  # until it is grpc.aio's
+
+    def __init__(self, entries: Entries) -> None:
+        self._entries = entries
+
+    def __getattr__(self, name: str) -> Any:
+        # Asked only for what is not there: grpc.aio's own state, which its methods work with.
+        entries, self._entries = self._entries, None
+        if entries is None:
+            raise AttributeError(name)
+        super().__init__(*entries)
+        return getattr(self, name)
+
+    def __iter__(self) -> Iterator[tuple[str, str | bytes]]:
+        return super().__iter__() if self._entries is None else iter(self._entries)
+
+    def __len__(self) -> int:
+        return super().__len__() if self._entries is None else len(self._entries)
+
+    def __add__(self, other: Any) -> Any:
+        return grpc.aio.Metadata(*self) + other
+
+    def __repr__(self) -> str:
+        return repr(grpc.aio.Metadata(*self))
+
+
+def _entry(key: object, value: object) -> tuple[str, str | bytes]:
     if not isinstance(key, str):
         raise TypeError(f"a metadata key is a str, not {type(key).__name__}")
     if _is_binary(key):
         if not isinstance(value, bytes):
             raise TypeError(f"binary metadata {key} is bytes, not {type(value).__name__}")
-        return Metadatum(key, value)
+        return key, value
     if isinstance(value, bytes):
         value = value.decode("latin-1")
     elif not isinstance(value, str):
         raise TypeError(f"metadata {key} is str or bytes, not {type(value).__name__}")
     if not (value.isascii() and value.isprintable()):
         raise grpc.aio.InternalError(f"the value of metadata {key} is not printable ASCII")
-    return Metadatum(key, value)
+    return key, value
+
+
+@lru_cache(32)  # a program sends the same few sets of keys with every call
+def _are_of_text(keys: tuple[str, ...]) -> bool:
+    """Whether what is under the keys is text. Raises as `_is_binary`."""
+    return not any(map(_is_binary, keys))
 
 
 @lru_cache(256)  # a program has few keys, and uses them in every call

@@ -42,20 +42,13 @@ class Rpc(CallState):
     handler starts when somebody first waits for it.
     """
 
-    __slots__ = (
-        "_context",
-        "_handler",
-        "_keeper",
-        "_waiting",
-        "driven",
-        "invocation_metadata",
-        "method",
-        "on_handler_end",
-        "peer",
-        "request",
-        "taken",
-        "task",
-    )
+    peer = "in-process"  # unless who opens it knows better
+    taken: asyncio.Future[None] | None = None  # for a writer in a task of its own
+    task: SteppedTask | None = None
+    on_handler_end: Callable[[], None] | None = None
+    driven = False  # some task is in `advance`
+    ahead = False  # and it wants to hear of initial metadata that comes ahead of messages
+    _waiting: Waiting | None = None
 
     def __init__(
         self,
@@ -71,34 +64,29 @@ class Rpc(CallState):
     ) -> None:
         super().__init__(loop)
         self.method = method
-        self.peer = "in-process"  # unless who opens it knows better
         self.request = request
         self.invocation_metadata = invocation_metadata
-        self.taken: asyncio.Future[None] | None = None  # for a writer in a task of its own
-        self.task: SteppedTask | None = None
-        self.on_handler_end: Callable[[], None] | None = None
         self._handler: Handler | None = handler
         self._context = context
         self._keeper = keeper
-        self.driven = False  # some task is in `advance`
-        self._waiting: Waiting | None = None
         if timeout is not None:
             self._set_deadline(timeout)
 
     # The caller's side.
 
-    def progress(self) -> Awaitable[None]:
+    def progress(self, *, ahead: bool = True) -> Awaitable[None]:
         """Steps the handler, or waits for the task that does."""
-        return self.change() if self.driven else self.advance()
+        return self.change() if self.driven else self.advance(ahead)
 
     @types.coroutine
-    def advance(self) -> Generator[Any, Any, None]:
+    def advance(self, ahead: bool = True) -> Generator[Any, Any, None]:
         """Steps the handler until it hands something over or the call ends.
 
-        One task at a time (see `progress`). Cancelling it leaves the handler where it is.
+        One task at a time; `ahead` as for `progress`. Cancelling it leaves the handler where it is.
         """
         task = self.task or self._start()
         self.driven = True
+        self.ahead = ahead
         error: BaseException | None = None
         try:
             awaited: Any = task.step() if task.awaited is None else task.awaited
@@ -112,6 +100,7 @@ class Rpc(CallState):
                     error = raised
                 if self.status is not None or (waiting is not None and waiting.released):
                     break
+                self._waiting = None
                 awaited = task.step(error)
                 error = None
         finally:
@@ -119,7 +108,7 @@ class Rpc(CallState):
             self.driven = False
             self._waiting = None
             if self._watchers:
-                self._wake_watchers()
+                self.wake_watchers()
             if self.status is not None and not task.ended:
                 self._unwind(task)
 
@@ -143,11 +132,11 @@ class Rpc(CallState):
     # The handler's side.
 
     def offer(self) -> None:
-        """Lets whoever waits see what is new. Needed only outside the handler's own steps."""
+        """Lets whoever waits see what is new, if not the one who steps the handler."""
         if self._waiting is not None:
             self._waiting.release()
         if self._watchers:
-            self._wake_watchers()
+            self.wake_watchers()
 
     def end(self, status: Status) -> None:
         """Decides, once, how the call ends."""
@@ -156,9 +145,10 @@ class Rpc(CallState):
         if self.task is None:
             self._handler = None
             self._keeper.left(self)
-        elif not (self.task.ended or self.task.running or self.driven):
+        elif not (self.driven or self.task.ended):
             self._unwind(self.task)
-        self._tell_end()
+        if self.on_end is not None:
+            self._tell_end()
 
     # Stepping.
 

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+import grpc
+
 from channel.metadata import Entries
 from channel.status import DEADLINE_EXCEEDED, Status
 
@@ -18,29 +20,22 @@ class CallState:
     `message` has come and is not yet taken; `on_end` is called, weakly, when the call ends.
     """
 
-    __slots__ = (
-        "_timer",
-        "_watchers",
-        "deadline",
-        "initial_metadata",
-        "loop",
-        "message",
-        "on_end",
-        "status",
-    )
+    message: Any = NOTHING
+    initial_metadata: Entries | None = None
+    status: Status | None = None
+    deadline: float | None = None
+    on_end: Callable[[], Callable[[], None] | None] | None = None
+    _timer: asyncio.TimerHandle | None = None
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.message: Any = NOTHING
-        self.initial_metadata: Entries | None = None
-        self.status: Status | None = None
-        self.deadline: float | None = None
-        self.on_end: Callable[[], Callable[[], None] | None] | None = None
         self._watchers: list[asyncio.Future[None]] = []
-        self._timer: asyncio.TimerHandle | None = None
 
-    def progress(self) -> Awaitable[None]:
-        """Returns when there may be something new. Cancelling the wait does not touch the call."""
+    def progress(self, *, ahead: bool = True) -> Awaitable[None]:
+        """Returns when there may be something new. Cancelling the wait does not touch the call.
+
+        Not `ahead`: who waits wants a message or the end, and no word of metadata before that.
+        """
         return self.change()
 
     async def until(self, reached: Callable[[], bool]) -> None:
@@ -58,7 +53,7 @@ class CallState:
         """The message, which is no longer there."""
         message, self.message = self.message, NOTHING
         if self._watchers:
-            self._wake_watchers()
+            self.wake_watchers()
         return message
 
     def terminate(self, status: Status) -> None:
@@ -67,8 +62,16 @@ class CallState:
 
     def raise_if_failed(self) -> None:
         """Raises CancelledError or grpc.aio.AioRpcError if the call has ended and not well."""
-        if self.status is not None:
-            self.status.raise_if_failed(self.initial_metadata or ())
+        status = self.status
+        if status is not None and status.code is not grpc.StatusCode.OK:
+            raise status.error(self.initial_metadata or ())
+
+    def wake_watchers(self) -> None:
+        """Has all who wait in `change` look again."""
+        watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            if not watcher.done():
+                watcher.set_result(None)
 
     def _set_deadline(self, timeout: float) -> None:
         """Has the call end in `timeout` seconds, at once if there are none."""
@@ -88,9 +91,3 @@ class CallState:
     def _tell_end(self) -> None:
         if self.on_end is not None and (tell := self.on_end()) is not None:
             tell()
-
-    def _wake_watchers(self) -> None:
-        watchers, self._watchers = self._watchers, []
-        for watcher in watchers:
-            if not watcher.done():
-                watcher.set_result(None)

@@ -18,13 +18,11 @@ class Status(NamedTuple):
     trailing_metadata: Entries = ()
     local: bool = False
 
-    def raise_if_failed(self, initial_metadata: Entries) -> None:
-        """Raises CancelledError if the caller cancelled, AioRpcError if the call failed."""
-        if self.code is grpc.StatusCode.OK:
-            return
+    def error(self, initial_metadata: Entries) -> BaseException:
+        """What a caller gets of a call that did not end well: CancelledError for its own doing."""
         if self.local:
-            raise asyncio.CancelledError
-        raise grpc.aio.AioRpcError(
+            return asyncio.CancelledError()
+        return grpc.aio.AioRpcError(
             self.code,
             as_mapping(initial_metadata),
             as_mapping(self.trailing_metadata),

@@ -17,6 +17,7 @@ from typing import Any, Final, cast
 from channel.waiting import Waiting, wait
 
 HANDED_OVER: Final = object()
+_ENDS: Final = (StopIteration, asyncio.CancelledError)
 
 
 @types.coroutine
@@ -35,18 +36,10 @@ class SteppedTask:
     `on_end` is called when it has ended.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_cancelling",
-        "_context",
-        "_coroutine",
-        "_loop",
-        "_must_cancel",
-        "_on_end",
-        "awaited",
-        "ended",
-        "running",
-    )
+    awaited: asyncio.Future[Any] | None = None
+    ended = False
+    _cancelling = 0
+    _must_cancel = False
 
     def __init__(
         self,
@@ -59,11 +52,6 @@ class SteppedTask:
         self._context = context
         self._loop = loop
         self._on_end: Callable[[], None] | None = on_end
-        self._cancelling = 0
-        self._must_cancel = False
-        self.awaited: asyncio.Future[Any] | None = None
-        self.running = False
-        self.ended = False
 
     def step(self, error: BaseException | None = None) -> object:
         """Runs to the next `yield` and returns what was yielded; None also when it has `ended`.
@@ -82,13 +70,12 @@ class SteppedTask:
         if stepping is not None:
             _leave_task(loop, stepping)
         _enter_task(loop, this)
-        self.running = True
         try:
             if error is None:
                 yielded = self._context.run(self._coroutine.send, None)
             else:
                 yielded = self._context.run(self._coroutine.throw, error)
-        except (StopIteration, asyncio.CancelledError):
+        except _ENDS:
             self.ended = True
             yielded = None
         except BaseException:
@@ -96,7 +83,6 @@ class SteppedTask:
             raise
         finally:
             error = None  # else error, traceback and this frame would keep each other
-            self.running = False
             _leave_task(loop, this)
             if stepping is not None:
                 _enter_task(loop, stepping)

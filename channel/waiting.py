@@ -17,22 +17,14 @@ class Waiting:
     cancellations cannot be taken for each other. The reader's task is woken by the future itself.
     """
 
-    __slots__ = (
-        "_asyncio_future_blocking",
-        "_awaited",
-        "_context",
-        "_wake",
-        "abandoned",
-        "released",
-    )
+    abandoned = False
+    released = False
+    _asyncio_future_blocking = True  # asyncio's mark of what a task may wait for
+    _wake: Callable[[Any], object] | None = None
+    _context: contextvars.Context | None = None
 
     def __init__(self, awaited: asyncio.Future[Any]) -> None:
-        self._asyncio_future_blocking = True  # asyncio's mark of what a task may wait for
         self._awaited = awaited
-        self._wake: Callable[[Any], object] | None = None
-        self._context: contextvars.Context | None = None
-        self.abandoned = False
-        self.released = False
 
     def release(self) -> None:
         """Wakes the waiting task on the loop's next turn, unless it is about to wake anyway."""

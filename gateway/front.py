@@ -42,7 +42,8 @@ class Front:
         self._cors = cors
         self._log = log
         self._new_id = new_id
-        self._metrics = metrics
+        self._requests = metrics.of(HTTP_REQUESTS, "route", "code")
+        self._overhead = metrics.of(HTTP_OVERHEAD, "form")
 
     @web.middleware
     async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -105,10 +106,10 @@ class Front:
         self._log.error("fault", extra=extra)
 
     def _count(self, route: str | None, exchange: Exchange, status: int) -> None:
-        self._metrics.count(HTTP_REQUESTS, route=route or "", code=str(status))
+        self._requests[route or "", str(status)].count()
         work = exchange.work
         if work is not None and work.done:
-            self._metrics.observe(HTTP_OVERHEAD, work.seconds, form=work.form)
+            self._overhead[(work.form,)].observe(work.seconds)
 
     def _write_line(
         self, method: str, route: str | None, exchange: Exchange, status: int, now: float

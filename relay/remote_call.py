@@ -31,18 +31,6 @@ class Line(Protocol):
 class RemoteCall(CallState):
     """One call. `limit` is the largest message it takes, in bytes; `timeout` is in seconds."""
 
-    __slots__ = (
-        "_deserialize",
-        "_inbox",
-        "_limit",
-        "_line",
-        "_parts",
-        "_size",
-        "_unread",
-        "_window",
-        "number",
-    )
-
     def __init__(
         self,
         number: int,
@@ -103,7 +91,7 @@ class RemoteCall(CallState):
     def begin_answer(self, metadata: Entries) -> None:
         """Takes the initial metadata."""
         self.initial_metadata = metadata
-        self._wake_watchers()
+        self.wake_watchers()
 
     def receive_part(self, part: bytes) -> None:
         """Takes a part of a message: as read, if it is the next one, for its reader needs all."""
@@ -129,12 +117,12 @@ class RemoteCall(CallState):
         self._inbox.append((message, cost))
         if self.message is NOTHING:
             self.message = message
-        self._wake_watchers()
+        self.wake_watchers()
 
     def end(self, status: Status) -> None:
         """Takes the status. Messages that came before it are still there to be read."""
         self._settle(status)
-        self._wake_watchers()
+        self.wake_watchers()
         self._tell_end()
 
     def _fits(self, data: bytes) -> bool:

@@ -5,7 +5,6 @@ Never a prompt, an answer or a key.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
 import time
@@ -59,14 +58,15 @@ def write(logger: logging.Logger, message: str, fields: Mapping[str, object]) ->
     """
     if not logger.isEnabledFor(logging.INFO):
         return
-    first, *others = logging.root.handlers or (None,)
-    if others or logger.handlers or not isinstance(first, _ToStderr):
+    handlers = logging.root.handlers
+    if logger.handlers or len(handlers) != 1 or not isinstance(handlers[0], _ToStderr):
         logger.info(message, extra=dict(fields))
         return
     line = {"time": _time(time.time()), "level": "info", "logger": logger.name, "message": message}
-    # Nobody may read it any more: a call is not to fail for that.
-    with contextlib.suppress(OSError, ValueError):
-        first.stream.write(f"{_rendered({**line, **fields})}\n")
+    try:
+        handlers[0].stream.write(f"{_rendered({**line, **fields})}\n")
+    except (OSError, ValueError):
+        return  # nobody may read it any more: a call is not to fail for that
 
 
 def places(trace: TracebackType | None) -> list[str]:

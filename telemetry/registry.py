@@ -32,7 +32,7 @@ Values = tuple[str, ...]  # of labels, in the order of their metric's
 Reading = Callable[[], Mapping[Values, float]]
 
 
-class _Series:
+class Series:
     """One number, or the numbers of a histogram: how many were in each bucket, and their sum."""
 
     __slots__ = ("bounds", "counts", "number")
@@ -42,9 +42,30 @@ class _Series:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
 
+    def count(self, amount: float = 1) -> None:
+        """Add to a counter."""
+        self.number += amount
+
     def observe(self, value: float) -> None:
+        """Add a value to a histogram, in the unit of its name."""
         self.number += value
         self.counts[bisect_left(self.bounds, value)] += 1
+
+
+class AllSeries(dict[Values, Series]):
+    """The series of one metric, by the values of its labels; `bounded` has those that may be."""
+
+    def __init__(self, metric: Metric, bounded: Callable[[Metric, Values], Values]) -> None:
+        super().__init__()
+        self._metric = metric
+        self._bounded = bounded
+
+    def __missing__(self, given: Values) -> Series:
+        """Find, or make, the series in which values count that have none of their own."""
+        values = self._bounded(self._metric, given)
+        if values not in self:
+            self[values] = Series(self._metric.buckets)
+        return self[values]
 
 
 class Registry:
@@ -54,7 +75,7 @@ class Registry:
         self._known: dict[str, frozenset[str]] = {}
         self._wild: dict[str, tuple[str, ...]] = {}  # the known ones with `*`, the longest first
         self._metrics = metrics
-        self._series: dict[str, dict[Values, _Series]] = {metric.name: {} for metric in metrics}
+        self._series = {metric.name: AllSeries(metric, self._bounded) for metric in metrics}
         self._readings: dict[str, Reading] = {}
         for metric in metrics:
             if not metric.labels:
@@ -71,6 +92,15 @@ class Registry:
         for metric in self._metrics:
             if metric.announced:
                 self._announce(metric)
+
+    def of(self, metric: Metric, *labels: str) -> AllSeries:
+        """Return a metric's series, for who counts in every call, by the values of these labels.
+
+        Raises KeyError for a metric that is not in the list, ValueError for other labels than its.
+        """
+        if labels != tuple(metric.labels):
+            raise ValueError(f"{metric.name} has the labels {', '.join(metric.labels)}")
+        return self._series[metric.name]
 
     def count(self, metric: Metric, amount: float = 1, **labels: str) -> None:
         """Add to a counter. Raises KeyError for a metric that is not in the list."""
@@ -96,16 +126,8 @@ class Registry:
         """Return all of them in Prometheus' text format."""
         return generate_latest(_Page(self._families))
 
-    def _of(self, metric: Metric, labels: Mapping[str, str]) -> _Series:
-        given = tuple(map(labels.__getitem__, metric.labels))
-        there = self._series[metric.name]
-        series = there.get(given)
-        if series is None:
-            values = self._bounded(metric, given)
-            series = there.get(values)
-            if series is None:
-                series = there[values] = _Series(metric.buckets)
-        return series
+    def _of(self, metric: Metric, labels: Mapping[str, str]) -> Series:
+        return self._series[metric.name][tuple(map(labels.__getitem__, metric.labels))]
 
     def _bounded(self, metric: Metric, values: Values) -> Values:
         return tuple([self._word(*pair) for pair in zip(metric.labels, values, strict=True)])
@@ -145,7 +167,7 @@ class Registry:
         return now
 
 
-def _histogram(metric: Metric, series: Mapping[Values, _Series]) -> Family:
+def _histogram(metric: Metric, series: Mapping[Values, Series]) -> Family:
     family = HistogramMetricFamily(metric.name, metric.help, labels=tuple(metric.labels))
     bounds = [*map(floatToGoString, metric.buckets), "+Inf"]
     for values, it in series.items():

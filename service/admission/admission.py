@@ -104,7 +104,8 @@ class Admission:
 
     def _free(self) -> None:
         self.in_flight -= 1
-        self._hand_over()
+        if any(self._queues.values()):
+            self._hand_over()
 
     def _hand_over(self) -> None:
         while self.in_flight < self._max_in_flight and (queue := self._next_queue()):

@@ -9,7 +9,7 @@ from service.errors import InvalidRequest
 HEADER = "x-llmbase-priority"  # gRPC metadata and, in whatever letters, the HTTP header
 
 
-class Priority(enum.Enum):
+class Priority(enum.StrEnum):
     """Whether somebody waits for the answer."""
 
     INTERACTIVE = "interactive"

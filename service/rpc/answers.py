@@ -56,14 +56,14 @@ class Answers:
 
     async def complete(self, request: ChatCompletionRequest, opened: OpenCall) -> ChatCompletion:
         """Return a whole answer. Raises what the dispatcher does, and what the store does."""
-        if request.HasField("last_chunk_sequence"):
-            raise InvalidRequest("last_chunk_sequence", "is for streams")
         scope = _scope(request, opened)
         if scope is None:
             holding = await self._calls.admit(opened, request, pays=True)
             completion = await _whole(request, opened, opened.call, opened.trace, holding)
             opened.usage = completion.usage
             return completion
+        if request.HasField("last_chunk_sequence"):  # it needs a key, so there is a scope
+            raise InvalidRequest("last_chunk_sequence", "is for streams")
         shared = await self._shared(scope, request, opened, self._complete)
         try:
             item = await shared.reader.read(opened.call.wait)
@@ -223,7 +223,7 @@ def _scope(request: ChatCompletionRequest, opened: OpenCall) -> Scope | None:
     """Return whose answer it may be; None: this call's alone."""
     if request.idempotency_key:
         return Scope(opened.caller.key_id, request.idempotency_key)
-    if opened.generation.router.model(request.model).single_flight:
+    if opened.single_flight:
         return Scope(opened.caller.key_id, "", fingerprint(opened.method, request))
     return None
 

@@ -7,8 +7,8 @@ import contextlib
 import logging
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, NoReturn
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import Any, NoReturn, cast
 
 import grpc
 from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, RouteFacts, Usage
@@ -25,7 +25,7 @@ from service.rpc.content import Content
 from service.rpc.current import Current, Generation
 from service.rpc.desk import Desk, Holding
 from service.rpc.identity import peer_uris
-from service.rpc.timing import Timing
+from service.rpc.timing import Times, Timing
 from telemetry import log, trace_context
 from telemetry.metrics import ACTIVE_STREAMS, CALLS, MODEL_CALLS, Metrics
 from telemetry.trace_context import TRACEPARENT, TRACESTATE, TraceContext
@@ -45,6 +45,17 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class OpenCall:
     """One RPC from its metadata to its log line, and the generation that answers it."""
 
+    model = ""
+    single_flight = False  # whether its model answers calls that are alike once
+    route: RouteFacts | None = None
+    usage: Usage | None = None
+    holding: Holding | None = None  # since it was admitted
+    headers: tuple[tuple[str, str], ...] = ()  # what is left of its limits
+    content: Content | None = None  # unless the call's span is to have none
+    closed = False
+    outcome = "CANCELLED"  # unless something else is said: only a cancellation says nothing
+    code = "CANCELLED"  # gRPC's word for an outcome that is not OK
+
     def __init__(
         self,
         method: str,
@@ -57,22 +68,11 @@ class OpenCall:
         self.generation = generation
         self.method = method
         self.priority = priority
-        self.holding: Holding | None = None  # since it was admitted
-        self.headers: tuple[tuple[str, str], ...] = ()  # what is left of its limits
         self.call = call
         self.caller = caller
         self.started = started
         self.timing = Timing(started)
-        self.model = ""
-        self.route: RouteFacts | None = None
-        self.usage: Usage | None = None
         self.trace = RouteTrace()
-        self.closed = False
-        self.outcome = (
-            "CANCELLED"  # unless something else is said: only a cancellation says nothing
-        )
-        self.content: Content | None = None  # unless the call's span is to have none
-        self.code = "CANCELLED"  # gRPC's word for an outcome that is not OK
 
     @property
     def replayed(self) -> bool:
@@ -85,14 +85,15 @@ class OpenCall:
         Raises InvalidRequest, ModelNotFound, ModelNotAllowed, UnsupportedCapability.
         """
         validation.check(request)
-        self.model = request.model
-        model = self.generation.router.model(request.model)
+        self.model = asked = request.model
+        model = self.generation.router.model(asked)
+        self.single_flight = model.single_flight
         rpc_span.asked(self.call.span, request)
         if self.content is not None:
             self.content.asked(request)
-        if not self.caller.may_use(request.model):
-            raise ModelNotAllowed(f"The API key may not use the model {request.model}.")
-        capability.check(request, request.model, model)
+        if not self.caller.may_use(asked):
+            raise ModelNotAllowed(f"The API key may not use the model {asked}.")
+        capability.check(request, asked, model)
 
     def trailing_metadata(self) -> tuple[tuple[str, bytes], ...]:
         """Return what is told after the answer: how it was routed."""
@@ -116,10 +117,11 @@ class Calls:
         self._tracer = tracer
         self._desk = desk
         self._clock = clock
-        self._metrics = metrics
+        self._ended = metrics.of(CALLS, "method", "reason")
+        self._ended_of_model = metrics.of(MODEL_CALLS, "model", "reason")
+        self._times = Times(metrics)
         self._open: set[OpenCall] = set()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._idle: asyncio.Event | None = None  # while somebody waits for that
         self._refusing = False
         metrics.follow(ACTIVE_STREAMS, lambda: {(): self._streams()})
 
@@ -132,52 +134,34 @@ class Calls:
         metadata = _texts(context)
         trace = trace_context.parse(metadata.get(TRACEPARENT), metadata.get(TRACESTATE))
         span = rpc_span.begin(self._tracer, method, trace)
+        generation = self._current.generation
         try:
-            return await self._opened(method, context, metadata, trace, span)
+            caller = await _caller(generation, metadata, context)
+            if self._refusing:  # now, not before: looking a key up can take a while
+                raise _shutting_down()
+            urgency = priority.from_text(metadata.get(priority.HEADER))
+            call = _call(metadata, context.time_remaining(), caller, trace, span)
+            opened = OpenCall(method, call, caller, self._clock(), generation, urgency)
+            if span.content:
+                key = metadata.get("authorization", "").removeprefix("Bearer ")
+                opened.content = Content(span, (key, *generation.secrets))
         except BaseException as error:
             rpc_span.refused(span, error)
             raise
-
-    async def _opened(
-        self,
-        method: str,
-        context: Context,
-        metadata: Mapping[str, str],
-        trace: TraceContext | None,
-        span: Span,
-    ) -> OpenCall:
-        generation = self._current.generation
-        caller = await _caller(generation, metadata, context)
-        if self._refusing:  # now, not before: looking a key up can take a while
-            raise _shutting_down()
-        request_id = metadata.get("x-request-id", "")
-        if not _SANE_ID.fullmatch(request_id):
-            request_id = secrets.token_hex(16)
-        forbidden = metadata.get("x-llmbase-fallback", "").lower() == "off"
-        urgency = priority.from_text(metadata.get(priority.HEADER))
-        call = Call(
-            request_id,
-            seconds=context.time_remaining(),
-            may_serve=_never if forbidden else caller.may_use,
-            fallback=not forbidden,
-            trace=trace if span.context is None else span.context,
-            span=span,
-        )
-        opened = OpenCall(method, call, caller, self._clock(), generation, urgency)
-        if span.content:
-            keys = (metadata.get("authorization", "").removeprefix("Bearer "), *generation.secrets)
-            opened.content = Content(span, keys)
         generation.hold()
         self._open.add(opened)
-        self._idle.clear()
         return opened
 
     async def admit(
         self, opened: OpenCall, request: ChatCompletionRequest, *, pays: bool
     ) -> Holding:
         """Take what the RPC needs to be worked on, until it is closed. Raises as the desk does."""
-        opened.holding = await self._take(opened, opened.call, request, pays=pays)
-        return opened.holding
+        payer = opened.generation if pays else None
+        opened.holding = holding = await self._desk.take(
+            opened.caller, opened.priority, opened.call, request, payer
+        )
+        opened.headers = holding.headers
+        return holding
 
     @contextlib.asynccontextmanager
     async def detached(
@@ -191,22 +175,16 @@ class Calls:
         call = opened.call.detach()
         holding: Holding | None = None
         try:
-            holding = await self._take(opened, call, request, pays=True)
+            holding = await self._desk.take(
+                opened.caller, opened.priority, call, request, opened.generation
+            )
+            opened.headers = holding.headers
             yield call, holding
         finally:
             if holding is not None:
                 holding.close()
             call.close()
             opened.generation.let_go()
-
-    async def _take(
-        self, opened: OpenCall, call: Call, request: ChatCompletionRequest, *, pays: bool
-    ) -> Holding:
-        payer = opened.generation if pays else None
-        holding, opened.headers = await self._desk.take(
-            opened.caller, opened.priority, call, request, payer
-        )
-        return holding
 
     async def visit(self, context: Context) -> tuple[Generation, Caller | None]:
         """Return what answers an RPC that only looks, and who calls: None where all may look.
@@ -228,24 +206,25 @@ class Calls:
         if opened.holding is not None:
             opened.holding.close()
         self._open.discard(opened)
-        if not self._open:
+        if self._idle is not None and not self._open:
             self._idle.set()
+            self._idle = None
         opened.call.close()
         opened.generation.let_go()
-        self.count(opened.method, opened.outcome)
+        outcome = opened.outcome
+        self._ended[opened.method, outcome].count()
         if opened.call.span.recording:
             rpc_span.finish(opened)
         now = self._clock()
         if opened.model and opened.method in _CHATS:
-            self._metrics.count(MODEL_CALLS, model=opened.model, reason=opened.outcome)
-            whole = opened.outcome == "OK"
-            waited = opened.call.waited
-            opened.timing.tell(self._metrics, opened.method, opened.model, waited, now, whole=whole)
+            self._ended_of_model[opened.model, outcome].count()
+            whole, waited = outcome == "OK", opened.call.waited
+            opened.timing.tell(self._times, opened.method, opened.model, waited, now, whole=whole)
         log.write(_LOG, "call", _line(opened, now - opened.started))
 
     def count(self, method: str, reason: str) -> None:
         """Count an RPC that has ended: OK, CANCELLED or the reason of its error."""
-        self._metrics.count(CALLS, method=method, reason=reason)
+        self._ended[method, reason].count()
 
     async def abort(
         self, context: Context, error: Exception, method: str, opened: OpenCall | None
@@ -280,7 +259,9 @@ class Calls:
 
     async def ended(self) -> None:
         """Return when no RPC is open."""
-        await self._idle.wait()
+        if self._open:
+            self._idle = self._idle or asyncio.Event()
+            await self._idle.wait()
 
     def refuse(self) -> None:
         """Refuse every new RPC from now on, and those that still wait to be admitted."""
@@ -300,17 +281,39 @@ def _shutting_down() -> ServiceUnavailable:
 
 
 def _texts(context: Context) -> Mapping[str, str]:
-    """Return the request's metadata that is text; of a repeated key the last."""
-    return {
-        key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)
-    }
+    """Return the request's metadata; of a repeated key the last. What we know of it is text."""
+    return dict(cast("Iterable[tuple[str, str]]", context.invocation_metadata() or ()))
 
 
-async def _caller(generation: Generation, texts: Mapping[str, str], context: Context) -> Caller:
+def _caller(
+    generation: Generation, texts: Mapping[str, str], context: Context
+) -> Awaitable[Caller]:
     """Return who calls; the certificate is looked at only where no key was sent."""
     authorization = texts.get("authorization")
     uris = () if authorization else peer_uris(context)
-    return await generation.authenticator.caller(authorization, uris)
+    return generation.authenticator.caller(authorization, uris)
+
+
+def _call(
+    metadata: Mapping[str, str],
+    seconds: float | None,
+    caller: Caller,
+    trace: TraceContext | None,
+    span: Span,
+) -> Call:
+    """Return the call that a caller asks for."""
+    request_id = metadata.get("x-request-id", "")
+    if not _SANE_ID.fullmatch(request_id):
+        request_id = secrets.token_hex(16)
+    forbidden = metadata.get("x-llmbase-fallback", "").lower() == "off"
+    return Call(
+        request_id,
+        seconds=seconds,
+        may_serve=_never if forbidden else caller.may_use,
+        fallback=not forbidden,
+        trace=trace if span.context is None else span.context,
+        span=span,
+    )
 
 
 def _never(model_id: str) -> bool:
@@ -332,14 +335,14 @@ def _line(opened: OpenCall, seconds: float) -> dict[str, object]:
         queued = opened.holding.entered - opened.started
         if queued > _NOTICED:
             line["queued_ms"] = round(queued * 1000, 1)
-    if opened.replayed:
+    if opened.timing.borrowed:
         line["replayed"] = True
-    if opened.route is not None:
-        line["provider"] = opened.route.provider
-        line["served_model"] = opened.route.served_model
-        line["attempts"] = opened.route.attempts
-    if opened.usage is not None:
-        line["prompt_tokens"] = opened.usage.prompt_tokens
-        line["completion_tokens"] = opened.usage.completion_tokens
-        line["usage_estimated"] = opened.usage.estimated
+    if (route := opened.route) is not None:
+        line["provider"] = route.provider
+        line["served_model"] = route.served_model
+        line["attempts"] = route.attempts
+    if (usage := opened.usage) is not None:
+        line["prompt_tokens"] = usage.prompt_tokens
+        line["completion_tokens"] = usage.completion_tokens
+        line["usage_estimated"] = usage.estimated
     return line

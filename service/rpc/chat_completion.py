@@ -33,8 +33,8 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
             self._calls.answered(opened)
             if opened.content is not None:
                 opened.content.answered(completion)
-            opened.route = completion.route
-            await context.send_initial_metadata(_initial_metadata(completion.route, opened))
+            opened.route = route = completion.route
+            await context.send_initial_metadata(_initial_metadata(route, opened))
             context.set_trailing_metadata(opened.trailing_metadata())
             opened.outcome = "OK"
             return completion

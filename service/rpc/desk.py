@@ -25,12 +25,14 @@ from telemetry.metrics import QUEUE_SECONDS, Metrics
 class Holding:
     """What one call holds while it is worked on. Whoever has it closes it."""
 
+    charge: Charge | None = None  # none where another call pays
+    _closed = False
+
     def __init__(self, admission: Admission, lease: Lease, entered: float) -> None:
         self._admission = admission
         self._lease = lease
+        self.headers = lease.headers  # what is to be told of its limits
         self.entered = entered  # when it got its place
-        self.charge: Charge | None = None  # none where another call pays
-        self._closed = False
 
     def settle(self, usage: Usage, route: RouteFacts, trace: RouteTrace) -> None:
         """The call was answered, whole."""
@@ -47,9 +49,11 @@ class Holding:
         if self._closed:
             return
         self._closed = True
+        tokens = 0
         if self.charge is not None:
             self.charge.close()
-        self._lease.leave(self.charge.tokens if self.charge is not None else 0)
+            tokens = self.charge.tokens
+        self._lease.leave(tokens)
         self._admission.leave(self.entered)
 
 
@@ -68,7 +72,7 @@ class Desk:
         self._admission = admission
         self._charging = charging
         self._clock = clock
-        self._metrics = metrics
+        self._queued = metrics.of(QUEUE_SECONDS, "priority")
 
     async def take(
         self,
@@ -77,8 +81,8 @@ class Desk:
         call: Call,
         request: ChatCompletionRequest,
         pays: Generation | None,
-    ) -> tuple[Holding, tuple[tuple[str, str], ...]]:
-        """Return what the call holds from now on, and what is to be told of its limits.
+    ) -> Holding:
+        """Return what the call holds from now on.
 
         `pays` is the generation by whose prices it pays; None for a call that another call pays.
         Raises TooManyConcurrentRequests, RateLimitExceeded, InsufficientBalance, SpendCapReached,
@@ -92,8 +96,9 @@ class Desk:
         except BaseException:
             lease.leave(0)
             raise
-        call.waited += entered - asked
-        self._metrics.observe(QUEUE_SECONDS, entered - asked, priority=priority.value)
+        queued = entered - asked
+        call.waited += queued
+        self._queued[(priority,)].observe(queued)
         holding = Holding(self._admission, lease, entered)
         if pays is not None:
             try:
@@ -104,7 +109,7 @@ class Desk:
             except BaseException:
                 holding.close()
                 raise
-        return holding, lease.headers
+        return holding
 
     def dismiss(self, error: Callable[[], Error]) -> None:
         """Send all who wait for a place away: the process is about to end."""

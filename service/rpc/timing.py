@@ -9,6 +9,18 @@ from __future__ import annotations
 from telemetry.metrics import CALL_SECONDS, CHUNK_GAP, FIRST_CONTENT, OVERHEAD, Metrics
 
 
+class Times:
+    """The histograms of what calls took."""
+
+    __slots__ = ("call", "chunk_gap", "first_content", "overhead")
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.call = metrics.of(CALL_SECONDS, "method")
+        self.overhead = metrics.of(OVERHEAD, "method")
+        self.first_content = metrics.of(FIRST_CONTENT, "model")
+        self.chunk_gap = metrics.of(CHUNK_GAP, "model")
+
+
 class Timing:
     """Of one call that began at `started`, in monotonic seconds as all its times are.
 
@@ -17,30 +29,29 @@ class Timing:
     `borrowed` says that the answer was there, or on its way, before the call was.
     """
 
-    __slots__ = ("borrowed", "chunks", "first", "own", "started")
+    first: float | None = None
+    chunks = 0
+    own = True
+    borrowed = False
 
     def __init__(self, started: float) -> None:
         self.started = started
-        self.first: float | None = None
-        self.chunks = 0
-        self.own = True
-        self.borrowed = False
 
     def tell(
-        self, metrics: Metrics, method: str, model: str, waited: float, ended: float, *, whole: bool
+        self, times: Times, method: str, model: str, waited: float, ended: float, *, whole: bool
     ) -> None:
         """Observe the call, once. `whole` says whether all of the answer was given."""
         first = self.first
         if first is None:
             return
         if whole:
-            metrics.observe(CALL_SECONDS, ended - self.started, method=method)
+            times.call[(method,)].observe(ended - self.started)
         if self.borrowed:
             return
         if self.own:
-            metrics.observe(OVERHEAD, max(first - self.started - waited, 0.0), method=method)
+            times.overhead[(method,)].observe(max(first - self.started - waited, 0.0))
         if self.chunks:
-            metrics.observe(FIRST_CONTENT, first - self.started, model=model)
+            times.first_content[(model,)].observe(first - self.started)
             if whole and self.chunks > 1:
                 gap = (ended - first) / (self.chunks - 1)
-                metrics.observe(CHUNK_GAP, gap, model=model)
+                times.chunk_gap[(model,)].observe(gap)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from typing import Any
 
 import grpc
@@ -11,6 +12,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 
 from tests.unit.channel.doors import Open, failure, text_of, texts
 
+MORE = (("x", "y"),)
 SENT = (("one", "1"), ("bytes-bin", b"\x00\xff"), ("one", "again"), ("as-bytes", b"text"))
 
 
@@ -119,6 +121,30 @@ async def test_initial_metadata_is_awaited_beside_a_read(open_both: Open) -> Non
     assert await call.read() is grpc.aio.EOF
 
 
+async def test_initial_metadata_is_there_while_another_waits_for_a_message(
+    open_both: Open,
+) -> None:
+    send, write = asyncio.Event(), asyncio.Event()
+
+    async def send_and_wait(request: StringValue, context: Any) -> None:
+        await send.wait()
+        await context.send_initial_metadata((("early", "1"),))
+        await write.wait()
+        await context.write(request)
+
+    door = await open_both(listen=send_and_wait)
+    call = door.listen("a")
+    read = asyncio.create_task(call.read())
+    told = asyncio.create_task(call.initial_metadata())
+    await asyncio.sleep(0)
+    send.set()
+    assert dict(await told) == {"early": "1"}
+    assert not read.done()
+    write.set()
+    assert (await read).value == "a"
+    call.cancel()
+
+
 async def test_a_task_of_the_handler_may_send_it(open_both: Open) -> None:
     async def send_elsewhere(request: StringValue, context: Any) -> None:
         await asyncio.create_task(context.send_initial_metadata((("early", "1"),)))
@@ -171,3 +197,79 @@ async def test_trailing_metadata_that_cannot_travel_makes_the_call_fail(open_bot
     door = await open_both(ask=set_upper_case, listen=abort_with_a_list)
     assert (await failure(door.ask())).code() is grpc.StatusCode.INTERNAL
     assert (await failure(door.listen().read())).code() is grpc.StatusCode.UNKNOWN
+
+
+def _add(metadata: Any) -> None:
+    metadata.add("new", "1")
+    metadata.add("a", "again")
+
+
+def _set(metadata: Any) -> None:
+    metadata["a"] = "other"
+    metadata.set_all("more", ["1", "2"])
+
+
+def _delete(metadata: Any) -> None:
+    del metadata["a"]
+    metadata.delete_all("b")
+
+
+def _walk_then_add(metadata: Any) -> None:
+    assert len(list(metadata)) == len(metadata)
+    metadata.add("c", "4")
+
+
+@pytest.mark.parametrize("change", [None, _add, _set, _delete, _walk_then_add])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        (("a", "1"), ("b", "2"), ("c-bin", b"\x00")),
+        (("a", "1"), ("b", "2"), ("a", "3")),
+    ],
+)
+async def test_what_the_caller_gets_does_all_that_grpcs_own_type_does(
+    open_both: Open, sent: Any, change: Any
+) -> None:
+    async def send(request: StringValue, context: Any) -> StringValue:
+        await context.send_initial_metadata(sent)
+        return request
+
+    door = await open_both(ask=send)
+
+    async def changed() -> tuple[Any, Any]:
+        call = door.ask()
+        await call
+        ours, plain = await call.initial_metadata(), grpc.aio.Metadata(*sent)
+        if change is not None:
+            change(ours)
+            change(plain)
+        return ours, plain
+
+    views: list[Any] = [
+        tuple,
+        len,
+        repr,
+        lambda it: list(it.keys()),
+        lambda it: list(it.values()),
+        lambda it: list(it.items()),
+        lambda it: [it.get("a"), it.get("missing"), it.get_all("a"), it.get_all("missing")],
+        lambda it: ["a" in it, "missing" in it, 1 in it],
+        lambda it: tuple(it + grpc.aio.Metadata(("x", "y"))),
+        lambda it: tuple(grpc.aio.Metadata(("x", "y")) + it),
+        lambda it: tuple(it + MORE),
+        lambda it: tuple(copy.copy(it)),
+        lambda it: tuple(copy.deepcopy(it)),
+        lambda it: [hasattr(it, "missing"), hasattr(it, "add")],
+    ]
+    for view in views:  # each of one that nothing else has looked at
+        ours, plain = await changed()
+        assert view(ours) == view(plain)
+        assert view(ours) == view(plain)  # nor does it matter that it was looked at
+    ours, plain = await changed()
+    assert ours == plain
+    ours, plain = await changed()
+    assert plain == ours
+    assert ours != grpc.aio.Metadata(("x", "y"))
+    assert ours == tuple(plain)
+    with pytest.raises(KeyError):
+        (await changed())[0]["missing"]

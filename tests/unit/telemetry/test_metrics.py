@@ -76,6 +76,29 @@ def test_a_label_that_has_no_values_at_all_is_other() -> None:
     assert counted(metrics.render(), PROVIDER_ALERTS.name) == {("other", "other"): 1}
 
 
+def test_series_at_hand_are_those_that_are_counted_by_name() -> None:
+    metrics = Metrics({"method": ["Known"], "reason": ["OK"]})
+    calls = metrics.of(CALLS, "method", "reason")
+    calls["Known", "OK"].count()
+    calls["Late", "OK"].count(2)
+    metrics.count(CALLS, method="Known", reason="OK")
+    metrics.learn({"method": ["Late"]})
+    calls["Late", "OK"].count(3)
+    assert counted(metrics.render(), CALLS.name) == {
+        ("Known", "OK"): 2,
+        ("other", "OK"): 2,
+        ("Late", "OK"): 3,
+    }
+
+
+def test_who_keeps_series_names_their_labels_in_order() -> None:
+    metrics = Metrics({})
+    with pytest.raises(ValueError, match="method, reason"):
+        metrics.of(CALLS, "reason", "method")
+    with pytest.raises(KeyError):
+        metrics.of(HISTOGRAM, "model")
+
+
 def test_a_series_that_is_to_be_watched_is_there_before_its_first_event() -> None:
     metrics = Metrics({"provider": ["a", "b"], "status": ["401", "403"]})
     assert {key: n for key, n in series(metrics.render()).items() if "alerts" in key[0]} == {

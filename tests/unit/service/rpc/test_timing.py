@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.rpc.timing import Timing
+from service.rpc.timing import Times, Timing
 from telemetry.metrics import Metrics
 from tests.support.metrics_page import series
 
@@ -15,7 +15,7 @@ def _told(method: str, *, waited: float = 0.0, whole: bool = True, **facts: obje
     timing = Timing(10.0)
     for name, value in facts.items():
         setattr(timing, name, value)
-    timing.tell(metrics, method, "m", waited, 20.0, whole=whole)
+    timing.tell(Times(metrics), method, "m", waited, 20.0, whole=whole)
     found = series(metrics.render())
     names = {key[0].removesuffix("_count") for key in found if key[0].endswith("_count")}
     sums = {key[0].removesuffix("_sum"): n for key, n in found.items() if key[0].endswith("_sum")}
