@@ -63,10 +63,12 @@ class Gate(NamedTuple):
             traced.usual_seconds = self.usual
         if self.left is not None:
             traced.seconds_left = self.left
-        traced.charged = self.charged
         traced.retry_budget = self.budget
         traced.in_flight = self.in_flight
-        traced.hedge = self.hedge
+        if self.charged:
+            traced.charged = True
+        if self.hedge:
+            traced.hedge = True
         if self.worst_cost is not None:
             traced.worst_cost_nanos = self.worst_cost
 

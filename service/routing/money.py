@@ -25,10 +25,9 @@ def charge(requested: ModelConfig, served: ModelConfig, usage: Usage) -> Nanos |
 
     A fallback is our doing: nobody pays more for it than for what was asked for.
     """
-    prices = [requested.pricing]
-    if served is not requested:
-        prices.append(served.pricing)
-    known = (prices_of(it) for it in prices if it is not None)
+    if served is requested:
+        return None if served.pricing is None else money.cost(prices_of(served.pricing), usage)
+    known = (prices_of(it.pricing) for it in (requested, served) if it.pricing is not None)
     return min((money.cost(it, usage) for it in known), default=None)
 
 

@@ -5,6 +5,7 @@ A plan decides and remembers; it sends nothing and waits for nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, Usage
@@ -14,6 +15,7 @@ from service.config import ModelConfig
 from service.providers.call import Call
 from service.routing import capability, money, policy
 from service.routing.gate import PASSING, Gate
+from service.routing.policy import Standing
 from service.routing.router import Candidate, Router
 from service.routing.tally import Tally
 
@@ -61,8 +63,8 @@ class Plan:
         dry: bool = False,
     ) -> None:
         self.trace = RouteTrace() if trace is None else trace
-        self.trace.requested_model = request.model
-        self.trace.draw = draw
+        self.trace.requested_model = self.requested = request.model
+        self.trace.draw = self._draw = draw
         self.models: list[str] = []  # that were asked, or would have been but for their targets
         self.waits: list[float] = []  # seconds until those that were passed over may be tried
         self._router = router
@@ -78,7 +80,8 @@ class Plan:
         self._unable: set[tuple[str, int]] = set()  # targets that must not be tried again
         self._models_left: list[str] | None = None  # fallbacks to go on to; None: not begun
         # Of the current model: its targets, and what is left of this round of them.
-        self._ordered: list[Candidate] = []
+        self._ordered: Sequence[Candidate] = ()
+        self._standings: Sequence[Standing] = ()  # as listed
         self._left: list[Candidate] = []
         self._taken = False  # whether one has been tried in this round
         self._pause = 0.0  # seconds before its first is
@@ -118,8 +121,7 @@ class Plan:
         images to fetch. If it is passed over now, it was not tried, and will not be in this call.
         """
         seen = self._tally.look_again(step.candidate, step.gate)
-        verdict = seen.verdict()
-        if verdict == TAKEN:
+        if seen is None or (verdict := seen.verdict()) == TAKEN:
             return True
         traced = self.trace.candidates[step.row]
         seen.tell(traced.gate)
@@ -137,7 +139,7 @@ class Plan:
 
     def charge(self, step: Step, usage: Usage) -> int | None:
         """Return what the caller pays for what a target has answered; see `money.charge`."""
-        requested = self._router.model(self._request.model)
+        requested = self._router.model(self.requested)
         return money.charge(requested, step.candidate.model, usage)
 
     def give_up(self, step: Step) -> None:
@@ -154,11 +156,10 @@ class Plan:
 
     def _enter_next(self) -> bool:
         """Go on to the next model that may answer; False when there is none."""
-        requested = self._request.model
         if self._models_left is None:
-            model = self._router.model(requested)
+            model = self._router.model(self.requested)
             self._models_left = list(model.fallbacks)
-            self._enter(requested, model)
+            self._enter(self.requested, model)
             return True
         while self._models_left:
             model_id = self._models_left.pop(0)
@@ -174,10 +175,10 @@ class Plan:
 
     def _enter(self, model_id: str, model: ModelConfig) -> None:
         self.models.append(model_id)
-        self._ordered = self._router.candidates(
+        self._ordered, self._standings = self._router.candidates(
             model_id,
             stream=self._stream,
-            draw=self.trace.draw,
+            draw=self._draw,
             session=self._session,
             dry=self._dry,
         )
@@ -188,13 +189,16 @@ class Plan:
 
     def _begin_round(self) -> None:
         self._taken = False
-        unable, model_id = self._unable, self.models[-1]
-        self._left = [it for it in self._ordered if (model_id, it.listed) not in unable]
+        self._left = list(self._ordered)
+        if self._unable:
+            unable = self._unable
+            self._left = [it for it in self._left if (it.model_id, it.listed) not in unable]
 
     def _repeat(self) -> bool:
         """Begin another round of the current model's targets, if it may have one."""
-        repeats = self._most > len(self._ordered) and not self._dry
-        if not (self._taken and repeats) or self._tally.attempts(self.models[-1]) >= self._most:
+        if not self._taken or self._dry or self._most <= len(self._ordered):
+            return False
+        if self._tally.attempts(self.models[-1]) >= self._most:
             return False
         self._pause = min(max(_FIRST_PAUSE, self._pause * 2), _LONGEST_PAUSE)
         self._begin_round()
@@ -220,19 +224,19 @@ class Plan:
             return None
         seen = self._tally.look(candidate, hedge=purpose == HEDGE)
         seen.tell(traced.gate)
-        traced.verdict = seen.verdict()
-        if traced.verdict != TAKEN:
+        traced.verdict = verdict = seen.verdict()
+        if verdict != TAKEN:
             self.waits.append(candidate.state.wait())
             return None
         repeat = self._tally.take(candidate, seen) and purpose == ORIGINAL
         return Step(candidate, row, REPEAT if repeat else purpose, seen, pause)
 
     def _add_row(self, candidate: Candidate) -> int:
-        self.trace.candidates.add(
-            model=candidate.model_id,
-            provider=candidate.provider.name,
-            provider_model=candidate.provider_model,
-            listed=candidate.listed,
-            standing=candidate.standing_to_proto(),
-        )
-        return len(self.trace.candidates) - 1
+        rows = self.trace.candidates
+        row = rows.add()
+        row.model = candidate.model_id
+        row.provider = candidate.provider.name
+        row.provider_model = candidate.provider_model
+        row.listed = candidate.listed
+        self._standings[candidate.listed].tell(row.standing)
+        return len(rows) - 1
