@@ -8,7 +8,7 @@ unless the caller allows another to go on with it.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from llmbase.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionRequest
@@ -18,6 +18,7 @@ from service.providers import estimate
 from service.providers.call import Call
 from service.providers.provider import AnswerStream, Encoded
 from service.routing.answer import Answer
+from service.routing.attempt import Means
 from service.routing.plan import Plan
 from service.routing.router import Candidate, Router
 from service.routing.run import Ask, Run
@@ -38,10 +39,7 @@ class Dispatcher:
         metrics: Metrics,
     ) -> None:
         self._router = router
-        self._now = now
-        self._clock = clock
-        self._chance = chance
-        self._metrics = metrics
+        self._means = Means(now, clock, chance, metrics)
 
     async def complete(
         self, request: ChatCompletionRequest, call: Call, trace: RouteTrace | None = None
@@ -53,18 +51,20 @@ class Dispatcher:
         """
         run = self._run(request, call, trace, stream=False, ask=_complete, drop=_forget)
         completion = await run.answer()
+        winner = run.winner
         route = run.route(completion.route if completion.HasField("route") else None)
         completion.id = self._new_id()
-        completion.created = int(self._now())
-        completion.model = route.served_model
+        completion.created = int(self._means.now())
+        completion.model = winner.step.candidate.model_id
         completion.route.CopyFrom(route)
         if not completion.HasField("usage"):
             characters = estimate.completion_characters(completion)
             completion.usage.CopyFrom(estimate.usage(request, characters))
-        run.winner.settle(completion.usage)
-        run.winner.finish(completion.choices)
-        run.charge(completion.usage)
-        run.winner.leave()
+        usage = completion.usage
+        winner.settle(usage)
+        winner.finish(completion)
+        run.charge(usage)
+        winner.leave()
         return completion
 
     async def stream(
@@ -73,8 +73,8 @@ class Dispatcher:
         """Return an answer whose first content has arrived. Raises as `complete` does."""
         choices = request.n or 1
 
-        async def ask(to: Candidate, http: Encoded, call: Call) -> AnswerStream:
-            return await to.provider.stream(http, choices, call)
+        def ask(to: Candidate, http: Encoded, call: Call) -> Awaitable[AnswerStream]:
+            return to.provider.stream(http, choices, call)
 
         run = self._run(request, call, trace, stream=True, ask=ask, drop=_close)
         stream = await run.answer()
@@ -84,7 +84,7 @@ class Dispatcher:
             run.winner,
             run.route(stream.route),
             self._new_id(),
-            int(self._now()),
+            int(self._means.now()),
             run.resume,
             run.charge,
         )
@@ -99,7 +99,7 @@ class Dispatcher:
         dry: bool = False,
     ) -> Plan:
         """Return the call's way through the targets. A `dry` one changes nothing."""
-        draw = self._chance.getrandbits(64)
+        draw = self._means.chance.getrandbits(64)
         return Plan(self._router, request, call, trace, stream=stream, draw=draw, dry=dry)
 
     def _run(
@@ -113,24 +113,14 @@ class Dispatcher:
         drop: Callable[[T], None],
     ) -> Run[T]:
         plan = self.plan(request, call, trace, stream=stream)
-        return Run(
-            plan,
-            request,
-            call,
-            ask,
-            drop,
-            self._clock,
-            self._chance,
-            self._metrics,
-            stream=stream,
-        )
+        return Run(plan, request, call, ask, drop, self._means, stream=stream)
 
     def _new_id(self) -> str:
-        return f"chatcmpl-{self._chance.getrandbits(96):024x}"
+        return f"chatcmpl-{self._means.chance.getrandbits(96):024x}"
 
 
-async def _complete(to: Candidate, http: Encoded, call: Call) -> ChatCompletion:
-    return await to.provider.complete(http, call)
+def _complete(to: Candidate, http: Encoded, call: Call) -> Awaitable[ChatCompletion]:
+    return to.provider.complete(http, call)
 
 
 def _close(stream: AnswerStream) -> None:
