@@ -26,6 +26,18 @@ MOST_DEBT = 2**53 - 1
 _ACTIVE_RETRY_AFTER = 1.0  # seconds: nobody knows when a call ends
 _DOWN_RETRY_AFTER = 1.0
 
+# REST's names of a limit, what is left of it, and when all of it is.
+_REQUESTS_LEFT = (
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-reset-requests",
+)
+_TOKENS_LEFT = (
+    "x-ratelimit-limit-tokens",
+    "x-ratelimit-remaining-tokens",
+    "x-ratelimit-reset-tokens",
+)
+
 Headers = tuple[tuple[str, str], ...]
 
 
@@ -107,8 +119,8 @@ def bounded(limits: Limits) -> bool:
 def headers(limits: Limits, standing: Standing) -> Headers:
     """Return what is left of the rates that are set, as OpenAI says it."""
     requests, tokens = limits.rates
-    told = _left("requests", requests, standing.requests) if requests else ()
-    return told + _left("tokens", tokens, standing.tokens) if tokens else told
+    told = _left(_REQUESTS_LEFT, requests, standing.requests) if requests else ()
+    return told + _left(_TOKENS_LEFT, tokens, standing.tokens) if tokens else told
 
 
 def refusal(caller: Caller, standing: Standing, tokens: int) -> Error:
@@ -160,11 +172,12 @@ def duration(microseconds: int) -> str:
     return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
 
 
-def _left(unit: str, limit: int, debt: int) -> Headers:
+def _left(names: tuple[str, str, str], limit: int, debt: int) -> Headers:
+    most, remaining, reset = names
     return (
-        (f"x-ratelimit-limit-{unit}", str(limit)),
-        (f"x-ratelimit-remaining-{unit}", str(max(0, limit * MINUTE - debt) // MINUTE)),
-        (f"x-ratelimit-reset-{unit}", duration(_drained(debt, limit))),
+        (most, str(limit)),
+        (remaining, str(max(0, limit * MINUTE - debt) // MINUTE)),
+        (reset, duration(-(-debt // limit))),
     )
 
 
