@@ -116,17 +116,17 @@ def bounded(limits: Limits) -> bool:
     return any((limits.account_active, limits.active, *limits.rates))
 
 
-def headers(limits: Limits, standing: Standing) -> Headers:
-    """Return what is left of the rates that are set, as OpenAI says it."""
-    requests, tokens = limits.rates
-    told = _left(_REQUESTS_LEFT, requests, standing.requests) if requests else ()
-    return told + _left(_TOKENS_LEFT, tokens, standing.tokens) if tokens else told
+def headers(limits: Limits, requests: int, tokens: int) -> Headers:
+    """Return what is left of the rates that are set, as OpenAI says it; given what is taken."""
+    most_requests, most_tokens = limits.rates
+    told = _left(_REQUESTS_LEFT, most_requests, requests) if most_requests else ()
+    return told + _left(_TOKENS_LEFT, most_tokens, tokens) if most_tokens else told
 
 
 def refusal(caller: Caller, standing: Standing, tokens: int) -> Error:
     """Return the error of a call that met a limit."""
     limits, met = caller.limits, standing.met
-    told = headers(limits, standing)
+    told = headers(limits, standing.requests, standing.tokens)
     if met is Limit.ACCOUNT_ACTIVE or met is Limit.ACTIVE:
         if met is Limit.ACCOUNT_ACTIVE:
             subject, most = f"account:{caller.account_id}", limits.account_active

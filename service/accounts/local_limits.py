@@ -115,7 +115,7 @@ class LocalLimiter:
         if limits.rates[0]:
             key.requests += MINUTE
         key.tokens = min(key.tokens + parts, MOST_DEBT)
-        told = headers(limits, Standing(None, key.requests, key.tokens))
+        told = headers(limits, key.requests, key.tokens)
         return LocalLease(self, caller, key, parts, told)
 
     def _key(self, caller: Caller) -> Taken:
