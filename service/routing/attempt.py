@@ -13,7 +13,7 @@ from llmbase.v1.chat_completion_pb2 import (
     ChatCompletionRequest,
     Usage,
 )
-from llmbase.v1.routing_pb2 import RouteAttempt, RouteAttemptKind, RouteTrace
+from llmbase.v1.routing_pb2 import RouteAttemptKind, RouteTrace
 
 from service.errors import FaultKind, ProviderFault, TotalLimitExceeded
 from service.money import cost, prices_of
@@ -56,6 +56,10 @@ class Attempt:
     `began` is when the call began, in monotonic seconds. `leave` must be called.
     """
 
+    _outcome = ""
+    _cost = 0  # in nano-dollars, as far as is known
+    _broken_off = False
+
     def __init__(
         self,
         step: Step,
@@ -71,23 +75,19 @@ class Attempt:
         self.call = call
         self._request = request
         self._metrics = means.metrics
-        self._counted = False
-        self._outcome = ""
-        self._cost = 0
-        self._traced: RouteAttempt = trace.attempts.add()
-        self._traced.candidate = step.row
-        self._traced.kind = step.kind
-        self._traced.start_ms = _milliseconds(means.clock() - began)
+        self._traced = traced = trace.attempts.add()
+        traced.candidate = step.row
+        traced.kind = step.kind
+        traced.start_ms = round((means.clock() - began) * 1000)
         self._visit = Visit(step.candidate.state, stream=stream)
         self._stream = stream
-        self._broken_off = False
         self._span = span = call.span
         if span.recording:
             self._span = attempt_span.begin(span, step, stream=stream)
 
     def hedged_after(self, seconds: float) -> None:
         """Say for how long it has its call to itself."""
-        self._traced.hedge_after_ms = _milliseconds(seconds)
+        self._traced.hedge_after_ms = round(seconds * 1000)
 
     async def run(self, ask: Awaitable[T]) -> T:
         """Return the answer. Raises ProviderFault, DeadlineExceeded."""
@@ -170,12 +170,10 @@ class Attempt:
 
     def leave(self) -> None:
         """The attempt is over: what it came to is counted, once."""
-        self._visit.leave()
+        if not self._visit.leave():
+            return
         if self._span.recording:  # else it is the call's own
             self._span.end()
-        if self._counted:
-            return
-        self._counted = True
         provider = self.step.candidate.provider.name
         purpose = PURPOSES[self.step.kind]
         self._metrics.count(ATTEMPTS, provider=provider, purpose=purpose, outcome=self._outcome)
@@ -183,10 +181,11 @@ class Attempt:
             self._metrics.count(PROVIDER_COST, self._cost, provider=provider)
 
     def _came(self, outcome: str, seconds: float) -> None:
+        traced = self._traced
         if not self._outcome:
-            self._traced.first_content_ms = _milliseconds(seconds)
-        self._traced.outcome = self._outcome = outcome
-        self._traced.sent = self.call.sent
+            traced.first_content_ms = round(seconds * 1000)
+        traced.outcome = self._outcome = outcome
+        traced.sent = self.call.sent
 
     def _end(self, outcome: str) -> None:
         self._came(outcome, self._visit.seconds)
@@ -194,7 +193,3 @@ class Attempt:
         if at_work and not self._traced.HasField("cost_nanos"):
             self.settle(estimate.usage(self._request, 0))
         self.leave()
-
-
-def _milliseconds(seconds: float) -> int:
-    return round(seconds * 1000)

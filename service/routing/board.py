@@ -132,18 +132,20 @@ class Visit:
         now = self.target.clock()
         self._latency.endure(now - self._started, now)
 
-    def leave(self) -> None:
-        """The attempt is over. To be called once or more."""
-        if self._here:
-            self._here = False
-            self.target.in_flight -= 1
-            for breaker in self._probes:
-                breaker.leave()
+    def leave(self) -> bool:
+        """The attempt is over. To be called once or more; return whether this was the first."""
+        if not self._here:
+            return False
+        self._here = False
+        self.target.in_flight -= 1
+        for breaker in self._probes:
+            breaker.leave()
+        return True
 
     def _works(self) -> None:
         for breaker in self.target.breakers:
             breaker.succeed()
-        self._probes.clear()
+        self._probes = []
 
 
 class Board:

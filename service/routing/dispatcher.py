@@ -21,7 +21,7 @@ from service.routing.answer import Answer
 from service.routing.attempt import Means
 from service.routing.plan import Plan
 from service.routing.router import Candidate, Router
-from service.routing.run import Ask, Run
+from service.routing.run import Run
 from telemetry.metrics import Metrics
 
 T = TypeVar("T")
@@ -49,7 +49,8 @@ class Dispatcher:
         Raises ModelNotFound, InvalidRequest (no target can be asked this), RejectedByProvider,
         AllProvidersFailed, DeadlineExceeded.
         """
-        run = self._run(request, call, trace, stream=False, ask=_complete, drop=_forget)
+        plan = self.plan(request, call, trace, stream=False)
+        run = Run(plan, request, call, _complete, _forget, self._means, stream=False)
         completion = await run.answer()
         winner = run.winner
         route = run.route(completion.route if completion.HasField("route") else None)
@@ -76,7 +77,8 @@ class Dispatcher:
         def ask(to: Candidate, http: Encoded, call: Call) -> Awaitable[AnswerStream]:
             return to.provider.stream(http, choices, call)
 
-        run = self._run(request, call, trace, stream=True, ask=ask, drop=_close)
+        plan = self.plan(request, call, trace, stream=True)
+        run = Run(plan, request, call, ask, _close, self._means, stream=True)
         stream = await run.answer()
         return Answer(
             request,
@@ -101,19 +103,6 @@ class Dispatcher:
         """Return the call's way through the targets. A `dry` one changes nothing."""
         draw = self._means.chance.getrandbits(64)
         return Plan(self._router, request, call, trace, stream=stream, draw=draw, dry=dry)
-
-    def _run(
-        self,
-        request: ChatCompletionRequest,
-        call: Call,
-        trace: RouteTrace | None,
-        *,
-        stream: bool,
-        ask: Ask[T],
-        drop: Callable[[T], None],
-    ) -> Run[T]:
-        plan = self.plan(request, call, trace, stream=stream)
-        return Run(plan, request, call, ask, drop, self._means, stream=stream)
 
     def _new_id(self) -> str:
         return f"chatcmpl-{self._means.chance.getrandbits(96):024x}"

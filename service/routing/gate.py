@@ -42,8 +42,7 @@ class Gate(NamedTuple):
 
     def verdict(self) -> RouteVerdict.ValueType:
         """Return why the target is taken or passed over."""
-        most, worst = self.most_cost, self.worst_cost
-        if self.hedge and most is not None and (worst is None or worst > most):
+        if self.hedge and self._too_dear():
             return _PRICE
         if self.breaker is State.OPEN:
             return _OPEN
@@ -56,8 +55,7 @@ class Gate(NamedTuple):
         return _TAKEN
 
     def tell(self, traced: RouteGate) -> None:
-        """Write it into the trace, over what was seen before."""
-        traced.Clear()
+        """Write it into the trace, where nothing else is yet."""
         traced.breaker = self.breaker.value
         if self.usual is not None:
             traced.usual_seconds = self.usual
@@ -71,6 +69,10 @@ class Gate(NamedTuple):
             traced.hedge = True
         if self.worst_cost is not None:
             traced.worst_cost_nanos = self.worst_cost
+
+    def _too_dear(self) -> bool:
+        most, worst = self.most_cost, self.worst_cost
+        return most is not None and (worst is None or worst > most)
 
 
 def most_cost(model: ModelConfig) -> int | None:

@@ -60,7 +60,7 @@ class Latency:
         It says something about the slow end alone. Without it a target whose slow answers are
         never waited for would seem to have none.
         """
-        if seconds > self._decayed(now):
+        if seconds > (self.average(now) or 0.0):
             self._settle(seconds, now)
         slow = self.quantile(_SLOW)
         if slow is not None and seconds >= slow:
@@ -69,7 +69,9 @@ class Latency:
 
     def average(self, now: float) -> float | None:
         """Return the peak-sensitive average; None when nothing was ever seen."""
-        return None if self._at == -math.inf else self._decayed(now)
+        if self._at == -math.inf:
+            return None
+        return self._average * math.exp(-max(0.0, now - self._at) / _DECAY)
 
     def usual(self, now: float) -> float | None:
         """Return the median; None while unknown, and when nobody has tried for long.
@@ -104,8 +106,3 @@ class Latency:
             kept = math.exp(-(now - self._at) / _DECAY)
             self._average = self._average * kept + seconds * (1 - kept)
         self._at = now
-
-    def _decayed(self, now: float) -> float:
-        if self._at == -math.inf:
-            return 0.0
-        return self._average * math.exp(-max(0.0, now - self._at) / _DECAY)

@@ -51,6 +51,15 @@ class Step(NamedTuple):
 class Plan:
     """The targets of one call. `dry` changes nothing outside: the budget is only imagined spent."""
 
+    _session: int | None = None
+    _models_left: list[str] | None = None  # fallbacks to go on to; None: not begun
+    # Of the current model: its targets, and how each stands, as listed.
+    _ordered: Sequence[Candidate] = ()
+    _standings: Sequence[Standing] = ()
+    _most = 0  # attempts at them
+    _taken = False  # whether one has been tried in this round
+    _pause = 0.0  # seconds before its first is
+
     def __init__(
         self,
         router: Router,
@@ -62,9 +71,9 @@ class Plan:
         draw: int,
         dry: bool = False,
     ) -> None:
-        self.trace = RouteTrace() if trace is None else trace
-        self.trace.requested_model = self.requested = request.model
-        self.trace.draw = self._draw = draw
+        self.trace = trace = RouteTrace() if trace is None else trace
+        trace.requested_model = self.requested = request.model
+        trace.draw = self._draw = draw
         self.models: list[str] = []  # that were asked, or would have been but for their targets
         self.waits: list[float] = []  # seconds until those that were passed over may be tried
         self._router = router
@@ -73,19 +82,11 @@ class Plan:
         self._stream = stream
         self._dry = dry
         key = request.prompt_cache_key or request.user
-        self._session = policy.session(key) if key else None
-        if self._session is not None:
-            self.trace.session = self._session
+        if key:
+            self._session = trace.session = policy.session(key)
         self._tally = Tally(request, call, stream=stream, dry=dry)
         self._unable: set[tuple[str, int]] = set()  # targets that must not be tried again
-        self._models_left: list[str] | None = None  # fallbacks to go on to; None: not begun
-        # Of the current model: its targets, and what is left of this round of them.
-        self._ordered: Sequence[Candidate] = ()
-        self._standings: Sequence[Standing] = ()  # as listed
-        self._left: list[Candidate] = []
-        self._taken = False  # whether one has been tried in this round
-        self._pause = 0.0  # seconds before its first is
-        self._most = 0  # attempts
+        self._left: list[Candidate] = []  # of this round of the current model's targets
         self._rows: dict[int, int] = {}  # of those that were not looked at: place in the trace
 
     def next(self) -> Step | None:
@@ -100,7 +101,7 @@ class Plan:
                 if step is not None:
                     self._taken = True
                     return step
-            if not (self._repeat() or self._enter_next()):
+            if not (self._taken and self._repeat()) and not self._enter_next():
                 return None
 
     def beside(self, slow: Step) -> Step | None:
@@ -124,6 +125,7 @@ class Plan:
         if seen is None or (verdict := seen.verdict()) == TAKEN:
             return True
         traced = self.trace.candidates[step.row]
+        traced.gate.Clear()
         seen.tell(traced.gate)
         traced.verdict = verdict
         self.waits.append(step.candidate.state.wait())
@@ -139,8 +141,7 @@ class Plan:
 
     def charge(self, step: Step, usage: Usage) -> int | None:
         """Return what the caller pays for what a target has answered; see `money.charge`."""
-        requested = self._router.model(self.requested)
-        return money.charge(requested, step.candidate.model, usage)
+        return money.charge(self._router.model(self.requested), step.candidate.model, usage)
 
     def give_up(self, step: Step) -> None:
         """What went wrong will go wrong again at this target: no repeats."""
@@ -195,8 +196,8 @@ class Plan:
             self._left = [it for it in self._left if (it.model_id, it.listed) not in unable]
 
     def _repeat(self) -> bool:
-        """Begin another round of the current model's targets, if it may have one."""
-        if not self._taken or self._dry or self._most <= len(self._ordered):
+        """Begin another round of the current model's targets after one that took some."""
+        if self._dry or self._most <= len(self._ordered):
             return False
         if self._tally.attempts(self.models[-1]) >= self._most:
             return False

@@ -30,6 +30,8 @@ class Run(Generic[T]):
     """One call on its way through its plan. `winner` is the attempt that answered."""
 
     winner: Attempt
+    _ignored: tuple[str, ...] = ()  # by the winner
+    _unfit: InvalidRequest | None = None
 
     def __init__(
         self,
@@ -51,8 +53,6 @@ class Run(Generic[T]):
         self._stream = stream
         self._began = means.clock()
         self._faults: list[ProviderFault] = []
-        self._unfit: InvalidRequest | None = None
-        self._ignored: tuple[str, ...] = ()  # by the winner
 
     async def answer(self) -> T:
         """Return the first answer. Raises as `Dispatcher.complete` does."""

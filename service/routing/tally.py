@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest
 
 from service.providers.call import Call
@@ -22,13 +24,13 @@ class Tally:
         self._request = request
         self._call = call
         self._stream = stream
-        self._asked: dict[str, int] = {}  # attempts by provider
-        self._attempts: dict[str, int] = {}  # by model
+        self._asked: dict[str, int] = defaultdict(int)  # attempts by provider
+        self._attempts: dict[str, int] = defaultdict(int)  # by model
         self._purse = Purse(dry=dry)
 
     def attempts(self, model_id: str) -> int:
         """Return how many attempts there have been at a model's targets."""
-        return self._attempts.get(model_id, 0)
+        return self._attempts[model_id]
 
     def hedge(self, slow: Candidate) -> None:
         """Hedges are of this target's originals from now on."""
@@ -38,7 +40,7 @@ class Tally:
         """Return what decides on a target."""
         state = candidate.state
         breaker = state.state()
-        charged = hedge or self._asked.get(candidate.provider.name, 0) > 0
+        charged = hedge or self._asked[candidate.provider.name] > 0
         if breaker is State.HALF_OPEN and not charged:
             # The first attempt of a call is its own; a move to a provider that works is free.
             charged = any(self._attempts.values())
@@ -69,13 +71,13 @@ class Tally:
     def take(self, candidate: Candidate, seen: Gate) -> bool:
         """A target is to be asked; return whether its provider was asked before."""
         name = candidate.provider.name
-        before = self._asked.get(name, 0)
+        before = self._asked[name]
         if seen.charged:
             self._purse.pay(self._payer(candidate, seen.hedge))
         elif not before:
             self._purse.earn(candidate.state.provider)
         self._asked[name] = before + 1
-        self._attempts[candidate.model_id] = self._attempts.get(candidate.model_id, 0) + 1
+        self._attempts[candidate.model_id] += 1
         return before > 0
 
     def take_back(self, candidate: Candidate, seen: Gate) -> None:
