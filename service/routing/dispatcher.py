@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 from llmbase.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionRequest
 from llmbase.v1.routing_pb2 import RouteTrace
@@ -24,7 +23,9 @@ from service.routing.router import Candidate, Router
 from service.routing.run import Run
 from telemetry.metrics import Metrics
 
-T = TypeVar("T")
+# Bits of a call's draw, and of its answer's id; they are asked for at once: that is dear.
+_DRAW, _ID = 64, 96
+_BOTH = _DRAW + _ID
 
 
 class Dispatcher:
@@ -49,13 +50,15 @@ class Dispatcher:
         Raises ModelNotFound, InvalidRequest (no target can be asked this), RejectedByProvider,
         AllProvidersFailed, DeadlineExceeded.
         """
-        plan = self.plan(request, call, trace, stream=False)
-        run = Run(plan, request, call, _complete, _forget, self._means, stream=False)
+        means = self._means
+        drawn = means.chance.getrandbits(_BOTH)
+        plan = Plan(self._router, request, call, trace, stream=False, draw=drawn >> _ID)
+        run = Run(plan, request, call, _complete, _forget, means, stream=False)
         completion = await run.answer()
         winner = run.winner
         route = run.route(completion.route if completion.HasField("route") else None)
-        completion.id = self._new_id()
-        completion.created = int(self._means.now())
+        completion.id = _id(drawn)
+        completion.created = int(means.now())
         completion.model = winner.step.candidate.model_id
         completion.route.CopyFrom(route)
         if not completion.HasField("usage"):
@@ -77,7 +80,8 @@ class Dispatcher:
         def ask(to: Candidate, http: Encoded, call: Call) -> Awaitable[AnswerStream]:
             return to.provider.stream(http, choices, call)
 
-        plan = self.plan(request, call, trace, stream=True)
+        drawn = self._means.chance.getrandbits(_BOTH)
+        plan = Plan(self._router, request, call, trace, stream=True, draw=drawn >> _ID)
         run = Run(plan, request, call, ask, _close, self._means, stream=True)
         stream = await run.answer()
         return Answer(
@@ -85,7 +89,7 @@ class Dispatcher:
             stream,
             run.winner,
             run.route(stream.route),
-            self._new_id(),
+            _id(drawn),
             int(self._means.now()),
             run.resume,
             run.charge,
@@ -95,17 +99,17 @@ class Dispatcher:
         self,
         request: ChatCompletionRequest,
         call: Call,
-        trace: RouteTrace | None = None,
         *,
         stream: bool,
         dry: bool = False,
     ) -> Plan:
-        """Return the call's way through the targets. A `dry` one changes nothing."""
-        draw = self._means.chance.getrandbits(64)
-        return Plan(self._router, request, call, trace, stream=stream, draw=draw, dry=dry)
+        """Return a call's way through the targets. A `dry` one changes nothing."""
+        draw = self._means.chance.getrandbits(_DRAW)
+        return Plan(self._router, request, call, stream=stream, draw=draw, dry=dry)
 
-    def _new_id(self) -> str:
-        return f"chatcmpl-{self._means.chance.getrandbits(96):024x}"
+
+def _id(drawn: int) -> str:
+    return f"chatcmpl-{drawn % 2**_ID:024x}"
 
 
 def _complete(to: Candidate, http: Encoded, call: Call) -> Awaitable[ChatCompletion]:

@@ -139,9 +139,11 @@ class Plan:
         self.give_up(step)
         self._tally.take_back(step.candidate, step.gate)
 
-    def charge(self, step: Step, usage: Usage) -> int | None:
-        """Return what the caller pays for what a target has answered; see `money.charge`."""
-        return money.charge(self._router.model(self.requested), step.candidate.model, usage)
+    def charge(self, served: ModelConfig, usage: Usage) -> None:
+        """Say in the trace what the caller pays for what a model has answered."""
+        charged = money.charge(self._router.model(self.requested), served, usage)
+        if charged is not None:
+            self.trace.charge_nanos = charged
 
     def give_up(self, step: Step) -> None:
         """What went wrong will go wrong again at this target: no repeats."""
@@ -183,7 +185,9 @@ class Plan:
             session=self._session,
             dry=self._dry,
         )
-        self._rows = {it.listed: self._add_row(it) for it in self._ordered}
+        self._rows = {}
+        for candidate in self._ordered:
+            self._rows[candidate.listed] = self._add_row(candidate)
         self._most = model.max_attempts or len(self._ordered)
         self._pause = 0.0
         self._begin_round()
@@ -191,8 +195,7 @@ class Plan:
     def _begin_round(self) -> None:
         self._taken = False
         self._left = list(self._ordered)
-        if self._unable:
-            unable = self._unable
+        if unable := self._unable:
             self._left = [it for it in self._left if (it.model_id, it.listed) not in unable]
 
     def _repeat(self) -> bool:

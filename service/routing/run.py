@@ -87,9 +87,7 @@ class Run(Generic[T]):
 
     def charge(self, usage: Usage) -> None:
         """Say in the trace what the caller pays for so much of an answer."""
-        charged = self._plan.charge(self.winner.step, usage)
-        if charged is not None:
-            self._plan.trace.charge_nanos = charged
+        self._plan.charge(self.winner.step.candidate.model, usage)
 
     async def resume(self, request: ChatCompletionRequest) -> tuple[AnswerStream, Attempt] | None:
         """Return a stream that goes on with a request's last turn; None when no target can.
