@@ -163,7 +163,10 @@ def not_counted() -> ServiceUnavailable:
 
 def duration(microseconds: int) -> str:
     """Return a time as OpenAI writes it, rounded up to milliseconds: `120ms`, `1s`, `6m0s`."""
-    milliseconds = -(-max(0, microseconds) // 1000)
+    return _written(-(-max(0, microseconds) // 1000))
+
+
+def _written(milliseconds: int) -> str:
     if milliseconds < 1000:
         return f"{milliseconds}ms"
     minutes, rest = divmod(milliseconds, 60_000)
@@ -177,7 +180,7 @@ def _left(names: tuple[str, str, str], limit: int, debt: int) -> Headers:
     return (
         (most, str(limit)),
         (remaining, str(max(0, limit * MINUTE - debt) // MINUTE)),
-        (reset, duration(-(-debt // limit))),
+        (reset, _written(-(-debt // (limit * 1000)))),
     )
 
 

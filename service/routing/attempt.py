@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import random
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple, TypeVar
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from llmbase.v1.chat_completion_pb2 import (
     ChatCompletion,
@@ -41,15 +40,6 @@ OUTCOMES = frozenset({"answered", "lost", "cancelled", *(kind.value for kind in 
 T = TypeVar("T")
 
 
-class Means(NamedTuple):
-    """What all calls use. `now` gives Unix seconds, `clock` monotonic ones."""
-
-    now: Callable[[], float]
-    clock: Callable[[], float]
-    chance: random.Random
-    metrics: Metrics
-
-
 class Attempt:
     """From its start to its end. `request` is as its target has it.
 
@@ -66,7 +56,7 @@ class Attempt:
         request: ChatCompletionRequest,
         call: Call,
         trace: RouteTrace,
-        means: Means,
+        metrics: Metrics,
         began: float,
         *,
         stream: bool,
@@ -74,12 +64,12 @@ class Attempt:
         self.step = step
         self.call = call
         self._request = request
-        self._metrics = means.metrics
+        self._metrics = metrics
+        self._visit = visit = Visit(step.candidate.state, stream=stream)
         self._traced = traced = trace.attempts.add()
         traced.candidate = step.row
         traced.kind = step.kind
-        traced.start_ms = round((means.clock() - began) * 1000)
-        self._visit = Visit(step.candidate.state, stream=stream)
+        traced.start_ms = round((visit.started - began) * 1000)
         self._stream = stream
         self._span = span = call.span
         if span.recording:

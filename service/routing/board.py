@@ -92,12 +92,12 @@ class Visit:
     `answered` or `failed` may be said; `leave` must be.
     """
 
-    __slots__ = ("_here", "_latency", "_probes", "_started", "target")
+    __slots__ = ("_here", "_latency", "_probes", "started", "target")
 
     def __init__(self, target: TargetState, *, stream: bool) -> None:
         self.target = target
         self._latency = target.stream if stream else target.whole
-        self._started = now = target.clock()
+        self.started = now = target.clock()
         self._here = True
         target.in_flight += 1
         self._latency.try_again(now)
@@ -106,12 +106,12 @@ class Visit:
     @property
     def seconds(self) -> float:
         """How long it has taken so far."""
-        return self.target.clock() - self._started
+        return self.target.clock() - self.started
 
     def answered(self) -> float:
         """The first content, or the whole answer, is there; return after how many seconds."""
         now = self.target.clock()
-        seconds = now - self._started
+        seconds = now - self.started
         self._latency.observe(seconds, now)
         self._works()
         return seconds
@@ -130,7 +130,7 @@ class Visit:
     def endured(self) -> None:
         """There was no content for so long, and nobody waits for it any longer."""
         now = self.target.clock()
-        self._latency.endure(now - self._started, now)
+        self._latency.endure(now - self.started, now)
 
     def leave(self) -> bool:
         """The attempt is over. To be called once or more; return whether this was the first."""

@@ -17,10 +17,9 @@ from service.providers import estimate
 from service.providers.call import Call
 from service.providers.provider import AnswerStream, Encoded
 from service.routing.answer import Answer
-from service.routing.attempt import Means
 from service.routing.plan import Plan
 from service.routing.router import Candidate, Router
-from service.routing.run import Run
+from service.routing.run import Means, Run
 from telemetry.metrics import Metrics
 
 # Bits of a call's draw, and of its answer's id; they are asked for at once: that is dear.

@@ -122,12 +122,11 @@ class Plan:
         images to fetch. If it is passed over now, it was not tried, and will not be in this call.
         """
         seen = self._tally.look_again(step.candidate, step.gate)
-        if seen is None or (verdict := seen.verdict()) == TAKEN:
+        if seen is None or seen.verdict() == TAKEN:
             return True
         traced = self.trace.candidates[step.row]
-        traced.gate.Clear()
-        seen.tell(traced.gate)
-        traced.verdict = verdict
+        traced.ClearField("gate")
+        seen.tell(traced)
         self.waits.append(step.candidate.state.wait())
         self.give_up(step)
         self._tally.take_back(step.candidate, step.gate)
@@ -227,9 +226,7 @@ class Plan:
             traced.verdict = _MAX_ATTEMPTS
             return None
         seen = self._tally.look(candidate, hedge=purpose == HEDGE)
-        seen.tell(traced.gate)
-        traced.verdict = verdict = seen.verdict()
-        if verdict != TAKEN:
+        if seen.tell(traced) != TAKEN:
             self.waits.append(candidate.state.wait())
             return None
         repeat = self._tally.take(candidate, seen) and purpose == ORIGINAL
@@ -241,6 +238,6 @@ class Plan:
         row.model = candidate.model_id
         row.provider = candidate.provider.name
         row.provider_model = candidate.provider_model
-        row.listed = candidate.listed
-        self._standings[candidate.listed].tell(row.standing)
+        row.listed = listed = candidate.listed
+        self._standings[listed].tell(row.standing)
         return len(rows) - 1

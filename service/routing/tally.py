@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest
 
 from service.providers.call import Call
@@ -24,13 +22,14 @@ class Tally:
         self._request = request
         self._call = call
         self._stream = stream
-        self._asked: dict[str, int] = defaultdict(int)  # attempts by provider
-        self._attempts: dict[str, int] = defaultdict(int)  # by model
+        # The providers and the models of the attempts there have been.
+        self._asked: list[str] = []
+        self._models: list[str] = []
         self._purse = Purse(dry=dry)
 
     def attempts(self, model_id: str) -> int:
         """Return how many attempts there have been at a model's targets."""
-        return self._attempts[model_id]
+        return self._models.count(model_id)
 
     def hedge(self, slow: Candidate) -> None:
         """Hedges are of this target's originals from now on."""
@@ -40,10 +39,10 @@ class Tally:
         """Return what decides on a target."""
         state = candidate.state
         breaker = state.state()
-        charged = hedge or self._asked[candidate.provider.name] > 0
-        if breaker is State.HALF_OPEN and not charged:
-            # The first attempt of a call is its own; a move to a provider that works is free.
-            charged = any(self._attempts.values())
+        # The first attempt of a call is its own; a move to a provider that works is free.
+        charged = hedge or candidate.provider.name in self._asked
+        if breaker is State.HALF_OPEN and self._asked:
+            charged = True
         seen = Gate(
             breaker,
             self._usual(state),
@@ -70,20 +69,19 @@ class Tally:
 
     def take(self, candidate: Candidate, seen: Gate) -> bool:
         """A target is to be asked; return whether its provider was asked before."""
-        name = candidate.provider.name
-        before = self._asked[name]
+        before = candidate.provider.name in self._asked
         if seen.charged:
             self._purse.pay(self._payer(candidate, seen.hedge))
         elif not before:
             self._purse.earn(candidate.state.provider)
-        self._asked[name] = before + 1
-        self._attempts[candidate.model_id] += 1
-        return before > 0
+        self._asked.append(candidate.provider.name)
+        self._models.append(candidate.model_id)
+        return before
 
     def take_back(self, candidate: Candidate, seen: Gate) -> None:
         """A target that was taken was not asked after all."""
-        self._attempts[candidate.model_id] -= 1
-        self._asked[candidate.provider.name] -= 1
+        self._asked.remove(candidate.provider.name)
+        self._models.remove(candidate.model_id)
         if seen.charged:
             self._purse.give_back(self._payer(candidate, seen.hedge))
 
