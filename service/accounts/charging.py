@@ -123,6 +123,9 @@ class Charging:
 class Charge:
     """One call in the books, from the money that is held for it to its row in the ledger."""
 
+    tokens = 0  # that were used, as far as is known
+    _open = True
+
     def __init__(
         self,
         caller: Caller,
@@ -142,8 +145,6 @@ class Charge:
         self._reservation = reservation
         self._call_id = call_id
         self._books = books
-        self._open = True
-        self.tokens = 0  # that were used, as far as is known
 
     def room(self) -> int | None:
         """Return how many characters of an answer what is held pays for; None: it is not bounded.
