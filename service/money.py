@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
+from operator import mul
 from typing import NamedTuple, NewType
 
 from llmbase.v1.chat_completion_pb2 import Usage
@@ -77,8 +78,7 @@ def prices_of(pricing: PricingConfig) -> Prices:
 
 def cost(prices: Prices, usage: Usage) -> Nanos:
     """Return what a usage costs."""
-    tokens = tokens_of(usage)
-    return _nanos(sum(price * number for price, number in zip(prices, tokens, strict=True)))
+    return _nanos(sum(map(mul, prices, tokens_of(usage))))
 
 
 def tokens_of(usage: Usage) -> Tokens:

@@ -15,7 +15,7 @@ from llmbase.v1.chat_completion_pb2 import (
 from llmbase.v1.routing_pb2 import RouteAttemptKind, RouteTrace
 
 from service.errors import FaultKind, ProviderFault, TotalLimitExceeded
-from service.money import cost, prices_of
+from service.money import cost
 from service.providers import estimate
 from service.providers.call import Call
 from service.routing import attempt_span
@@ -154,9 +154,9 @@ class Attempt:
         """What the attempt has used, complete or not."""
         if self._span.recording:
             attempt_span.used(self._span, usage)
-        pricing = self.step.candidate.pricing
-        if pricing is not None:
-            self._traced.cost_nanos = self._cost = cost(prices_of(pricing), usage)
+        prices = self.step.candidate.cost
+        if prices is not None:
+            self._traced.cost_nanos = self._cost = cost(prices, usage)
 
     def leave(self) -> None:
         """The attempt is over: what it came to is counted, once."""

@@ -138,9 +138,12 @@ class Plan:
         self.give_up(step)
         self._tally.take_back(step.candidate, step.gate)
 
-    def charge(self, served: ModelConfig, usage: Usage) -> None:
-        """Say in the trace what the caller pays for what a model has answered."""
-        charged = money.charge(self._router.model(self.requested), served, usage)
+    def charge(self, served: Candidate, usage: Usage) -> None:
+        """Say in the trace what the caller pays for what a target has answered."""
+        asked = served.price
+        if served.model_id != self.requested:
+            asked = money.prices(self._router.model(self.requested).pricing)
+        charged = money.charge(asked, served.price, usage)
         if charged is not None:
             self.trace.charge_nanos = charged
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from service.config import ModelConfig, PricingConfig
+from service.config import ModelConfig
 from service.errors import ModelNotFound
 from service.providers.provider import AnyProvider
 from service.routing import money, policy
@@ -21,18 +21,19 @@ class Candidate:
     """A target to try: under which public model, at which provider, by which name there.
 
     `listed` is its place among the model's targets; `parameters` is the model's policy for what the
-    target cannot honour, `pricing` what the target costs, as far as is known. How it stands is in
-    its `state`, and nothing else of it changes.
+    target cannot honour; `cost` is what the target costs us and `price` what the model costs the
+    caller, as far as is known. How it stands is in its `state`, and nothing else of it changes.
     """
 
     __slots__ = (
         "_name",
-        "_price",
+        "_rate",
+        "cost",
         "listed",
         "model",
         "model_id",
         "parameters",
-        "pricing",
+        "price",
         "provider",
         "provider_model",
         "state",
@@ -56,9 +57,10 @@ class Candidate:
         self.state = state
         self.listed = listed
         self.parameters: Literal["strict", "warn", "drop"] = model.parameters
-        self.pricing: PricingConfig | None = target.pricing or model.pricing
+        self.cost = money.prices(target.pricing or model.pricing)
+        self.price = money.prices(model.pricing)
         self._name = f"{target.provider}/{target.model or ''}"
-        self._price = money.rate(model, target) if model.policy == "cheapest" else None
+        self._rate = money.rate(self.cost) if model.policy == "cheapest" else None
 
     def standing(self, score: int, *, stream: bool) -> Standing:
         """Return what puts it in its place; `score` is smooth weighting's."""
@@ -68,7 +70,7 @@ class Candidate:
             self._name,
             self.target.weight,
             score,
-            self._price,
+            self._rate,
             state.in_flight,
             latency.average(state.clock()),
             state.state() is not State.OPEN,

@@ -97,7 +97,7 @@ class Run(Generic[T]):
 
     def charge(self, usage: Usage) -> None:
         """Say in the trace what the caller pays for so much of an answer."""
-        self._plan.charge(self.winner.step.candidate.model, usage)
+        self._plan.charge(self.winner.step.candidate, usage)
 
     async def resume(self, request: ChatCompletionRequest) -> tuple[AnswerStream, Attempt] | None:
         """Return a stream that goes on with a request's last turn; None when no target can.

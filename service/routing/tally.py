@@ -98,6 +98,6 @@ class Tally:
         return seen._replace(hedge=True, worst_cost=worst, most_cost=most)
 
     def _worst_cost(self, candidate: Candidate) -> int | None:
-        if candidate.pricing is None:
+        if candidate.cost is None:
             return None
-        return money.worst_case(candidate.pricing, candidate.model, self._request)
+        return money.worst_case(candidate.cost, candidate.model, self._request)
