@@ -57,7 +57,7 @@ class Gate(NamedTuple):
     def tell(self, traced: RouteCandidate) -> RouteVerdict.ValueType:
         """Write it and the verdict into a row of the trace that has none; return the verdict."""
         gate = traced.gate
-        gate.breaker = self.breaker.value
+        gate.breaker = self.breaker
         gate.retry_budget = self.budget
         gate.in_flight = self.in_flight
         if self.usual is not None:
