@@ -26,6 +26,7 @@ from service.money import Nanos, Prices, Tokens, cost, output_tokens, tokens_of,
 from service.providers import estimate
 from service.providers.call import Call
 from telemetry.metrics import CHARGED, TOKENS, Metrics
+from telemetry.registry import AllSeries
 
 _AT_WORK = ("cancelled", "lost")  # the outcomes of attempts that were going on at the end
 _NOTHING = Nanos(0)
@@ -55,6 +56,7 @@ class Books(NamedTuple):
     now: Callable[[], float]
     reason: Callable[[Error], str]
     metrics: Metrics
+    tokens: AllSeries  # by model and class
 
 
 class Charging:
@@ -71,7 +73,8 @@ class Charging:
     ) -> None:
         self.config = config
         self._reservations = reservations
-        self._books = Books(ledger, now, reason, metrics)
+        tokens = metrics.of(TOKENS, "model", "token_class")
+        self._books = Books(ledger, now, reason, metrics, tokens)
 
     async def open(
         self,
@@ -229,12 +232,12 @@ class Charge:
         )
 
     def _count(self, usage: Usage, charged: Nanos) -> None:
-        model, count = self._request.model, self._books.metrics.count
+        model, series = self._request.model, self._books.tokens
         for token_class, number in zip(Tokens._fields, tokens_of(usage), strict=True):
             if number:
-                count(TOKENS, number, model=model, token_class=token_class)
+                series[model, token_class].count(number)
         if charged:
-            count(CHARGED, charged, model=model)
+            self._books.metrics.count(CHARGED, charged, model=model)
 
     def _most(self, full: Nanos) -> Nanos:
         """Return the most that may be charged.

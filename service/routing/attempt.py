@@ -20,8 +20,9 @@ from service.providers import estimate
 from service.providers.call import Call
 from service.routing import attempt_span
 from service.routing.board import Visit
+from service.routing.means import Means
 from service.routing.plan import Step
-from telemetry.metrics import ATTEMPTS, PROVIDER_ALERTS, PROVIDER_COST, Metrics
+from telemetry.metrics import PROVIDER_ALERTS, PROVIDER_COST
 
 _LOG = logging.getLogger("llmbase.routing")
 
@@ -56,7 +57,7 @@ class Attempt:
         request: ChatCompletionRequest,
         call: Call,
         trace: RouteTrace,
-        metrics: Metrics,
+        means: Means,
         began: float,
         *,
         stream: bool,
@@ -64,7 +65,7 @@ class Attempt:
         self.step = step
         self.call = call
         self._request = request
-        self._metrics = metrics
+        self._means = means
         self._visit = visit = Visit(step.candidate.state, stream=stream)
         self._traced = traced = trace.attempts.add()
         traced.candidate = step.row
@@ -115,7 +116,8 @@ class Attempt:
         candidate = self.step.candidate
         if fault.status in _OUR_FAULT:
             name = candidate.provider.name
-            self._metrics.count(PROVIDER_ALERTS, provider=name, status=str(fault.status))
+            status = str(fault.status)
+            self._means.metrics.count(PROVIDER_ALERTS, provider=name, status=status)
         _LOG.warning(
             "attempt failed",
             extra={
@@ -165,10 +167,9 @@ class Attempt:
         if self._span.recording:  # else it is the call's own
             self._span.end()
         provider = self.step.candidate.provider.name
-        purpose = PURPOSES[self.step.kind]
-        self._metrics.count(ATTEMPTS, provider=provider, purpose=purpose, outcome=self._outcome)
+        self._means.attempts[provider, PURPOSES[self.step.kind], self._outcome].count()
         if self._cost:
-            self._metrics.count(PROVIDER_COST, self._cost, provider=provider)
+            self._means.metrics.count(PROVIDER_COST, self._cost, provider=provider)
 
     def _came(self, outcome: str, seconds: float) -> None:
         traced = self._traced

@@ -17,9 +17,10 @@ from service.providers import estimate
 from service.providers.call import Call
 from service.providers.provider import AnswerStream, Encoded
 from service.routing.answer import Answer
+from service.routing.means import Means
 from service.routing.plan import Plan
 from service.routing.router import Candidate, Router
-from service.routing.run import Means, Run
+from service.routing.run import Run
 from telemetry.metrics import Metrics
 
 # Bits of a call's draw, and of its answer's id; they are asked for at once: that is dear.
@@ -39,7 +40,7 @@ class Dispatcher:
         metrics: Metrics,
     ) -> None:
         self._router = router
-        self._means = Means(now, clock, chance, metrics)
+        self._means = Means.of(now, clock, chance, metrics)
 
     async def complete(
         self, request: ChatCompletionRequest, call: Call, trace: RouteTrace | None = None

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, RouteFacts, Usage
 
@@ -14,10 +13,11 @@ from service.providers.call import Call
 from service.providers.provider import AnswerStream, Encoded
 from service.routing import ending, route_facts
 from service.routing.attempt import Attempt
+from service.routing.means import Means
 from service.routing.plan import Plan, Step
 from service.routing.race import Race
 from service.routing.router import Candidate
-from telemetry.metrics import FALLBACKS, Metrics, count_ignored
+from telemetry.metrics import FALLBACKS, count_ignored
 
 _NEVER_IGNORED = ("n",)  # an answer with fewer choices is another answer
 _HOPELESS = frozenset({401, 402, 403, 404})  # statuses that a repeat does not change
@@ -25,15 +25,6 @@ _SLOW_SHARE = 0.95  # of a target's answers that are faster than the one that is
 
 T = TypeVar("T")
 Ask = Callable[[Candidate, Encoded, Call], Awaitable[T]]
-
-
-class Means(NamedTuple):
-    """What all calls use. `now` gives Unix seconds, `clock` monotonic ones."""
-
-    now: Callable[[], float]
-    clock: Callable[[], float]
-    chance: random.Random
-    metrics: Metrics
 
 
 class Run(Generic[T]):
@@ -166,8 +157,8 @@ class Run(Generic[T]):
         return attempt
 
     def _attempt(self, step: Step, request: ChatCompletionRequest, call: Call) -> Attempt:
-        trace, metrics = self._plan.trace, self._means.metrics
-        return Attempt(step, request, call, trace, metrics, self._began, stream=self._stream)
+        trace = self._plan.trace
+        return Attempt(step, request, call, trace, self._means, self._began, stream=self._stream)
 
     async def _encode(self, step: Step, request: ChatCompletionRequest) -> Encoded | None:
         """Return what is to be sent; None when the target cannot be asked this."""
