@@ -23,7 +23,8 @@ from service.routing.router import Candidate, Router
 from service.routing.run import Run
 from telemetry.metrics import Metrics
 
-# Bits of a call's draw, and of its answer's id; they are asked for at once: that is dear.
+# Bits of a call's draw, and of its answer's id. They are drawn together: of the system's randomness
+# each drawing is a system call.
 _DRAW, _ID = 64, 96
 _BOTH = _DRAW + _ID
 

@@ -57,7 +57,8 @@ class Tally:
     def look_again(self, candidate: Candidate, seen: Gate) -> Gate | None:
         """Return what decides now on a target that was taken. What was paid stays paid.
 
-        None where nothing can have changed that would: no clock, no bound and no breaker.
+        None where nothing that it depends on can have changed: there is no deadline, no bound of
+        attempts in flight, and no breaker that is not closed.
         """
         state, left = candidate.state, self._call.seconds_left()
         breaker = state.state()

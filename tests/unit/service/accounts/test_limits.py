@@ -174,6 +174,17 @@ def test_tokens_that_were_not_used_are_given_back(limiter):
     assert dict(enter(limiter, who, 80).headers)["x-ratelimit-remaining-tokens"] == "0"
 
 
+def test_what_is_given_back_late_counts_as_if_it_had_not_been_taken(limiter, clock):
+    who = caller(tokens_per_minute=600)
+    first, _ = enter(limiter, who, 300), enter(limiter, who, 200)
+    clock.now += 10 * SECOND  # in which 100 drain
+    first.leave(50)
+    assert dict(enter(limiter, who).headers)["x-ratelimit-remaining-tokens"] == "450"
+    clock.now += 60 * SECOND
+    enter(limiter, who, 100).leave(0)
+    assert dict(enter(limiter, who).headers)["x-ratelimit-remaining-tokens"] == "600"
+
+
 def test_tokens_that_were_used_beyond_the_estimate_are_owed(limiter, clock):
     who = caller(tokens_per_minute=60)
     enter(limiter, who, 10).leave(90)
