@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
+from operator import mul
 from typing import NamedTuple, NewType
 
 from llmbase.v1.chat_completion_pb2 import Usage
@@ -77,8 +78,7 @@ def prices_of(pricing: PricingConfig) -> Prices:
 
 def cost(prices: Prices, usage: Usage) -> Nanos:
     """Return what a usage costs."""
-    tokens = tokens_of(usage)
-    return _nanos(sum(price * number for price, number in zip(prices, tokens, strict=True)))
+    return _nanos(sum(map(mul, prices, tokens_of(usage))))
 
 
 def tokens_of(usage: Usage) -> Tokens:
@@ -88,9 +88,12 @@ def tokens_of(usage: Usage) -> Tokens:
     more than its whole, whatever the provider said: no class is below zero.
     """
     prompt, completion = max(billed_prompt(usage), 0), max(billed_completion(usage), 0)
-    read = min(max(usage.cached_tokens, 0), prompt)
-    write = min(max(usage.cache_write_tokens, 0), prompt - read)
-    reasoning = min(max(usage.reasoning_tokens, 0), completion)
+    read, write, reasoning = usage.cached_tokens, usage.cache_write_tokens, usage.reasoning_tokens
+    if not (read or write or reasoning):
+        return Tokens(prompt, 0, 0, completion, 0)
+    read = min(max(read, 0), prompt)
+    write = min(max(write, 0), prompt - read)
+    reasoning = min(max(reasoning, 0), completion)
     return Tokens(prompt - read - write, read, write, completion - reasoning, reasoning)
 
 

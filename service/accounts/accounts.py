@@ -17,7 +17,7 @@ from service.accounts.directory import KeyDirectory
 from service.accounts.ledger import Ledger
 from service.accounts.limiters import limiter
 from service.accounts.prices import PriceTable
-from service.accounts.records import Reservation, Settlement
+from service.accounts.records import Reservation
 from service.accounts.registry import Registry
 from service.accounts.reserving import Reservations
 from service.accounts.spool import Spool
@@ -56,10 +56,10 @@ class Accounts:
         self.directory = KeyDirectory(database, config.accounts, time.time, time.monotonic)
         if database is not None:
             self.registry = Registry(database, self.directory, time.time, chance)
-        books = self._books or _NoBooks()
-        self.charging = Charging(
-            config.accounts, books.reservations, books.ledger, time.time, reason, metrics
-        )
+        books = self._books
+        reservations = _NoMoney() if books is None else books.reservations
+        ledger = None if books is None else books.ledger
+        self.charging = Charging(config.accounts, reservations, ledger, time.time, reason, metrics)
         self._tasks: list[asyncio.Task[None]] = []
         self._adopting: asyncio.Task[None] | None = None
 
@@ -151,23 +151,11 @@ class _Books:
         await self.database.close()
 
 
-class _Nothing:
-    """Writes nothing down. Nobody can be made to pay: the configuration would be refused."""
+class _NoMoney:
+    """Where there is no store nobody can be made to pay: the configuration would be refused."""
 
     async def reserve(self, reservation: Reservation) -> None:
         raise NotImplementedError
-
-    def settle(self, settlement: Settlement) -> None:
-        """Nothing is kept."""
-
-    def release(self, reservation: Reservation) -> None:
-        """Nothing is held."""
-
-
-class _NoBooks:
-    """What there is in place of books where there is no store."""
-
-    reservations = ledger = _Nothing()
 
 
 def _named(config: Config) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, RouteFacts, Usage
 from llmbase.v1.routing_pb2 import RouteTrace
@@ -22,12 +22,14 @@ from service.errors import (
     ServiceUnavailable,
     TotalLimitExceeded,
 )
-from service.money import Nanos, Prices, cost, output_tokens, tokens_of, worst_case
+from service.money import Nanos, Prices, Tokens, cost, output_tokens, tokens_of, worst_case
 from service.providers import estimate
 from service.providers.call import Call
 from telemetry.metrics import CHARGED, TOKENS, Metrics
+from telemetry.registry import AllSeries
 
 _AT_WORK = ("cancelled", "lost")  # the outcomes of attempts that were going on at the end
+_NOTHING = Nanos(0)
 
 
 class Holds(Protocol):
@@ -44,24 +46,35 @@ class Settles(Protocol):
     def release(self, reservation: Reservation) -> None: ...  # noqa: D102
 
 
+class Books(NamedTuple):
+    """Where charges are written down. `now` gives Unix seconds, `reason` is an error's word.
+
+    Without a ledger nothing is kept, and nobody can be made to pay.
+    """
+
+    ledger: Settles | None
+    now: Callable[[], float]
+    reason: Callable[[Error], str]
+    metrics: Metrics
+    tokens: AllSeries  # by model and class
+
+
 class Charging:
-    """Opens a charge for each call. `now` gives Unix seconds, `reason` is an error's word."""
+    """Opens a charge for each call; see `Books`."""
 
     def __init__(
         self,
         config: AccountsConfig,
         reservations: Holds,
-        ledger: Settles,
+        ledger: Settles | None,
         now: Callable[[], float],
         reason: Callable[[Error], str],
         metrics: Metrics,
     ) -> None:
         self.config = config
         self._reservations = reservations
-        self._ledger = ledger
-        self._now = now
-        self._reason = reason
-        self._metrics = metrics
+        tokens = metrics.of(TOKENS, "model", "token_class")
+        self._books = Books(ledger, now, reason, metrics, tokens)
 
     async def open(
         self,
@@ -76,7 +89,7 @@ class Charging:
         Raises InsufficientBalance, SpendCapReached, PriceUnknown, ServiceUnavailable (the store is
         away) and what ends the call's wait: DeadlineExceeded.
         """
-        call_id = secrets.token_hex(16)
+        call_id = "" if self._books.ledger is None else secrets.token_hex(16)
         price = prices.of(request.model)
         reservation = None
         if caller.prepaid or caller.cap is not None:
@@ -93,20 +106,11 @@ class Charging:
                     request.model,
                     _most(price, request, model),
                     prices.version,
-                    int(self._now()),
+                    int(self._books.now()),
                 )
                 await self._hold(reservation, call)
         return Charge(
-            caller,
-            request,
-            call,
-            prices,
-            reservation,
-            call_id,
-            self._ledger,
-            self._now,
-            self._reason,
-            self._metrics,
+            caller, request, call, price, prices.version, reservation, call_id, self._books
         )
 
     async def _hold(self, reservation: Reservation, call: Call) -> None:
@@ -122,32 +126,28 @@ class Charging:
 class Charge:
     """One call in the books, from the money that is held for it to its row in the ledger."""
 
+    tokens = 0  # that were used, as far as is known
+    _open = True
+
     def __init__(
         self,
         caller: Caller,
         request: ChatCompletionRequest,
         call: Call,
-        prices: PriceTable,
+        price: Prices | None,
+        price_version: str,
         reservation: Reservation | None,
         call_id: str,
-        ledger: Settles,
-        now: Callable[[], float],
-        reason: Callable[[Error], str],
-        metrics: Metrics,
+        books: Books,
     ) -> None:
         self._caller = caller
         self._request = request
         self._call = call
-        self._prices = prices
-        self._price = prices.of(request.model)
+        self._price = price
+        self._price_version = price_version
         self._reservation = reservation
         self._call_id = call_id
-        self._ledger = ledger
-        self._now = now
-        self._reason = reason
-        self._metrics = metrics
-        self._open = True
-        self.tokens = 0  # that were used, as far as is known
+        self._books = books
 
     def room(self) -> int | None:
         """Return how many characters of an answer what is held pays for; None: it is not bounded.
@@ -168,10 +168,8 @@ class Charge:
 
         The trace has the price of it: by the requested or the served model, whichever is cheaper.
         """
-        if trace.HasField("charge_nanos"):
-            self._settle(usage, route, trace, ended, Nanos(trace.charge_nanos))
-        else:
-            self._settle(usage, route, trace, ended, None)
+        full = Nanos(trace.charge_nanos) if trace.HasField("charge_nanos") else None
+        self._settle(usage, route, trace, ended, full)
 
     def fail(self, error: BaseException, trace: RouteTrace) -> None:
         """The call ended without an answer: it costs nothing, unless it was left at work.
@@ -193,8 +191,8 @@ class Charge:
         """Give back what is held, if nothing was settled."""
         if self._open:
             self._open = False
-            if self._reservation is not None:
-                self._ledger.release(self._reservation)
+            if self._reservation is not None and self._books.ledger is not None:
+                self._books.ledger.release(self._reservation)
 
     def _settle(
         self,
@@ -208,21 +206,24 @@ class Charge:
             return
         self._open = False
         self.tokens = usage.total_tokens
-        charged = min(full or Nanos(0), self._most(full))
+        charged = _NOTHING if full is None else min(full, self._most(full))
         self._count(usage, charged)
-        self._ledger.settle(
+        books = self._books
+        if books.ledger is None:
+            return
+        books.ledger.settle(
             Settlement(
                 self._call_id,
                 self._call.request_id,
                 self._caller.account_id,
                 self._caller.key_id,
-                int(self._now()),
+                int(books.now()),
                 self._outcome(ended),
                 self._request.model,
                 route.served_model,
                 route.provider,
                 usage,
-                None if full is None else self._prices.version,
+                None if full is None else self._price_version,
                 charged,
                 Nanos((full or 0) - charged),
                 provider_cost(trace),
@@ -231,15 +232,14 @@ class Charge:
         )
 
     def _count(self, usage: Usage, charged: Nanos) -> None:
-        model = self._request.model
-        tokens = tokens_of(usage)
-        for token_class, number in zip(tokens._fields, tokens, strict=True):
+        model, series = self._request.model, self._books.tokens
+        for token_class, number in zip(Tokens._fields, tokens_of(usage), strict=True):
             if number:
-                self._metrics.count(TOKENS, number, model=model, token_class=token_class)
+                series[model, token_class].count(number)
         if charged:
-            self._metrics.count(CHARGED, charged, model=model)
+            self._books.metrics.count(CHARGED, charged, model=model)
 
-    def _most(self, full: Nanos | None) -> Nanos:
+    def _most(self, full: Nanos) -> Nanos:
         """Return the most that may be charged.
 
         Of who pays, and had nothing held since the model has no price, that is nothing: a fallback
@@ -248,12 +248,12 @@ class Charge:
         if self._reservation is not None:
             return self._reservation.amount
         pays = self._caller.prepaid or self._caller.cap is not None
-        return Nanos(0) if pays else full or Nanos(0)
+        return _NOTHING if pays else full
 
     def _outcome(self, ended: BaseException | None) -> str:
         if ended is None:
             return "OK"
-        return self._reason(ended) if isinstance(ended, Error) else "CANCELLED"
+        return self._books.reason(ended) if isinstance(ended, Error) else "CANCELLED"
 
 
 def provider_cost(trace: RouteTrace) -> Nanos | None:

@@ -26,6 +26,18 @@ MOST_DEBT = 2**53 - 1
 _ACTIVE_RETRY_AFTER = 1.0  # seconds: nobody knows when a call ends
 _DOWN_RETRY_AFTER = 1.0
 
+# REST's names of a limit, what is left of it, and when all of it is.
+_REQUESTS_LEFT = (
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-reset-requests",
+)
+_TOKENS_LEFT = (
+    "x-ratelimit-limit-tokens",
+    "x-ratelimit-remaining-tokens",
+    "x-ratelimit-reset-tokens",
+)
+
 Headers = tuple[tuple[str, str], ...]
 
 
@@ -104,17 +116,17 @@ def bounded(limits: Limits) -> bool:
     return any((limits.account_active, limits.active, *limits.rates))
 
 
-def headers(limits: Limits, standing: Standing) -> Headers:
-    """Return what is left of the rates that are set, as OpenAI says it."""
-    requests, tokens = limits.rates
-    told = _left("requests", requests, standing.requests) if requests else ()
-    return told + _left("tokens", tokens, standing.tokens) if tokens else told
+def headers(limits: Limits, requests: int, tokens: int) -> Headers:
+    """Return what is left of the rates that are set, as OpenAI says it; given what is taken."""
+    most_requests, most_tokens = limits.rates
+    told = _left(_REQUESTS_LEFT, most_requests, requests) if most_requests else ()
+    return told + _left(_TOKENS_LEFT, most_tokens, tokens) if most_tokens else told
 
 
 def refusal(caller: Caller, standing: Standing, tokens: int) -> Error:
     """Return the error of a call that met a limit."""
     limits, met = caller.limits, standing.met
-    told = headers(limits, standing)
+    told = headers(limits, standing.requests, standing.tokens)
     if met is Limit.ACCOUNT_ACTIVE or met is Limit.ACTIVE:
         if met is Limit.ACCOUNT_ACTIVE:
             subject, most = f"account:{caller.account_id}", limits.account_active
@@ -151,7 +163,10 @@ def not_counted() -> ServiceUnavailable:
 
 def duration(microseconds: int) -> str:
     """Return a time as OpenAI writes it, rounded up to milliseconds: `120ms`, `1s`, `6m0s`."""
-    milliseconds = -(-max(0, microseconds) // 1000)
+    return _written(-(-max(0, microseconds) // 1000))
+
+
+def _written(milliseconds: int) -> str:
     if milliseconds < 1000:
         return f"{milliseconds}ms"
     minutes, rest = divmod(milliseconds, 60_000)
@@ -160,11 +175,12 @@ def duration(microseconds: int) -> str:
     return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
 
 
-def _left(unit: str, limit: int, debt: int) -> Headers:
+def _left(names: tuple[str, str, str], limit: int, debt: int) -> Headers:
+    most, remaining, reset = names
     return (
-        (f"x-ratelimit-limit-{unit}", str(limit)),
-        (f"x-ratelimit-remaining-{unit}", str(max(0, limit * MINUTE - debt) // MINUTE)),
-        (f"x-ratelimit-reset-{unit}", duration(_drained(debt, limit))),
+        (most, str(limit)),
+        (remaining, str(max(0, limit * MINUTE - debt) // MINUTE)),
+        (reset, _written(-(-debt // (limit * 1000)))),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from service.accounts.caller import Caller, Limits
 from service.accounts.limits import (
@@ -23,36 +22,30 @@ from telemetry.metrics import LIMITER_REFUSALS, Metrics
 _FIRST_SWEEP = 1024  # keys
 
 
-@dataclass(slots=True)
-class Rates:
-    """What is taken of one key's rates, in parts, at a time in microseconds."""
+class Taken:
+    """What is taken of one key's limits: places, and parts of its rates at the time `at`."""
 
-    at: int
-    limits: Limits
-    requests: int = 0
-    tokens: int = 0
+    __slots__ = ("at", "limits", "open", "requests", "tokens")
+
+    def __init__(self, at: int, limits: Limits) -> None:
+        self.at = at
+        self.limits = limits
+        self.open = 0  # calls
+        self.requests = 0
+        self.tokens = 0
 
     def drain(self, now: int, limits: Limits) -> None:
         """Let the time up to `now` pass, at what the limits are now."""
         self.limits = limits
-        requests, tokens = limits.rates
         passed = now - self.at
         if passed > 0:
+            requests, tokens = limits.rates
             self.at = now
-            self.requests = max(0, self.requests - passed * requests)
-            self.tokens = max(0, self.tokens - passed * tokens)
-        if not requests:
-            self.requests = 0
-        if not tokens:
-            self.tokens = 0
-
-    def add(self, requests: int, tokens: int) -> None:
-        """Take more; less where it is negative."""
-        self.requests += requests
-        self.tokens = min(max(0, self.tokens + tokens), MOST_DEBT)
+            self.requests = max(0, self.requests - passed * requests) if requests else 0
+            self.tokens = max(0, self.tokens - passed * tokens) if tokens else 0
 
     def empty_at(self) -> int:
-        """Return when nothing is taken any longer."""
+        """Return when nothing is taken of the rates any longer."""
         return self.at + empty_in(self.limits, self.requests, self.tokens)
 
 
@@ -63,8 +56,7 @@ class LocalLimiter:
         self._now = now
         self._metrics = metrics
         self._accounts: dict[str, int] = {}  # calls that are open
-        self._keys: dict[str, int] = {}
-        self._rates: dict[str, Rates] = {}
+        self._keys: dict[str, Taken] = {}
         self._sweep_at = _FIRST_SWEEP
 
     async def start(self) -> None:
@@ -75,87 +67,89 @@ class LocalLimiter:
 
     async def enter(self, caller: Caller, tokens: int) -> LocalLease:
         """Take a place and the rates, or nothing. Raises as `Limiter.enter`, but counts always."""
-        rates = self._rates_of(caller)
-        met = self._met(caller, rates, tokens)
+        key = self._key(caller)
+        parts = cost(tokens, caller.limits.rates[1])
+        met = self._met(caller, key, parts)
         if met is not None:
             self._metrics.count(LIMITER_REFUSALS, limit=met.value)
-            raise refusal(caller, Standing(met, rates.requests, rates.tokens), tokens)
-        return self._take(caller, rates, tokens)
+            raise refusal(caller, Standing(met, key.requests, key.tokens), tokens)
+        return self._take(caller, key, parts)
 
     def note(self, caller: Caller, tokens: int) -> LocalLease:
         """Count a call that somebody else has let in."""
-        return self._take(caller, self._rates_of(caller), tokens)
+        return self._take(caller, self._key(caller), cost(tokens, caller.limits.rates[1]))
 
-    def leave(self, caller: Caller, excess: int) -> None:
-        """Give a place back, and take `excess` parts of tokens more (less if negative)."""
-        for counts, name in self._counts(caller):
-            counts[name] -= 1
-            if not counts[name]:
-                del counts[name]
-        if excess:
-            self._rates_of(caller).add(0, excess)
-
-    def _met(self, caller: Caller, rates: Rates, tokens: int) -> Limit | None:
+    def leave(self, caller: Caller, key: Taken, more: int) -> None:
+        """Give a place back, and take `more` parts of tokens (give them back if negative)."""
         limits = caller.limits
-        requests, most = limits.rates
-        open_, most_open = self._accounts.get(caller.account_id, 0), limits.account_active
-        if most_open and open_ >= most_open:
+        key.open -= 1
+        if limits.account_active is not None:
+            self._accounts[caller.account_id] -= 1
+            if not self._accounts[caller.account_id]:
+                del self._accounts[caller.account_id]
+        if more > 0:
+            key.drain(self._now(), limits)
+            key.tokens = min(key.tokens + more, MOST_DEBT)
+        elif more:  # before the time that has passed, or after it, comes to the same
+            key.tokens = max(0, key.tokens + more)
+
+    def _met(self, caller: Caller, key: Taken, parts: int) -> Limit | None:
+        limits = caller.limits
+        requests, tokens = limits.rates
+        most = limits.account_active
+        if most and self._accounts.get(caller.account_id, 0) >= most:
             return Limit.ACCOUNT_ACTIVE
-        if limits.active and self._keys.get(caller.key_id, 0) >= limits.active:
+        if limits.active and key.open >= limits.active:
             return Limit.ACTIVE
-        if requests and rates.requests + MINUTE > requests * MINUTE:
+        if requests and key.requests + MINUTE > requests * MINUTE:
             return Limit.REQUESTS
-        if most and rates.tokens + cost(tokens, most) > most * MINUTE:
+        if tokens and key.tokens + parts > tokens * MINUTE:
             return Limit.TOKENS
         return None
 
-    def _counts(self, caller: Caller) -> tuple[tuple[dict[str, int], str], ...]:
-        key = (self._keys, caller.key_id)
-        if caller.limits.account_active is None:
-            return (key,)
-        return (self._accounts, caller.account_id), key
-
-    def _take(self, caller: Caller, rates: Rates, tokens: int) -> LocalLease:
+    def _take(self, caller: Caller, key: Taken, parts: int) -> LocalLease:
         limits = caller.limits
-        for counts, name in self._counts(caller):
-            counts[name] = counts.get(name, 0) + 1
-        requests, most = limits.rates
-        taken = cost(tokens, most)
-        rates.add(MINUTE if requests else 0, taken)
-        standing = Standing(None, rates.requests, rates.tokens)
-        return LocalLease(self, caller, taken, headers(limits, standing))
+        key.open += 1
+        if limits.account_active is not None:
+            self._accounts[caller.account_id] = self._accounts.get(caller.account_id, 0) + 1
+        if limits.rates[0]:
+            key.requests += MINUTE
+        key.tokens = min(key.tokens + parts, MOST_DEBT)
+        told = headers(limits, key.requests, key.tokens)
+        return LocalLease(self, caller, key, parts, told)
 
-    def _rates_of(self, caller: Caller) -> Rates:
-        """Return a key's rates as they are now."""
-        limits, now = caller.limits, self._now()
-        rates = self._rates.get(caller.key_id)
-        if rates is None:
-            rates = Rates(now, limits)
-            if any(limits.rates):
-                self._sweep()
-                self._rates[caller.key_id] = rates
-        rates.drain(now, limits)
-        return rates
-
-    def _sweep(self) -> None:
-        """Forget keys of which nothing is taken, now and then: keys come and go."""
-        if len(self._rates) < self._sweep_at:
-            return
+    def _key(self, caller: Caller) -> Taken:
+        """Return what is taken of a key's limits now."""
         now = self._now()
-        kept = {key: rates for key, rates in self._rates.items() if rates.empty_at() > now}
-        self._rates = kept
-        self._sweep_at = max(_FIRST_SWEEP, 2 * len(kept))
+        key = self._keys.get(caller.key_id)
+        if key is None:
+            self._sweep(now)
+            key = self._keys[caller.key_id] = Taken(now, caller.limits)
+        key.drain(now, caller.limits)
+        return key
+
+    def _sweep(self, now: int) -> None:
+        """Forget keys of which nothing is taken, now and then: keys come and go."""
+        if len(self._keys) < self._sweep_at:
+            return
+        self._keys = {
+            key_id: key for key_id, key in self._keys.items() if key.open or key.empty_at() > now
+        }
+        self._sweep_at = max(_FIRST_SWEEP, 2 * len(self._keys))
 
 
 class LocalLease:
     """A call that is counted here."""
 
-    __slots__ = ("_caller", "_left", "_limiter", "_taken", "headers")
+    __slots__ = ("_caller", "_key", "_left", "_limiter", "_parts", "headers")
 
-    def __init__(self, limiter: LocalLimiter, caller: Caller, taken: int, headers: Headers) -> None:
+    def __init__(
+        self, limiter: LocalLimiter, caller: Caller, key: Taken, parts: int, headers: Headers
+    ) -> None:
         self._limiter = limiter
         self._caller = caller
-        self._taken = taken
+        self._key = key
+        self._parts = parts  # of tokens, that it took
         self._left = False
         self.headers = headers
 
@@ -164,4 +158,5 @@ class LocalLease:
         if self._left:
             return
         self._left = True
-        self._limiter.leave(self._caller, excess(self._caller.limits, self._taken, tokens_used))
+        more = excess(self._caller.limits, self._parts, tokens_used)
+        self._limiter.leave(self._caller, self._key, more)

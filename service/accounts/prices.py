@@ -30,11 +30,14 @@ class PriceTable:
             for model_id, model in models.items()
             if model.pricing is not None
         }
+        self._named = {key: self._prices.get(key) for key in models if not key.endswith("*")}
         self._text = _canonical(self._prices)
         self.version = hashlib.sha256(self._text.encode()).hexdigest()[:16]
 
     def of(self, model_id: str) -> Prices | None:
         """Return a model's prices; None where it has none, or there is no such model."""
+        if model_id in self._named:
+            return self._named[model_id]
         key = known_as(self._models, model_id)
         return self._prices.get(key) if key is not None else None
 

@@ -134,7 +134,8 @@ class SharedLimiter:
         if standing.met is not None:
             self._metrics.count(LIMITER_REFUSALS, limit=standing.met.value)
             raise refusal(caller, standing, tokens)
-        return self._let_in(caller, name, taken, self._here.note(caller, tokens), standing)
+        told = headers(caller.limits, requests, used)
+        return self._let_in(caller, name, taken, self._here.note(caller, tokens), told)
 
     def leave(self, lease: SharedLease, more: int) -> None:
         """Forget a call that used `more` parts of tokens than it took."""
@@ -142,9 +143,8 @@ class SharedLimiter:
         self._tell_left(lease.caller, lease.name, more)
 
     def _let_in(
-        self, caller: Caller, name: str, taken: int | None, here: Lease, standing: Standing | None
+        self, caller: Caller, name: str, taken: int | None, here: Lease, told: Headers
     ) -> SharedLease:
-        told = here.headers if standing is None else headers(caller.limits, standing)
         lease = SharedLease(self, caller, name, taken, here, told)
         self._open.add(lease)
         return lease
@@ -154,7 +154,7 @@ class SharedLimiter:
         if self._closed:
             raise not_counted()
         here = await self._here.enter(caller, tokens)
-        return self._let_in(caller, next(self._names), None, here, None)
+        return self._let_in(caller, next(self._names), None, here, here.headers)
 
     def _unclaimed(self, caller: Caller, name: str, taken: int, answer: Any) -> None:
         """Give back what was taken for a call that is gone, or may have been for one unanswered."""

@@ -22,14 +22,11 @@ _RESERVE_SHARE = 0.05  # of a deadline that are kept at most
 class Wait:
     """Guards every wait for a provider: `with call.wait: await ...`. Not reentrant."""
 
-    __slots__ = ("_cancelling", "_ended", "_error", "_next", "_task")
-
-    def __init__(self) -> None:
-        self._next: Wait | None = None
-        self._task: asyncio.Task[object] | None = None
-        self._error: Exception | None = None
-        self._ended = False  # whether `end` has cancelled the task that waits
-        self._cancelling = 0
+    _next: Wait | None = None
+    _task: asyncio.Task[object] | None = None
+    _error: Exception | None = None
+    _ended = False  # whether `end` has cancelled the task that waits
+    _cancelling = 0
 
     def end(self, error: Exception) -> None:
         """End the wait that is going on, or the next one, by raising `error` there, once."""
@@ -137,18 +134,10 @@ class Call:
     waited for others: for a place, and for providers.
     """
 
-    __slots__ = (
-        "_timer",
-        "_until",
-        "fallback",
-        "may_serve",
-        "request_id",
-        "sent",
-        "span",
-        "trace",
-        "wait",
-        "waited",
-    )
+    sent = False
+    waited = 0.0
+    _until: float | None = None
+    _timer: asyncio.TimerHandle | None = None
 
     def __init__(
         self,
@@ -165,11 +154,7 @@ class Call:
         self.fallback = fallback
         self.trace = trace
         self.span = span
-        self.sent = False
-        self.waited = 0.0
         self.wait = Wait()
-        self._until: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
         if seconds is not None:
             loop = asyncio.get_running_loop()
             # The answer has to be there in time, not to be sent off in time.
@@ -182,6 +167,10 @@ class Call:
         if self._until is None:
             return None
         return max(0.0, self._until - asyncio.get_running_loop().time())
+
+    def sending(self) -> None:
+        """Say that a provider is sent a request for it now."""
+        self.sent = True
 
     def fork(self, seconds: float | None = None) -> Call:
         """Return a call for one of several attempts at a time, to be waited for by its own task.

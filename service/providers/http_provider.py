@@ -125,11 +125,8 @@ class HttpProvider:
         if call.trace is not None:  # after signing: nobody on the way may break a signature by it
             headers = {**headers, **dict(call.trace.entries())}
 
-        def sending() -> None:
-            call.sent = True
-
         try:
-            response = await self._client.post(url, headers, http.body, sending)
+            response = await self._client.post(url, headers, http.body, call.sending)
         except (HttpFailure, OSError, ValueError) as error:
             # The text of an exception can hold the URL and its key: its type is enough.
             raise ProviderFault(FaultKind.CONNECT, type(error).__name__) from None

@@ -50,6 +50,8 @@ class Limits:
         """Limit the arrival of a whole answer from now on."""
         if self._whole is None:
             return Running(self.total(call))
+        if self._whole < self._total:  # then there is no waiting until the other is met
+            return Running(_content_within(self._whole, call))
         return Running(self.total(call), _content_within(self._whole, call))
 
     def first_content(self, call: Call) -> Running:

@@ -100,7 +100,7 @@ class Answer:
                 chunk.usage.CopyFrom(self._own_usage())
             self._usage = chunk.usage
             self._settle()
-            self._attempt.finish(chunk.choices)
+            self._attempt.finish(chunk)
         if self._seam is not None:
             self._mark(chunk, self._seam)
         return chunk

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import TypeVar
 
-from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, Usage
-from llmbase.v1.routing_pb2 import RouteAttempt, RouteAttemptKind, RouteTrace
+from llmbase.v1.chat_completion_pb2 import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatCompletionRequest,
+    Usage,
+)
+from llmbase.v1.routing_pb2 import RouteAttemptKind, RouteTrace
 
 from service.errors import FaultKind, ProviderFault, TotalLimitExceeded
-from service.money import cost, prices_of
+from service.money import cost
 from service.providers import estimate
 from service.providers.call import Call
 from service.routing import attempt_span
-from service.routing.attempt_span import Choices
 from service.routing.board import Visit
+from service.routing.means import Means
 from service.routing.plan import Step
-from telemetry.metrics import ATTEMPTS, PROVIDER_ALERTS, PROVIDER_COST, Metrics
+from telemetry.metrics import PROVIDER_ALERTS, PROVIDER_COST
 
 _LOG = logging.getLogger("llmbase.routing")
 
@@ -39,8 +44,12 @@ T = TypeVar("T")
 class Attempt:
     """From its start to its end. `request` is as its target has it.
 
-    `clock` gives monotonic seconds, `began` is when the call began. `leave` must be called.
+    `began` is when the call began, in monotonic seconds. `leave` must be called.
     """
+
+    _outcome = ""
+    _cost = 0  # in nano-dollars, as far as is known
+    _broken_off = False
 
     def __init__(
         self,
@@ -48,30 +57,28 @@ class Attempt:
         request: ChatCompletionRequest,
         call: Call,
         trace: RouteTrace,
-        clock: Callable[[], float],
+        means: Means,
         began: float,
-        metrics: Metrics,
         *,
         stream: bool,
     ) -> None:
         self.step = step
         self.call = call
         self._request = request
-        self._metrics = metrics
-        self._counted = False
-        self.traced: RouteAttempt = trace.attempts.add(
-            candidate=step.row, kind=step.kind, start_ms=_milliseconds(clock() - began)
-        )
-        self._visit = Visit(step.candidate.state, stream=stream)
+        self._means = means
+        self._visit = visit = Visit(step.candidate.state, stream=stream)
+        self._traced = traced = trace.attempts.add()
+        traced.candidate = step.row
+        traced.kind = step.kind
+        traced.start_ms = round((visit.started - began) * 1000)
         self._stream = stream
-        self._broken_off = False
-        self._span = call.span
-        if self._span.recording:
-            self._span = attempt_span.begin(call.span, step, stream=stream)
+        self._span = span = call.span
+        if span.recording:
+            self._span = attempt_span.begin(span, step, stream=stream)
 
     def hedged_after(self, seconds: float) -> None:
         """Say for how long it has its call to itself."""
-        self.traced.hedge_after_ms = _milliseconds(seconds)
+        self._traced.hedge_after_ms = round(seconds * 1000)
 
     async def run(self, ask: Awaitable[T]) -> T:
         """Return the answer. Raises ProviderFault, DeadlineExceeded."""
@@ -88,28 +95,29 @@ class Attempt:
             self.overrun(error)
             raise
         except BaseException as error:
-            if not self.traced.outcome:
+            if not self._outcome:
                 self._visit.endured()
                 self.break_off(error)
                 self._end("cancelled")
             raise
-        self._visit.answered()
-        self._came("answered")
+        seconds = self._visit.answered()
+        self._came("answered", seconds)
         if self._span.recording:
-            attempt_span.answered(self._span, self._visit.seconds, stream=self._stream)
+            attempt_span.answered(self._span, seconds, stream=self._stream)
         return answer
 
     def fail(self, fault: ProviderFault) -> None:
         """The attempt failed, before its first content or after."""
         self._visit.failed(fault)
-        self.traced.status = fault.status or 0
+        self._traced.status = fault.status or 0
         if self._span.recording:
             attempt_span.failed(self._span, fault)
         self._end(fault.kind.value)
         candidate = self.step.candidate
         if fault.status in _OUR_FAULT:
             name = candidate.provider.name
-            self._metrics.count(PROVIDER_ALERTS, provider=name, status=str(fault.status))
+            status = str(fault.status)
+            self._means.metrics.count(PROVIDER_ALERTS, provider=name, status=status)
         _LOG.warning(
             "attempt failed",
             extra={
@@ -139,47 +147,40 @@ class Attempt:
             self._broken_off = True
             attempt_span.broken_off(self._span, error)
 
-    def finish(self, choices: Choices) -> None:
-        """The answer is complete, and these are its choices, or the last of them."""
+    def finish(self, answer: ChatCompletion | ChatCompletionChunk) -> None:
+        """The answer is complete with this, whole or its last chunk."""
         if self._span.recording:
-            attempt_span.finished(self._span, choices)
+            attempt_span.finished(self._span, answer.choices)
 
     def settle(self, usage: Usage) -> None:
         """What the attempt has used, complete or not."""
         if self._span.recording:
             attempt_span.used(self._span, usage)
-        pricing = self.step.candidate.pricing
-        if pricing is not None:
-            self.traced.cost_nanos = cost(prices_of(pricing), usage)
+        prices = self.step.candidate.cost
+        if prices is not None:
+            self._traced.cost_nanos = self._cost = cost(prices, usage)
 
     def leave(self) -> None:
         """The attempt is over: what it came to is counted, once."""
-        self._visit.leave()
+        if not self._visit.leave():
+            return
         if self._span.recording:  # else it is the call's own
             self._span.end()
-        if self._counted:
-            return
-        self._counted = True
         provider = self.step.candidate.provider.name
-        purpose = PURPOSES[self.step.kind]
-        outcome = self.traced.outcome
-        self._metrics.count(ATTEMPTS, provider=provider, purpose=purpose, outcome=outcome)
-        if self.traced.cost_nanos:
-            self._metrics.count(PROVIDER_COST, self.traced.cost_nanos, provider=provider)
+        self._means.attempts[provider, PURPOSES[self.step.kind], self._outcome].count()
+        if self._cost:
+            self._means.metrics.count(PROVIDER_COST, self._cost, provider=provider)
 
-    def _came(self, outcome: str) -> None:
-        if not self.traced.outcome:
-            self.traced.first_content_ms = _milliseconds(self._visit.seconds)
-        self.traced.outcome = outcome
-        self.traced.sent = self.call.sent
+    def _came(self, outcome: str, seconds: float) -> None:
+        traced = self._traced
+        if not self._outcome:
+            traced.first_content_ms = round(seconds * 1000)
+        traced.outcome = self._outcome = outcome
+        traced.sent = self.call.sent
 
     def _end(self, outcome: str) -> None:
-        self._came(outcome)
-        at_work = self.traced.sent and outcome in _AT_WORK
-        if at_work and not self.traced.HasField("cost_nanos"):
+        self._came(outcome, self._visit.seconds)
+        at_work = self._traced.sent and outcome in _AT_WORK
+        if at_work and not self._traced.HasField("cost_nanos"):
             self.settle(estimate.usage(self._request, 0))
         self.leave()
-
-
-def _milliseconds(seconds: float) -> int:
-    return round(seconds * 1000)

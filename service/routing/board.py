@@ -45,7 +45,9 @@ class TargetState:
         self.whole = Latency()
         self.stream = Latency()
         self.clock = clock
-        self._breakers: dict[ErrorClass, Breaker] = {}
+        # None is made before something failed.
+        self.breakers: tuple[Breaker, ...] = (provider.authentication,)
+        self._own: dict[ErrorClass, Breaker] = {}
 
     def latency(self, *, stream: bool) -> Latency:
         """Return the times of streams' first content, or of whole answers."""
@@ -53,10 +55,14 @@ class TargetState:
 
     def state(self) -> State:
         """Return the worst state among the target's breakers and its provider's."""
-        if not self.provider.breakers_on:
-            return State.CLOSED
+        for breaker in self.breakers:
+            if breaker.until is not None:
+                return self._worst() if self.provider.breakers_on else State.CLOSED
+        return State.CLOSED
+
+    def _worst(self) -> State:
         now, worst = self.clock(), State.CLOSED
-        for breaker in self.breakers():
+        for breaker in self.breakers:
             state = breaker.state(now)
             if state is State.OPEN:
                 return state
@@ -67,20 +73,17 @@ class TargetState:
     def wait(self) -> float:
         """Return how many seconds from now an attempt may be made again."""
         now = self.clock()
-        untils = [breaker.until for breaker in self.breakers() if breaker.until is not None]
+        untils = [breaker.until for breaker in self.breakers if breaker.until is not None]
         return max((until - now for until in untils), default=0.0)
-
-    def breakers(self) -> tuple[Breaker, ...]:
-        """Return those that there are: none is made before something failed."""
-        return (self.provider.authentication, *self._breakers.values())
 
     def breaker(self, kind: ErrorClass, status: int | None) -> Breaker:
         """Return the breaker that a failure counts for."""
         if status == _WRONG_KEY:
             return self.provider.authentication
-        if kind not in self._breakers:
-            self._breakers[kind] = self.provider.breaker(kind)
-        return self._breakers[kind]
+        if kind not in self._own:
+            self._own[kind] = self.provider.breaker(kind)
+            self.breakers = (*self.breakers, self._own[kind])
+        return self._own[kind]
 
 
 class Visit:
@@ -89,42 +92,36 @@ class Visit:
     `answered` or `failed` may be said; `leave` must be.
     """
 
-    __slots__ = ("_here", "_probes", "_started", "_stream", "target")
+    __slots__ = ("_here", "_latency", "_probes", "started", "target")
 
     def __init__(self, target: TargetState, *, stream: bool) -> None:
         self.target = target
-        self._stream = stream
-        self._started = target.clock()
+        self._latency = target.stream if stream else target.whole
+        self.started = now = target.clock()
         self._here = True
         target.in_flight += 1
-        target.latency(stream=stream).try_again(self._started)
-        self._probes = [
-            breaker
-            for breaker in target.breakers()
-            if breaker.until is not None and breaker.enter(self._started)
-        ]
+        self._latency.try_again(now)
+        self._probes = [it for it in target.breakers if it.until is not None and it.enter(now)]
 
     @property
     def seconds(self) -> float:
         """How long it has taken so far."""
-        return self.target.clock() - self._started
+        return self.target.clock() - self.started
 
-    def answered(self) -> None:
-        """The first content, or the whole answer, is there: the target works."""
+    def answered(self) -> float:
+        """The first content, or the whole answer, is there; return after how many seconds."""
         now = self.target.clock()
-        self.target.latency(stream=self._stream).observe(now - self._started, now)
-        for breaker in self.target.breakers():
-            breaker.succeed()
-        self._probes.clear()
+        seconds = now - self.started
+        self._latency.observe(seconds, now)
+        self._works()
+        return seconds
 
     def failed(self, fault: ProviderFault) -> None:
         """The attempt failed, before its first content or after."""
         now = self.target.clock()
         kind = classify(fault)
         if kind is None:
-            for breaker in self.target.breakers():
-                breaker.succeed()
-            self._probes.clear()
+            self._works()
             return
         if kind is ErrorClass.SLOW:
             self.endured()
@@ -133,15 +130,22 @@ class Visit:
     def endured(self) -> None:
         """There was no content for so long, and nobody waits for it any longer."""
         now = self.target.clock()
-        self.target.latency(stream=self._stream).endure(now - self._started, now)
+        self._latency.endure(now - self.started, now)
 
-    def leave(self) -> None:
-        """The attempt is over. To be called once or more."""
-        if self._here:
-            self._here = False
-            self.target.in_flight -= 1
-            for breaker in self._probes:
-                breaker.leave()
+    def leave(self) -> bool:
+        """The attempt is over. To be called once or more; return whether this was the first."""
+        if not self._here:
+            return False
+        self._here = False
+        self.target.in_flight -= 1
+        for breaker in self._probes:
+            breaker.leave()
+        return True
+
+    def _works(self) -> None:
+        for breaker in self.target.breakers:
+            breaker.succeed()
+        self._probes = []
 
 
 class Board:

@@ -19,8 +19,8 @@ _LONGEST_WAIT = 3600.0  # seconds of a provider's Retry-After that are obeyed
 _AUTHENTICATION_FACTOR = 15  # a wrong key is not mended in seconds
 
 
-class State(enum.Enum):
-    """Whether attempts are made."""
+class State(enum.StrEnum):
+    """Whether attempts are made; in the words of traces and metrics."""
 
     CLOSED = "closed"  # yes
     OPEN = "open"  # no

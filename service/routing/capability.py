@@ -18,11 +18,12 @@ def check(request: ChatCompletionRequest, model_id: str, model: ModelConfig) -> 
     features = model.supported_features
     if request.tools and "tools" not in features:
         raise _lacks("tools", model_id, "tools")
-    form = request.response_format.WhichOneof("format")
-    if form == "json_object" and not {"json_mode", "structured_outputs"} & set(features):
-        raise _lacks("response_format", model_id, "json_object")
-    if form == "json_schema" and "structured_outputs" not in features:
-        raise _lacks("response_format", model_id, "json_schema")
+    if request.HasField("response_format"):
+        form = request.response_format.WhichOneof("format")
+        if form == "json_object" and not {"json_mode", "structured_outputs"} & set(features):
+            raise _lacks("response_format", model_id, "json_object")
+        if form == "json_schema" and "structured_outputs" not in features:
+            raise _lacks("response_format", model_id, "json_schema")
     if request.logprobs and "logprobs" not in features:
         raise _lacks("logprobs", model_id, "logprobs")
     if request.reasoning_effort and "reasoning_effort" not in model.supported_parameters:

@@ -8,8 +8,7 @@ unless the caller allows another to go on with it.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable
 
 from llmbase.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionRequest
 from llmbase.v1.routing_pb2 import RouteTrace
@@ -18,12 +17,16 @@ from service.providers import estimate
 from service.providers.call import Call
 from service.providers.provider import AnswerStream, Encoded
 from service.routing.answer import Answer
+from service.routing.means import Means
 from service.routing.plan import Plan
 from service.routing.router import Candidate, Router
-from service.routing.run import Ask, Run
+from service.routing.run import Run
 from telemetry.metrics import Metrics
 
-T = TypeVar("T")
+# Bits of a call's draw, and of its answer's id. They are drawn together: of the system's randomness
+# each drawing is a system call.
+_DRAW, _ID = 64, 96
+_BOTH = _DRAW + _ID
 
 
 class Dispatcher:
@@ -38,10 +41,7 @@ class Dispatcher:
         metrics: Metrics,
     ) -> None:
         self._router = router
-        self._now = now
-        self._clock = clock
-        self._chance = chance
-        self._metrics = metrics
+        self._means = Means.of(now, clock, chance, metrics)
 
     async def complete(
         self, request: ChatCompletionRequest, call: Call, trace: RouteTrace | None = None
@@ -51,20 +51,25 @@ class Dispatcher:
         Raises ModelNotFound, InvalidRequest (no target can be asked this), RejectedByProvider,
         AllProvidersFailed, DeadlineExceeded.
         """
-        run = self._run(request, call, trace, stream=False, ask=_complete, drop=_forget)
+        means = self._means
+        drawn = means.chance.getrandbits(_BOTH)
+        plan = Plan(self._router, request, call, trace, stream=False, draw=drawn >> _ID)
+        run = Run(plan, request, call, _complete, _forget, means, stream=False)
         completion = await run.answer()
+        winner = run.winner
         route = run.route(completion.route if completion.HasField("route") else None)
-        completion.id = self._new_id()
-        completion.created = int(self._now())
-        completion.model = route.served_model
+        completion.id = _id(drawn)
+        completion.created = int(means.now())
+        completion.model = winner.step.candidate.model_id
         completion.route.CopyFrom(route)
         if not completion.HasField("usage"):
             characters = estimate.completion_characters(completion)
             completion.usage.CopyFrom(estimate.usage(request, characters))
-        run.winner.settle(completion.usage)
-        run.winner.finish(completion.choices)
-        run.charge(completion.usage)
-        run.winner.leave()
+        usage = completion.usage
+        winner.settle(usage)
+        winner.finish(completion)
+        run.charge(usage)
+        winner.leave()
         return completion
 
     async def stream(
@@ -73,18 +78,20 @@ class Dispatcher:
         """Return an answer whose first content has arrived. Raises as `complete` does."""
         choices = request.n or 1
 
-        async def ask(to: Candidate, http: Encoded, call: Call) -> AnswerStream:
-            return await to.provider.stream(http, choices, call)
+        def ask(to: Candidate, http: Encoded, call: Call) -> Awaitable[AnswerStream]:
+            return to.provider.stream(http, choices, call)
 
-        run = self._run(request, call, trace, stream=True, ask=ask, drop=_close)
+        drawn = self._means.chance.getrandbits(_BOTH)
+        plan = Plan(self._router, request, call, trace, stream=True, draw=drawn >> _ID)
+        run = Run(plan, request, call, ask, _close, self._means, stream=True)
         stream = await run.answer()
         return Answer(
             request,
             stream,
             run.winner,
             run.route(stream.route),
-            self._new_id(),
-            int(self._now()),
+            _id(drawn),
+            int(self._means.now()),
             run.resume,
             run.charge,
         )
@@ -93,44 +100,21 @@ class Dispatcher:
         self,
         request: ChatCompletionRequest,
         call: Call,
-        trace: RouteTrace | None = None,
         *,
         stream: bool,
         dry: bool = False,
     ) -> Plan:
-        """Return the call's way through the targets. A `dry` one changes nothing."""
-        draw = self._chance.getrandbits(64)
-        return Plan(self._router, request, call, trace, stream=stream, draw=draw, dry=dry)
-
-    def _run(
-        self,
-        request: ChatCompletionRequest,
-        call: Call,
-        trace: RouteTrace | None,
-        *,
-        stream: bool,
-        ask: Ask[T],
-        drop: Callable[[T], None],
-    ) -> Run[T]:
-        plan = self.plan(request, call, trace, stream=stream)
-        return Run(
-            plan,
-            request,
-            call,
-            ask,
-            drop,
-            self._clock,
-            self._chance,
-            self._metrics,
-            stream=stream,
-        )
-
-    def _new_id(self) -> str:
-        return f"chatcmpl-{self._chance.getrandbits(96):024x}"
+        """Return a call's way through the targets. A `dry` one changes nothing."""
+        draw = self._means.chance.getrandbits(_DRAW)
+        return Plan(self._router, request, call, stream=stream, draw=draw, dry=dry)
 
 
-async def _complete(to: Candidate, http: Encoded, call: Call) -> ChatCompletion:
-    return await to.provider.complete(http, call)
+def _id(drawn: int) -> str:
+    return f"chatcmpl-{drawn % 2**_ID:024x}"
+
+
+def _complete(to: Candidate, http: Encoded, call: Call) -> Awaitable[ChatCompletion]:
+    return to.provider.complete(http, call)
 
 
 def _close(stream: AnswerStream) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from llmbase.v1.routing_pb2 import RouteGate, RouteVerdict
+from llmbase.v1.routing_pb2 import RouteCandidate, RouteGate, RouteVerdict
 
 from service.config import ModelConfig, TargetConfig
 from service.money import from_dollars
@@ -42,8 +42,7 @@ class Gate(NamedTuple):
 
     def verdict(self) -> RouteVerdict.ValueType:
         """Return why the target is taken or passed over."""
-        most, worst = self.most_cost, self.worst_cost
-        if self.hedge and most is not None and (worst is None or worst > most):
+        if self.hedge and self._too_dear():
             return _PRICE
         if self.breaker is State.OPEN:
             return _OPEN
@@ -55,20 +54,27 @@ class Gate(NamedTuple):
             return _RETRY_BUDGET
         return _TAKEN
 
-    def tell(self, traced: RouteGate) -> None:
-        """Write it into the trace, over what was seen before."""
-        traced.Clear()
-        traced.breaker = self.breaker.value
+    def tell(self, traced: RouteCandidate) -> RouteVerdict.ValueType:
+        """Write it and the verdict into a row of the trace that has none; return the verdict."""
+        gate = traced.gate
+        gate.breaker = self.breaker
+        gate.retry_budget = self.budget
+        gate.in_flight = self.in_flight
         if self.usual is not None:
-            traced.usual_seconds = self.usual
+            gate.usual_seconds = self.usual
         if self.left is not None:
-            traced.seconds_left = self.left
-        traced.charged = self.charged
-        traced.retry_budget = self.budget
-        traced.in_flight = self.in_flight
-        traced.hedge = self.hedge
+            gate.seconds_left = self.left
+        if self.charged:  # as every hedge is
+            gate.charged = True
+            gate.hedge = self.hedge
         if self.worst_cost is not None:
-            traced.worst_cost_nanos = self.worst_cost
+            gate.worst_cost_nanos = self.worst_cost
+        traced.verdict = verdict = self.verdict()
+        return verdict
+
+    def _too_dear(self) -> bool:
+        most, worst = self.most_cost, self.worst_cost
+        return most is not None and (worst is None or worst > most)
 
 
 def most_cost(model: ModelConfig) -> int | None:

@@ -20,7 +20,16 @@ _FORGOTTEN = 60.0  # seconds without an attempt after which what is usual is not
 class Latency:
     """Of one target and one shape of call. Seconds throughout."""
 
-    __slots__ = ("_at", "_average", "_fresh", "_samples", "_sorted", "_stale", "_tried_at")
+    __slots__ = (
+        "_at",
+        "_average",
+        "_fresh",
+        "_middle",
+        "_samples",
+        "_sorted",
+        "_stale",
+        "_tried_at",
+    )
 
     def __init__(self) -> None:
         self._average = 0.0
@@ -28,6 +37,7 @@ class Latency:
         self._stale = False  # whether nobody had tried for long before the last attempt
         self._samples: deque[float] = deque(maxlen=_SAMPLES)
         self._sorted: list[float] = []
+        self._middle: float | None = None  # of the sorted ones
         self._fresh = 0
 
     def try_again(self, now: float) -> None:
@@ -50,7 +60,7 @@ class Latency:
         It says something about the slow end alone. Without it a target whose slow answers are
         never waited for would seem to have none.
         """
-        if seconds > self._decayed(now):
+        if seconds > (self.average(now) or 0.0):
             self._settle(seconds, now)
         slow = self.quantile(_SLOW)
         if slow is not None and seconds >= slow:
@@ -59,7 +69,9 @@ class Latency:
 
     def average(self, now: float) -> float | None:
         """Return the peak-sensitive average; None when nothing was ever seen."""
-        return None if self._at == -math.inf else self._decayed(now)
+        if self._at == -math.inf:
+            return None
+        return self._average * math.exp(-max(0.0, now - self._at) / _DECAY)
 
     def usual(self, now: float) -> float | None:
         """Return the median; None while unknown, and when nobody has tried for long.
@@ -67,7 +79,11 @@ class Latency:
         Callers that have no time for a slow target are kept away from it by this figure: without an
         end to it they would be for ever, as nobody would find out that it is fast again.
         """
-        return None if now - self._tried_at > _FORGOTTEN else self.quantile(0.5)
+        if now - self._tried_at > _FORGOTTEN:
+            return None
+        if self._fresh >= _SORT_EVERY or not self._sorted:
+            return self.quantile(0.5)
+        return self._middle
 
     def quantile(self, share: float) -> float | None:
         """Return the time that so large a share of answers stayed below; None while unknown."""
@@ -76,7 +92,11 @@ class Latency:
             return None  # there must be one above it, too
         if not self._sorted or self._fresh >= _SORT_EVERY:
             self._sorted = sorted(self._samples)
+            self._middle = self._below(0.5)
             self._fresh = 0
+        return self._below(share)
+
+    def _below(self, share: float) -> float:
         return self._sorted[min(len(self._sorted) - 1, math.ceil(share * len(self._sorted)))]
 
     def _settle(self, seconds: float, now: float) -> None:
@@ -86,8 +106,3 @@ class Latency:
             kept = math.exp(-(now - self._at) / _DECAY)
             self._average = self._average * kept + seconds * (1 - kept)
         self._at = now
-
-    def _decayed(self, now: float) -> float:
-        if self._at == -math.inf:
-            return 0.0
-        return self._average * math.exp(-max(0.0, now - self._at) / _DECAY)

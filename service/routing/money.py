@@ -5,8 +5,8 @@ from __future__ import annotations
 from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, Usage
 
 from service import money
-from service.config import ModelConfig, PricingConfig, TargetConfig
-from service.money import Nanos, prices_of
+from service.config import ModelConfig, PricingConfig
+from service.money import Nanos, Prices, prices_of
 from service.providers import estimate
 
 _MILLION = 1_000_000
@@ -20,28 +20,30 @@ def output_bound(request: ChatCompletionRequest, model: ModelConfig) -> int:
     return min(asked, longest or asked, context or asked)
 
 
-def charge(requested: ModelConfig, served: ModelConfig, usage: Usage) -> Nanos | None:
-    """Return what a caller pays: the cheaper of two models' prices; None where none is known.
+def prices(pricing: PricingConfig | None) -> Prices | None:
+    """Return the prices as integers, as far as there are any."""
+    return None if pricing is None else prices_of(pricing)
+
+
+def charge(requested: Prices | None, served: Prices | None, usage: Usage) -> Nanos | None:
+    """Return what a caller pays: the cheaper by two models' prices; None where none is known.
 
     A fallback is our doing: nobody pays more for it than for what was asked for.
     """
-    prices = [requested.pricing]
-    if served is not requested:
-        prices.append(served.pricing)
-    known = (prices_of(it) for it in prices if it is not None)
-    return min((money.cost(it, usage) for it in known), default=None)
+    if requested is None or served is None or requested is served:
+        known = requested or served
+        return None if known is None else money.cost(known, usage)
+    return min(money.cost(requested, usage), money.cost(served, usage))
 
 
-def worst_case(pricing: PricingConfig, model: ModelConfig, request: ChatCompletionRequest) -> Nanos:
+def worst_case(target: Prices, model: ModelConfig, request: ChatCompletionRequest) -> Nanos:
     """Return what the request can cost at most, by our estimate of its prompt."""
     prompt, answer = estimate.prompt_tokens(request), output_bound(request, model)
-    return money.worst_case(prices_of(pricing), prompt, answer, request.n or 1)
+    return money.worst_case(target, prompt, answer, request.n or 1)
 
 
-def rate(model: ModelConfig, target: TargetConfig) -> Nanos | None:
+def rate(target: Prices | None) -> Nanos | None:
     """Return a target's price for a million prompt and a million completion tokens."""
-    pricing = target.pricing or model.pricing
-    if pricing is None:
+    if target is None:
         return None
-    million = Usage(prompt_tokens=_MILLION, completion_tokens=_MILLION)
-    return money.cost(prices_of(pricing), million)
+    return money.cost(target, Usage(prompt_tokens=_MILLION, completion_tokens=_MILLION))

@@ -5,6 +5,7 @@ A plan decides and remembers; it sends nothing and waits for nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, Usage
@@ -14,6 +15,7 @@ from service.config import ModelConfig
 from service.providers.call import Call
 from service.routing import capability, money, policy
 from service.routing.gate import PASSING, Gate
+from service.routing.policy import Standing
 from service.routing.router import Candidate, Router
 from service.routing.tally import Tally
 
@@ -49,6 +51,15 @@ class Step(NamedTuple):
 class Plan:
     """The targets of one call. `dry` changes nothing outside: the budget is only imagined spent."""
 
+    _session: int | None = None
+    _models_left: list[str] | None = None  # fallbacks to go on to; None: not begun
+    # Of the current model: its targets, and how each stands, as listed.
+    _ordered: Sequence[Candidate] = ()
+    _standings: Sequence[Standing] = ()
+    _most = 0  # attempts at them
+    _taken = False  # whether one has been tried in this round
+    _pause = 0.0  # seconds before its first is
+
     def __init__(
         self,
         router: Router,
@@ -60,9 +71,9 @@ class Plan:
         draw: int,
         dry: bool = False,
     ) -> None:
-        self.trace = RouteTrace() if trace is None else trace
-        self.trace.requested_model = request.model
-        self.trace.draw = draw
+        self.trace = trace = RouteTrace() if trace is None else trace
+        trace.requested_model = self.requested = request.model
+        trace.draw = self._draw = draw
         self.models: list[str] = []  # that were asked, or would have been but for their targets
         self.waits: list[float] = []  # seconds until those that were passed over may be tried
         self._router = router
@@ -71,18 +82,11 @@ class Plan:
         self._stream = stream
         self._dry = dry
         key = request.prompt_cache_key or request.user
-        self._session = policy.session(key) if key else None
-        if self._session is not None:
-            self.trace.session = self._session
+        if key:
+            self._session = trace.session = policy.session(key)
         self._tally = Tally(request, call, stream=stream, dry=dry)
         self._unable: set[tuple[str, int]] = set()  # targets that must not be tried again
-        self._models_left: list[str] | None = None  # fallbacks to go on to; None: not begun
-        # Of the current model: its targets, and what is left of this round of them.
-        self._ordered: list[Candidate] = []
-        self._left: list[Candidate] = []
-        self._taken = False  # whether one has been tried in this round
-        self._pause = 0.0  # seconds before its first is
-        self._most = 0  # attempts
+        self._left: list[Candidate] = []  # of this round of the current model's targets
         self._rows: dict[int, int] = {}  # of those that were not looked at: place in the trace
 
     def next(self) -> Step | None:
@@ -97,7 +101,7 @@ class Plan:
                 if step is not None:
                     self._taken = True
                     return step
-            if not (self._repeat() or self._enter_next()):
+            if not (self._taken and self._repeat()) and not self._enter_next():
                 return None
 
     def beside(self, slow: Step) -> Step | None:
@@ -118,12 +122,11 @@ class Plan:
         images to fetch. If it is passed over now, it was not tried, and will not be in this call.
         """
         seen = self._tally.look_again(step.candidate, step.gate)
-        verdict = seen.verdict()
-        if verdict == TAKEN:
+        if seen is None or seen.verdict() == TAKEN:
             return True
         traced = self.trace.candidates[step.row]
-        seen.tell(traced.gate)
-        traced.verdict = verdict
+        traced.ClearField("gate")
+        seen.tell(traced)
         self.waits.append(step.candidate.state.wait())
         self.give_up(step)
         self._tally.take_back(step.candidate, step.gate)
@@ -135,10 +138,14 @@ class Plan:
         self.give_up(step)
         self._tally.take_back(step.candidate, step.gate)
 
-    def charge(self, step: Step, usage: Usage) -> int | None:
-        """Return what the caller pays for what a target has answered; see `money.charge`."""
-        requested = self._router.model(self._request.model)
-        return money.charge(requested, step.candidate.model, usage)
+    def charge(self, served: Candidate, usage: Usage) -> None:
+        """Say in the trace what the caller pays for what a target has answered."""
+        asked = served.price
+        if served.model_id != self.requested:
+            asked = money.prices(self._router.model(self.requested).pricing)
+        charged = money.charge(asked, served.price, usage)
+        if charged is not None:
+            self.trace.charge_nanos = charged
 
     def give_up(self, step: Step) -> None:
         """What went wrong will go wrong again at this target: no repeats."""
@@ -154,11 +161,10 @@ class Plan:
 
     def _enter_next(self) -> bool:
         """Go on to the next model that may answer; False when there is none."""
-        requested = self._request.model
         if self._models_left is None:
-            model = self._router.model(requested)
+            model = self._router.model(self.requested)
             self._models_left = list(model.fallbacks)
-            self._enter(requested, model)
+            self._enter(self.requested, model)
             return True
         while self._models_left:
             model_id = self._models_left.pop(0)
@@ -174,27 +180,31 @@ class Plan:
 
     def _enter(self, model_id: str, model: ModelConfig) -> None:
         self.models.append(model_id)
-        self._ordered = self._router.candidates(
+        self._ordered, self._standings = self._router.candidates(
             model_id,
             stream=self._stream,
-            draw=self.trace.draw,
+            draw=self._draw,
             session=self._session,
             dry=self._dry,
         )
-        self._rows = {it.listed: self._add_row(it) for it in self._ordered}
+        self._rows = {}
+        for candidate in self._ordered:
+            self._rows[candidate.listed] = self._add_row(candidate)
         self._most = model.max_attempts or len(self._ordered)
         self._pause = 0.0
         self._begin_round()
 
     def _begin_round(self) -> None:
         self._taken = False
-        unable, model_id = self._unable, self.models[-1]
-        self._left = [it for it in self._ordered if (model_id, it.listed) not in unable]
+        self._left = list(self._ordered)
+        if unable := self._unable:
+            self._left = [it for it in self._left if (it.model_id, it.listed) not in unable]
 
     def _repeat(self) -> bool:
-        """Begin another round of the current model's targets, if it may have one."""
-        repeats = self._most > len(self._ordered) and not self._dry
-        if not (self._taken and repeats) or self._tally.attempts(self.models[-1]) >= self._most:
+        """Begin another round of the current model's targets after one that took some."""
+        if self._dry or self._most <= len(self._ordered):
+            return False
+        if self._tally.attempts(self.models[-1]) >= self._most:
             return False
         self._pause = min(max(_FIRST_PAUSE, self._pause * 2), _LONGEST_PAUSE)
         self._begin_round()
@@ -219,20 +229,18 @@ class Plan:
             traced.verdict = _MAX_ATTEMPTS
             return None
         seen = self._tally.look(candidate, hedge=purpose == HEDGE)
-        seen.tell(traced.gate)
-        traced.verdict = seen.verdict()
-        if traced.verdict != TAKEN:
+        if seen.tell(traced) != TAKEN:
             self.waits.append(candidate.state.wait())
             return None
         repeat = self._tally.take(candidate, seen) and purpose == ORIGINAL
         return Step(candidate, row, REPEAT if repeat else purpose, seen, pause)
 
     def _add_row(self, candidate: Candidate) -> int:
-        self.trace.candidates.add(
-            model=candidate.model_id,
-            provider=candidate.provider.name,
-            provider_model=candidate.provider_model,
-            listed=candidate.listed,
-            standing=candidate.standing_to_proto(),
-        )
-        return len(self.trace.candidates) - 1
+        rows = self.trace.candidates
+        row = rows.add()
+        row.model = candidate.model_id
+        row.provider = candidate.provider.name
+        row.provider_model = candidate.provider_model
+        row.listed = listed = candidate.listed
+        self._standings[listed].tell(row.standing)
+        return len(rows) - 1

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
+from llmbase.v1.routing_pb2 import RouteStanding
+
 _EXPLORE = 0.05  # share of calls that do not look at speed, so that what was slow is seen again
 _BOUND = 1.25  # times the average load that a session's own target may have
 
@@ -20,7 +22,7 @@ class Standing(NamedTuple):
 
     `name` tells it from the others; `current_weight` is smooth weighting's running score; `price`
     is in nano-dollars for a million prompt and a million completion tokens; `first_content` is the
-    average time to it, in seconds.
+    average time to it, in seconds; `available` says whether its breaker lets it take part.
     """
 
     name: str
@@ -29,6 +31,19 @@ class Standing(NamedTuple):
     price: int | None = None
     in_flight: int = 0
     first_content: float | None = None
+    available: bool = True
+
+    def tell(self, traced: RouteStanding) -> None:
+        """Write it into the trace."""
+        traced.weight = self.weight
+        traced.in_flight = self.in_flight
+        traced.available = self.available
+        if self.current_weight:
+            traced.current_weight = self.current_weight
+        if self.price is not None:
+            traced.price_nanos = self.price
+        if self.first_content is not None:
+            traced.first_content = self.first_content
 
 
 Policy = Callable[[Sequence[Standing], random.Random], list[int]]

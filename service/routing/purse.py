@@ -8,10 +8,11 @@ from service.routing.board import ProviderState
 class Purse:
     """Of one call. A `dry` one changes nothing outside: the budgets are only imagined spent."""
 
+    _hedged: ProviderState | None = None
+
     def __init__(self, *, dry: bool) -> None:
         self._dry = dry
         self._spent: dict[str, int] = {}  # by provider, as imagined
-        self._hedged: ProviderState | None = None
 
     def hedge(self, slow: ProviderState) -> None:
         """Hedges are paid from this provider's budget from now on: its originals are hedged."""
@@ -23,7 +24,8 @@ class Purse:
 
     def level(self, payer: ProviderState) -> float:
         """Return what there is left, in attempts."""
-        return payer.budget.level - self._spent.get(payer.name, 0)
+        level = payer.budget.level
+        return level - self._spent.get(payer.name, 0) if self._dry else level
 
     def pay(self, payer: ProviderState) -> None:
         """Take an attempt's token."""

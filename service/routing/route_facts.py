@@ -22,17 +22,18 @@ def of(
     requested: str, to: Candidate, models: Sequence[str], ignored: Iterable[str], attempts: int
 ) -> RouteFacts:
     """Return the facts of an answer by a target, after so many attempts at these models."""
-    fallback = to.model_id != requested
-    return RouteFacts(
-        requested_model=requested,
-        served_model=to.model_id,
-        provider=to.provider.name,
-        attempts=attempts,
-        fallback_applied=fallback,
-        fallback_reason="model_unavailable" if fallback else "",
-        fallback_chain=models if fallback else (),
-        ignored_parameters=ignored if to.parameters == "warn" else (),
-    )
+    route = RouteFacts()
+    route.requested_model = requested
+    route.served_model = to.model_id
+    route.provider = to.provider.name
+    route.attempts = attempts
+    if to.model_id != requested:
+        route.fallback_applied = True
+        route.fallback_reason = "model_unavailable"
+        route.fallback_chain.extend(models)
+    if ignored and to.parameters == "warn":
+        route.ignored_parameters.extend(ignored)
+    return route
 
 
 def joined(ours: RouteFacts, theirs: RouteFacts | None, *, silent: bool = False) -> RouteFacts:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
-from llmbase.v1.routing_pb2 import RouteStanding
-
-from service.config import ModelConfig, PricingConfig, TargetConfig
+from service.config import ModelConfig
 from service.errors import ModelNotFound
 from service.providers.provider import AnyProvider
 from service.routing import money, policy
@@ -19,42 +17,63 @@ from service.routing.policy import Standing
 _SANE_ID = re.compile(r"[!-)+\--~]{1,256}")  # as the configuration wants ids
 
 
-class Candidate(NamedTuple):
+class Candidate:
     """A target to try: under which public model, at which provider, by which name there.
 
-    `listed` is its place among the model's targets; `available` says whether its breaker let it
-    take part in the order.
+    `listed` is its place among the model's targets; `parameters` is the model's policy for what the
+    target cannot honour; `cost` is what the target costs us and `price` what the model costs the
+    caller, as far as is known. How it stands is in its `state`, and nothing else of it changes.
     """
 
-    model_id: str
-    model: ModelConfig
-    target: TargetConfig
-    provider: AnyProvider
-    provider_model: str
-    state: TargetState
-    listed: int
-    standing: Standing
-    available: bool
+    __slots__ = (
+        "_name",
+        "_rate",
+        "cost",
+        "listed",
+        "model",
+        "model_id",
+        "parameters",
+        "price",
+        "provider",
+        "provider_model",
+        "state",
+        "target",
+    )
 
-    @property
-    def parameters(self) -> Literal["strict", "warn", "drop"]:
-        """The model's policy for what the target cannot honour."""
-        return self.model.parameters
+    def __init__(
+        self,
+        model_id: str,
+        model: ModelConfig,
+        listed: int,
+        provider: AnyProvider,
+        provider_model: str,
+        state: TargetState,
+    ) -> None:
+        self.model_id = model_id
+        self.model = model
+        self.target = target = model.targets[listed]
+        self.provider = provider
+        self.provider_model = provider_model
+        self.state = state
+        self.listed = listed
+        self.parameters: Literal["strict", "warn", "drop"] = model.parameters
+        self.cost = money.prices(target.pricing or model.pricing)
+        self.price = money.prices(model.pricing)
+        self._name = f"{target.provider}/{target.model or ''}"
+        self._rate = money.rate(self.cost) if model.policy == "cheapest" else None
 
-    @property
-    def pricing(self) -> PricingConfig | None:
-        """What the target costs, as far as is known."""
-        return self.target.pricing or self.model.pricing
-
-    def standing_to_proto(self) -> RouteStanding:
-        """Return what put it in its place, as the trace has it."""
-        return RouteStanding(
-            weight=self.standing.weight,
-            current_weight=self.standing.current_weight,
-            price_nanos=self.standing.price,
-            in_flight=self.standing.in_flight,
-            first_content=self.standing.first_content,
-            available=self.available,
+    def standing(self, score: int, *, stream: bool) -> Standing:
+        """Return what puts it in its place; `score` is smooth weighting's."""
+        state = self.state
+        latency = state.stream if stream else state.whole
+        return Standing(
+            self._name,
+            self.target.weight,
+            score,
+            self._rate,
+            state.in_flight,
+            latency.average(state.clock()),
+            state.state() is not State.OPEN,
         )
 
 
@@ -70,77 +89,72 @@ class Router:
         self._models = models
         self._providers = providers
         self._board = board
-        self._named = {
-            key: (model, key, key) for key, model in models.items() if not key.endswith("*")
-        }
+        self._named = {key: model for key, model in models.items() if not key.endswith("*")}
+        self._candidates: dict[str, tuple[Candidate, ...]] = {}  # of models that were asked
 
     def models(self) -> Mapping[str, ModelConfig]:
         """Return the models by id, without the wildcards: those name no model of their own."""
-        return {key: model for key, model in self._models.items() if not key.endswith("*")}
+        return self._named
 
     def model(self, model_id: str) -> ModelConfig:
         """Return the model of that id. Raises ModelNotFound."""
-        return self._resolve(model_id)[0]
+        return self._named.get(model_id) or self._models[self._known_as(model_id)]
 
     def candidates(
         self, model_id: str, *, stream: bool, draw: int, session: int | None, dry: bool = False
-    ) -> list[Candidate]:
-        """Return the model's targets in order; those whose breaker is open come first, as listed:
-        they are passed over, and the trace says so.
+    ) -> tuple[Sequence[Candidate], Sequence[Standing]]:
+        """Return the model's targets in order, and how each stands, as listed. Those whose breaker
+        is open come first, as listed: they are passed over, and the trace says so.
 
         `draw` and `session` as in `policy.order`. Unless it is a `dry` run, the first is counted
         as chosen. Raises ModelNotFound.
         """
-        model, matched, known_as = self._resolve(model_id)
-        weights = self._board.weights.setdefault(known_as, [0] * len(model.targets))
-        if len(weights) != len(model.targets):
-            weights[:] = [0] * len(model.targets)
-        able: list[Candidate] = []
-        unable: list[Candidate] = []
-        for listed, target in enumerate(model.targets):
-            state = self._board.target(target.provider, target.model or known_as)
-            candidate = Candidate(
-                model_id,
-                model,
-                target,
-                self._providers[target.provider],
-                target.model or matched,
-                state,
-                listed,
-                self._standing(model, target, state, weights[listed], stream),
-                available=state.state() is not State.OPEN,
-            )
-            (able if candidate.available else unable).append(candidate)
+        every = self._candidates.get(model_id) or self._made(model_id)
+        if len(every) == 1:  # its score stays 0, whatever its weight
+            return every, (every[0].standing(0, stream=stream),)
+        model = every[0].model
+        weights = self._board.weights[self._known_as(model_id)]
+        standings = [it.standing(weights[it.listed], stream=stream) for it in every]
+        able = [it for it in every if standings[it.listed].available]
         if not able:
-            return unable
-        standings = [candidate.standing for candidate in able]
-        ordered = policy.order(model.policy, standings, draw, session if model.affinity else None)
+            return every, standings
+        competing = [standings[it.listed] for it in able]
+        ordered = policy.order(model.policy, competing, draw, session if model.affinity else None)
         if model.policy == "weighted" and not dry:
-            scores = policy.next_weights(standings, ordered[0])
+            scores = policy.next_weights(competing, ordered[0])
             for candidate, score in zip(able, scores, strict=True):
                 weights[candidate.listed] = score
-        return unable + [able[i] for i in ordered]
+        unable = [it for it in every if not standings[it.listed].available]
+        return unable + [able[i] for i in ordered], standings
 
-    def _standing(
-        self, model: ModelConfig, target: TargetConfig, state: TargetState, score: int, stream: bool
-    ) -> Standing:
-        return Standing(
-            name=f"{target.provider}/{target.model or ''}",
-            weight=target.weight,
-            current_weight=score,
-            price=money.rate(model, target) if model.policy == "cheapest" else None,
-            in_flight=state.in_flight,
-            first_content=state.latency(stream=stream).average(self._board.clock()),
+    def _made(self, model_id: str) -> tuple[Candidate, ...]:
+        """Return a model's targets as listed, and keep them, unless a caller has chosen its id."""
+        key = self._known_as(model_id)
+        model, named = self._models[key], key == model_id
+        # What a target's own name defaults to: of a wildcard, what stands for its `*`.
+        default = model_id if named else model_id[len(key) - 1 :]
+        made = tuple(
+            Candidate(
+                model_id,
+                model,
+                listed,
+                self._providers[target.provider],
+                target.model or default,
+                self._board.target(target.provider, target.model or key),
+            )
+            for listed, target in enumerate(model.targets)
         )
+        self._board.weights.setdefault(key, [0] * len(made))
+        if named:
+            self._candidates[model_id] = made
+        return made
 
-    def _resolve(self, model_id: str) -> tuple[ModelConfig, str, str]:
-        """Return the model, the part of its id that a target's own name defaults to, its key."""
-        if (named := self._named.get(model_id)) is not None:
-            return named
+    def _known_as(self, model_id: str) -> str:
+        """Return the configuration's key for a model. Raises ModelNotFound."""
         key = known_as(self._models, model_id)
         if key is None:
             raise ModelNotFound(f"Model not found: {model_id[:256]}")
-        return self._models[key], model_id[len(key) - 1 :] if key[-1] == "*" else model_id, key
+        return key
 
 
 def known_as(models: Mapping[str, ModelConfig], model_id: str) -> str | None:

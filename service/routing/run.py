@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
@@ -14,10 +13,11 @@ from service.providers.call import Call
 from service.providers.provider import AnswerStream, Encoded
 from service.routing import ending, route_facts
 from service.routing.attempt import Attempt
+from service.routing.means import Means
 from service.routing.plan import Plan, Step
 from service.routing.race import Race
 from service.routing.router import Candidate
-from telemetry.metrics import FALLBACKS, Metrics, count_ignored
+from telemetry.metrics import FALLBACKS, count_ignored
 
 _NEVER_IGNORED = ("n",)  # an answer with fewer choices is another answer
 _HOPELESS = frozenset({401, 402, 403, 404})  # statuses that a repeat does not change
@@ -31,6 +31,8 @@ class Run(Generic[T]):
     """One call on its way through its plan. `winner` is the attempt that answered."""
 
     winner: Attempt
+    _ignored: tuple[str, ...] = ()  # by the winner
+    _unfit: InvalidRequest | None = None
 
     def __init__(
         self,
@@ -39,9 +41,7 @@ class Run(Generic[T]):
         call: Call,
         ask: Ask[T],
         drop: Callable[[T], None],
-        clock: Callable[[], float],
-        chance: random.Random,
-        metrics: Metrics,
+        means: Means,
         *,
         stream: bool,
     ) -> None:
@@ -50,52 +50,45 @@ class Run(Generic[T]):
         self._call = call
         self._ask = ask
         self._drop = drop
-        self._clock = clock
-        self._chance = chance
-        self._metrics = metrics
+        self._means = means
         self._stream = stream
-        self._began = clock()
+        self._began = means.clock()
         self._faults: list[ProviderFault] = []
-        self._unfit: InvalidRequest | None = None
-        self._ignored: tuple[str, ...] = ()  # by the winner
 
     async def answer(self) -> T:
         """Return the first answer. Raises as `Dispatcher.complete` does."""
-        while (step := self._plan.next()) is not None:
+        plan, clock = self._plan, self._means.clock
+        while (step := plan.next()) is not None:
             http = await self._encode(step, self._request)
             if http is None:
                 continue
             if step.pause:
                 await self._pause(step.pause)
-            if not self._plan.still(step):
+            if not plan.still(step):
                 continue
-            asked = self._clock()
+            asked = clock()
             answer = await self._try(step, http)
-            self._call.waited += self._clock() - asked
+            self._call.waited += clock() - asked
             if answer is not None:
                 return answer
-        raise ending.no_answer(self._plan, self._faults, self._unfit)
+        raise ending.no_answer(plan, self._faults, self._unfit)
 
     def route(self, theirs: RouteFacts | None) -> RouteFacts:
         """Return how the answer came about; `theirs` is what another llmbase says of its part."""
-        count_ignored(self._metrics, self._ignored)
-        ours = route_facts.of(
-            self._request.model,
-            self.winner.step.candidate,
-            self._plan.models,
-            self._ignored,
-            attempts=len(self._plan.trace.attempts),
-        )
-        if ours.fallback_applied:
-            self._metrics.count(FALLBACKS, model=self._request.model)
-        silent = self.winner.step.candidate.parameters == "drop"
-        return route_facts.joined(ours, theirs, silent=silent)
+        if self._ignored:
+            count_ignored(self._means.metrics, self._ignored)
+        plan, candidate = self._plan, self.winner.step.candidate
+        attempts = len(plan.trace.attempts)
+        ours = route_facts.of(plan.requested, candidate, plan.models, self._ignored, attempts)
+        if candidate.model_id != plan.requested:
+            self._means.metrics.count(FALLBACKS, model=plan.requested)
+        if theirs is None:
+            return ours
+        return route_facts.joined(ours, theirs, silent=candidate.parameters == "drop")
 
     def charge(self, usage: Usage) -> None:
         """Say in the trace what the caller pays for so much of an answer."""
-        charged = self._plan.charge(self.winner.step, usage)
-        if charged is not None:
-            self._plan.trace.charge_nanos = charged
+        self._plan.charge(self.winner.step.candidate, usage)
 
     async def resume(self, request: ChatCompletionRequest) -> tuple[AnswerStream, Attempt] | None:
         """Return a stream that goes on with a request's last turn; None when no target can.
@@ -116,14 +109,16 @@ class Run(Generic[T]):
 
     async def _try(self, step: Step, http: Encoded) -> T | None:
         """Return the answer of a target, or of the one beside it; None when they failed."""
-        hedge = step.candidate.model.hedge
-        usual = step.candidate.state.latency(stream=self._stream).quantile(_SLOW_SHARE)
-        if hedge is not None and hedge.enabled and usual is not None:
-            return await self._race(step, http, usual)
+        candidate = step.candidate
+        hedge = candidate.model.hedge
+        if hedge is not None and hedge.enabled:
+            usual = candidate.state.latency(stream=self._stream).quantile(_SLOW_SHARE)
+            if usual is not None:
+                return await self._race(step, http, usual)
         self.winner = self._attempt(step, self._request, self._call)
         self._ignored = http.ignored
         try:
-            return await self.winner.run(self._ask(step.candidate, http, self._call))
+            return await self.winner.run(self._ask(candidate, http, self._call))
         except ProviderFault as fault:
             self._failed(step, fault)
             return None
@@ -162,16 +157,8 @@ class Run(Generic[T]):
         return attempt
 
     def _attempt(self, step: Step, request: ChatCompletionRequest, call: Call) -> Attempt:
-        return Attempt(
-            step,
-            request,
-            call,
-            self._plan.trace,
-            self._clock,
-            self._began,
-            self._metrics,
-            stream=self._stream,
-        )
+        trace = self._plan.trace
+        return Attempt(step, request, call, trace, self._means, self._began, stream=self._stream)
 
     async def _encode(self, step: Step, request: ChatCompletionRequest) -> Encoded | None:
         """Return what is to be sent; None when the target cannot be asked this."""
@@ -180,7 +167,8 @@ class Run(Generic[T]):
             http: Encoded = await candidate.provider.encode(
                 request, candidate.provider_model, self._call, stream=self._stream
             )
-            check_parameters(candidate, http)
+            if http.ignored:
+                check_parameters(candidate, http)
         except InvalidRequest as error:
             self._unfit = self._unfit or error  # another target may be able to
             self._plan.unfit(step)
@@ -190,7 +178,7 @@ class Run(Generic[T]):
     async def _pause(self, seconds: float) -> None:
         """Wait before targets are asked again; somewhat at random, so that callers spread."""
         asked = [it.retry_after for it in self._faults if it.retry_after is not None]
-        seconds = max(seconds * (0.5 + self._chance.random() / 2), min(asked, default=0.0))
+        seconds = max(seconds * (0.5 + self._means.chance.random() / 2), min(asked, default=0.0))
         left = self._call.seconds_left()
         if left is not None and left <= seconds:
             raise ending.too_late()

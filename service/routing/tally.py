@@ -6,7 +6,7 @@ from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest
 
 from service.providers.call import Call
 from service.routing import gate, money
-from service.routing.board import ProviderState
+from service.routing.board import ProviderState, TargetState
 from service.routing.breaker import State
 from service.routing.gate import Gate
 from service.routing.purse import Purse
@@ -22,13 +22,14 @@ class Tally:
         self._request = request
         self._call = call
         self._stream = stream
-        self._asked: dict[str, int] = {}  # attempts by provider
-        self._attempts: dict[str, int] = {}  # by model
+        # The providers and the models of the attempts there have been.
+        self._asked: list[str] = []
+        self._models: list[str] = []
         self._purse = Purse(dry=dry)
 
     def attempts(self, model_id: str) -> int:
         """Return how many attempts there have been at a model's targets."""
-        return self._attempts.get(model_id, 0)
+        return self._models.count(model_id)
 
     def hedge(self, slow: Candidate) -> None:
         """Hedges are of this target's originals from now on."""
@@ -39,58 +40,65 @@ class Tally:
         state = candidate.state
         breaker = state.state()
         # The first attempt of a call is its own; a move to a provider that works is free.
-        moved = any(self._attempts.values())
-        asked = self._asked.get(candidate.provider.name, 0) > 0
-        most_cost = gate.most_cost(candidate.model) if hedge else None
-        return Gate(
-            breaker=breaker,
-            usual=self._usual(candidate),
-            left=self._call.seconds_left(),
-            charged=asked or hedge or (moved and breaker is State.HALF_OPEN),
-            budget=self._purse.level(self._payer(candidate, hedge)),
-            in_flight=state.in_flight,
-            most_in_flight=candidate.target.max_in_flight,
-            hedge=hedge,
-            worst_cost=None if most_cost is None else self._worst_cost(candidate),
-            most_cost=most_cost,
+        charged = hedge or candidate.provider.name in self._asked
+        if breaker is State.HALF_OPEN and self._asked:
+            charged = True
+        seen = Gate(
+            breaker,
+            self._usual(state),
+            self._call.seconds_left(),
+            charged,
+            self._purse.level(self._payer(candidate, hedge) if hedge else state.provider),
+            state.in_flight,
+            candidate.target.max_in_flight,
         )
+        return self._hedging(candidate, seen) if hedge else seen
 
-    def look_again(self, candidate: Candidate, seen: Gate) -> Gate:
-        """Return what decides now on a target that was taken. What was paid stays paid."""
+    def look_again(self, candidate: Candidate, seen: Gate) -> Gate | None:
+        """Return what decides now on a target that was taken. What was paid stays paid.
+
+        None where nothing that it depends on can have changed: there is no deadline, no bound of
+        attempts in flight, and no breaker that is not closed.
+        """
+        state, left = candidate.state, self._call.seconds_left()
+        breaker = state.state()
+        if left is None and breaker is State.CLOSED and seen.most_in_flight is None:
+            return None
         return seen._replace(
-            breaker=candidate.state.state(),
-            usual=self._usual(candidate),
-            left=self._call.seconds_left(),
-            in_flight=candidate.state.in_flight,
+            breaker=breaker, usual=self._usual(state), left=left, in_flight=state.in_flight
         )
 
     def take(self, candidate: Candidate, seen: Gate) -> bool:
         """A target is to be asked; return whether its provider was asked before."""
-        name = candidate.provider.name
-        before = self._asked.get(name, 0)
+        before = candidate.provider.name in self._asked
         if seen.charged:
             self._purse.pay(self._payer(candidate, seen.hedge))
         elif not before:
             self._purse.earn(candidate.state.provider)
-        self._asked[name] = before + 1
-        self._attempts[candidate.model_id] = self.attempts(candidate.model_id) + 1
-        return before > 0
+        self._asked.append(candidate.provider.name)
+        self._models.append(candidate.model_id)
+        return before
 
     def take_back(self, candidate: Candidate, seen: Gate) -> None:
         """A target that was taken was not asked after all."""
-        self._attempts[candidate.model_id] -= 1
-        self._asked[candidate.provider.name] -= 1
+        self._asked.remove(candidate.provider.name)
+        self._models.remove(candidate.model_id)
         if seen.charged:
             self._purse.give_back(self._payer(candidate, seen.hedge))
 
     def _payer(self, candidate: Candidate, hedge: bool) -> ProviderState:
         return self._purse.payer(candidate.state.provider, hedge=hedge)
 
-    def _usual(self, candidate: Candidate) -> float | None:
-        state = candidate.state
-        return state.latency(stream=self._stream).usual(state.clock())
+    def _usual(self, state: TargetState) -> float | None:
+        latency = state.stream if self._stream else state.whole
+        return latency.usual(state.clock())
+
+    def _hedging(self, candidate: Candidate, seen: Gate) -> Gate:
+        most = gate.most_cost(candidate.model)
+        worst = None if most is None else self._worst_cost(candidate)
+        return seen._replace(hedge=True, worst_cost=worst, most_cost=most)
 
     def _worst_cost(self, candidate: Candidate) -> int | None:
-        if candidate.pricing is None:
+        if candidate.cost is None:
             return None
-        return money.worst_case(candidate.pricing, candidate.model, self._request)
+        return money.worst_case(candidate.cost, candidate.model, self._request)

@@ -32,17 +32,17 @@ MODEL = {"targets": [{"provider": "a"}, {"provider": "b"}], "pricing": PRICE}
 def _made(model, **behaviours):
     models = {"m": model, "spare": {"targets": [{"provider": "b"}]}}
     made, _, board = dispatcher(models, **behaviours)
-    made._metrics.learn(KNOWN)
+    made._means.metrics.learn(KNOWN)
     return made, board
 
 
 def _attempts(made):
-    found = counted(made._metrics.render(), "llmbase_attempts_total")
+    found = counted(made._means.metrics.render(), "llmbase_attempts_total")
     return {f"{provider} {purpose} {how}": n for (how, provider, purpose), n in found.items()}
 
 
 def _cost(made):
-    return counted(made._metrics.render(), "llmbase_provider_cost_nanodollars_total")
+    return counted(made._means.metrics.render(), "llmbase_provider_cost_nanodollars_total")
 
 
 def _chunk(text):
@@ -134,6 +134,6 @@ def test_a_fallback_is_counted_by_the_model_that_was_asked_for():
         model = {"targets": [{"provider": "a"}], "fallbacks": ["spare"]}
         made, _ = _made(model, a=always(0, fault(status=500)), b=always(0, whole))
         await made.complete(REQUEST, Call("id"))
-        assert counted(made._metrics.render(), "llmbase_fallbacks_total") == {("m",): 1}
+        assert counted(made._means.metrics.render(), "llmbase_fallbacks_total") == {("m",): 1}
 
     virtual_time.run(main())

@@ -1,5 +1,7 @@
 """A target's speed: peaks count at once, fade with time; quantiles when there is enough."""
 
+import random
+
 from service.routing.latency import Latency
 
 
@@ -64,3 +66,16 @@ def test_what_is_usual_is_known_until_nobody_has_tried_for_a_minute():
     assert latency.usual(60.1) is None
     latency.try_again(60.1)
     assert latency.usual(60.2) == 4.0, "one attempt finds out, the others wait for what it says"
+
+
+def test_what_is_usual_is_the_median_whatever_else_is_asked_in_between():
+    latency, other, chance = Latency(), Latency(), random.Random(1)
+    for now in range(400):
+        for it in (latency, other):
+            it.try_again(now)
+        seconds = chance.choice([0.1, 0.2, 5.0])
+        for it in (latency, other):
+            it.observe(seconds, now)
+        assert latency.usual(now) == other.quantile(0.5)
+        if now % 3 == 0:
+            assert latency.quantile(0.95) == other.quantile(0.95)

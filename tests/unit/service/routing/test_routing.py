@@ -153,3 +153,18 @@ def test_json_mode_is_not_enough_for_a_schema():
 def test_no_tools_and_logprobs_off_need_nothing():
     model = ModelConfig.model_validate({"targets": [{"provider": "a"}]})
     assert capability.allows(_asks("m", tools=[], logprobs=False), "m", model)
+
+
+def test_a_models_targets_are_made_once_and_those_of_a_callers_own_names_are_not_kept():
+    router = _router(
+        {"one": {"targets": [{"provider": "a"}]}, "x/*": {"targets": TWO["m"]["targets"]}}
+    )
+
+    def asked(model_id):
+        every, _ = router.candidates(model_id, stream=False, draw=1, session=None)
+        return every
+
+    assert asked("one")[0] is asked("one")[0]
+    names = [it.provider_model for i in range(9) for it in asked(f"x/{i}")]
+    assert names == [name for i in range(9) for name in ("x", str(i))]
+    assert list(router._candidates) == ["one"]
