@@ -79,10 +79,10 @@ class GeminiStreamDecoder:
             raise error.fault(given.error, "in an answer")
         try:
             self._take(given, chunk)
-        except (ValueError, RecursionError) as fault:
+            if given.candidates is None and given.usage_metadata is None:
+                self._report(data)
+        except (ValueError, RecursionError) as fault:  # a name that is skipped may be no UTF-8, too
             raise ProviderFault(FaultKind.MALFORMED, type(fault).__name__) from None
-        if given.candidates is None and given.usage_metadata is None:
-            self._report(data)
 
     def finish(self) -> pb.ChatCompletionChunk:
         """Return the last chunk. Raises ProviderFault TRUNCATED when the answer is not complete."""

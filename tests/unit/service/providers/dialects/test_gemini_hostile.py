@@ -169,6 +169,7 @@ def test_damaged_bytes_are_no_more_than_a_fault(data: st.DataObject) -> None:
         b"[]",
         b'[{"candidates":[]}]',
         b'{"candidates":"x"}',
+        b'{"no field of ours, nor UTF-8: \xff":1}',
         b"[" * 1_000_000,
         b'{"a":' * 200_000,
         b'{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{"a":'
