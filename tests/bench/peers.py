@@ -16,6 +16,11 @@ from tests.bench.questions import KEY, MODEL, PROVIDER_KEY, UPSTREAM_MODEL
 from tests.bench.subjects import Running, Start, process
 
 _PATIENCE = 900  # seconds for an installation
+# With the newest server that it accepts (1.19) every stream is a 500: `TypeError: immutable`.
+_PORTKEY = {
+    "dependencies": {"@portkey-ai/gateway": "1.15.2"},
+    "overrides": {"@hono/node-server": "1.13.8"},
+}
 
 
 def install(name: str, directory: Path) -> Start:
@@ -58,7 +63,9 @@ def _litellm(place: Path) -> Start:
 
 def _portkey(place: Path) -> Start:
     program = place / "node_modules" / "@portkey-ai" / "gateway" / "build" / "start-server.js"
-    _once(place, ["npm", "install", "--silent", "--prefix", str(place), "@portkey-ai/gateway"])
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "package.json").write_text(json.dumps(_PORTKEY), encoding="utf-8")
+    _once(place, ["npm", "install", "--silent", "--prefix", str(place)])
 
     @contextlib.contextmanager
     def start(provider_port: int, directory: Path) -> Iterator[Running]:
