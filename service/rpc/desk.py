@@ -88,8 +88,10 @@ class Desk:
         Raises TooManyConcurrentRequests, RateLimitExceeded, InsufficientBalance, SpendCapReached,
         PriceUnknown, ServiceUnavailable and what ends the call's wait: DeadlineExceeded.
         """
+        # Who has no limit of tokens is let in whatever it will use.
+        tokens = _tokens(request) if caller.limits.tokens_per_minute else 0
         with call.wait:
-            lease = await self._limiter.enter(caller, _tokens(request))
+            lease = await self._limiter.enter(caller, tokens)
         asked = self._clock()
         try:
             entered = await self._admission.enter(priority, call.wait, call.seconds_left())

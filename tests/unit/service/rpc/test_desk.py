@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from llmbase.v1 import chat_completion_pb2 as pb
 
-from service.accounts.caller import Caller, allowing
+from service.accounts.caller import Caller, Limits, allowing
 from service.admission.admission import Admission
 from service.admission.priority import Priority
 from service.errors import InsufficientBalance, RateLimitExceeded, ServiceUnavailable
+from service.providers import estimate
 from service.providers.call import Call
 from service.rpc.desk import Desk
 from telemetry.metrics import Metrics
 
-CALLER = Caller("demo", "static/demo", allowing(("*",)))
+UNLIMITED = Caller("demo", "static/demo", allowing(("*",)))
+CALLER = replace(UNLIMITED, limits=Limits(tokens_per_minute=1000))
 REQUEST = pb.ChatCompletionRequest(model="m", max_tokens=10)
 
 
@@ -80,9 +83,9 @@ def _parts(limiter=None, books=None, places=1):
     return limiter, admission, books, desk
 
 
-async def _take(desk, *, pays=True):
+async def _take(desk, *, pays=True, caller=CALLER):
     payer = _Generation() if pays else None
-    return await desk.take(CALLER, Priority.INTERACTIVE, Call("r"), REQUEST, payer)
+    return await desk.take(caller, Priority.INTERACTIVE, Call("r"), REQUEST, payer)
 
 
 async def test_everything_is_taken_and_given_back_once():
@@ -96,6 +99,14 @@ async def test_everything_is_taken_and_given_back_once():
     assert admission.in_flight == 0
     assert limiter.leases[0].left == [12]
     assert books.charges[0].closed == 1
+
+
+async def test_tokens_are_not_estimated_for_who_has_no_limit_of_them(monkeypatch):
+    monkeypatch.setattr(estimate, "prompt_tokens", None)
+    limiter, _, _, desk = _parts()
+    holding = await _take(desk, caller=UNLIMITED)
+    holding.close()
+    assert limiter.tokens == [0]
 
 
 async def test_a_call_that_another_pays_holds_no_money():
