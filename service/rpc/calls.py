@@ -84,7 +84,7 @@ class OpenCall:
 
         Raises InvalidRequest, ModelNotFound, ModelNotAllowed, UnsupportedCapability.
         """
-        validation.check(request)
+        plain = validation.check(request)
         self.model = asked = request.model
         model = self.generation.router.model(asked)
         self.single_flight = model.single_flight
@@ -93,7 +93,7 @@ class OpenCall:
             self.content.asked(request)
         if not self.caller.may_use(asked):
             raise ModelNotAllowed(f"The API key may not use the model {asked}.")
-        capability.check(request, asked, model)
+        capability.check(request, asked, model, plain=plain)
 
     def trailing_metadata(self) -> tuple[tuple[str, bytes], ...]:
         """Return what is told after the answer: how it was routed."""

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import orjson
 from llmbase.v1 import chat_completion_pb2 as pb
 
 from service.errors import InvalidRequest
-from service.providers.plain_message import plain_text
+from service.providers.given_fields import given_fields
 
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _SCHEMA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -39,15 +38,18 @@ _RANGES = {
 _LISTS = frozenset({"stop", "logit_bias", "metadata"})
 
 
-def check(request: pb.ChatCompletionRequest) -> None:
-    """Raise InvalidRequest for the first field that breaks a rule."""
-    # One look at all that is there: most of what can be is not, and keeps to every rule.
-    given: dict[str, Any] = {field.name: value for field, value in request.ListFields()}
+def check(request: pb.ChatCompletionRequest) -> bool:
+    """Raise InvalidRequest for the first field that breaks a rule.
+
+    Return whether all messages have one text each, so that nobody needs to look for images.
+    """
+    given = given_fields(request)  # what is not there keeps to every rule
     _require("model" in given, "model", "is required: the id of a model")
-    for field, (least, most) in _RANGES.items():
-        if field in given and not least <= given[field] <= most:
+    for field in filter(given.__contains__, _RANGES):
+        least, most = _RANGES[field]
+        if not least <= given[field] <= most:
             raise InvalidRequest(field, f"must be between {least} and {most}")
-    _check_messages(request.messages)
+    plain = _check_messages(request.messages)
     if not _LISTS.isdisjoint(given):
         _check_lists(request)
     if "tools" in given or "tool_choice" in given:
@@ -61,6 +63,7 @@ def check(request: pb.ChatCompletionRequest) -> None:
         _check_repeating(request)
     if "top_logprobs" in given:
         _require(request.logprobs, "top_logprobs", "needs logprobs to be true")
+    return plain
 
 
 def _check_repeating(request: pb.ChatCompletionRequest) -> None:
@@ -73,11 +76,22 @@ def _check_repeating(request: pb.ChatCompletionRequest) -> None:
         _require(bool(key), "last_chunk_sequence", "needs an idempotency_key")
 
 
-def _check_messages(messages: Sequence[pb.Message]) -> None:
+def _check_messages(messages: Sequence[pb.Message]) -> bool:
     _require(len(messages) > 0, "messages", "is required: at least one message")
+    plain = True
     for i, message in enumerate(messages[:]):  # a slice is the quickest way through
-        if not (plain_text(message) and message.role in _SPEAKERS):
-            _check_message(message, f"messages[{i}]")
+        parts = message.content
+        if (
+            len(parts) == 1
+            and parts[0].text
+            and message.role in _SPEAKERS
+            and not message.tool_calls
+            and not message.HasField("tool_call_id")
+        ):
+            continue  # one text and nothing of tools: nearly all messages
+        plain = False
+        _check_message(message, f"messages[{i}]")
+    return plain
 
 
 def _check_message(message: pb.Message, path: str) -> None:

@@ -46,7 +46,7 @@ def request_stages(rounds: int) -> dict[str, float]:
     stages: dict[str, Callable[[], object]] = {
         "request_from_json": lambda: request_from_json(body),
         "validation.check": lambda: validation.check(request),
-        "capability.check": lambda: capability.check(request, MODEL, model),
+        "capability.check": lambda: capability.check(request, MODEL, model, plain=True),
         "estimate.prompt_tokens": lambda: estimate.prompt_tokens(request),
         "encode": lambda: _DIALECT.encode(request, UPSTREAM_MODEL, stream=False),
         "decode": lambda: _DIALECT.decode(answer),

@@ -12,7 +12,7 @@ from llmbase.v1 import chat_completion_pb2 as pb
 
 from service.providers.dialects import openai_state as state
 from service.providers.dialects.openai_spelling import Spelling
-from service.providers.plain_message import plain_text
+from service.providers.plain_message import plain_turns
 
 _ROLES = {role: name.removeprefix("ROLE_").lower() for name, role in pb.Role.items()}
 
@@ -20,13 +20,13 @@ _ROLES = {role: name.removeprefix("ROLE_").lower() for name, role in pb.Role.ite
 def messages(given: Sequence[pb.Message], spelling: Spelling) -> list[dict[str, Any]]:
     """Return the messages; the last one is marked where it is to be gone on with."""
     roles = _ROLES | {pb.ROLE_DEVELOPER: spelling.developer}
-    found: list[dict[str, Any]] = []
-    for message in given[:]:  # a slice is the quickest way through
-        role = roles[message.role]
-        if text := plain_text(message):
-            found.append({"role": role, "content": text})
-        else:
-            found.append(_message(message, role, spelling))
+    given = given[:]  # a slice is the quickest way through
+    found: list[dict[str, Any]] = [
+        {"role": roles[role], "content": text}
+        if text
+        else _message(message, roles[message.role], spelling)
+        for message, (role, text) in zip(given, plain_turns(given), strict=True)
+    ]
     if spelling.prefix and found[-1]["role"] == "assistant":
         found[-1]["prefix"] = True
     return found

@@ -14,8 +14,8 @@ from service.providers.dialects import openai_messages
 from service.providers.dialects import openai_models as models
 from service.providers.dialects.openai_messages import present
 from service.providers.dialects.openai_spelling import Spelling
+from service.providers.given_fields import given_fields
 
-_NAMES = {field: field.name for field in pb.ChatCompletionRequest.DESCRIPTOR.fields}
 # Fields whose name and value are the same on both sides. `store` is not among the fields at all:
 # the API accepts it and promises to do nothing about it.
 _AS_THEY_ARE = (
@@ -100,9 +100,8 @@ def _lost(
 
 def _fields(request: pb.ChatCompletionRequest, spelling: Spelling) -> dict[str, Any]:
     """Return all fields but the messages, by OpenAI's names."""
-    # One look at all that is there costs less than one at each of two or three fields.
-    given: dict[str, Any] = {_NAMES[field]: value for field, value in request.ListFields()}
-    found = {name: given[name] for name in _AS_THEY_ARE if name in given}
+    given = given_fields(request)
+    found = {name: given[name] for name in filter(given.__contains__, _AS_THEY_ARE)}
     if "stop" in given:
         found["stop"] = list(given["stop"])
     if "logit_bias" in given:

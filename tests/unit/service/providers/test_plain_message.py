@@ -15,7 +15,7 @@ from service.providers.dialects import openai_messages
 from service.providers.dialects.compatible import OPENAI
 from service.providers.dialects.openai import OpenAiDialect
 from service.providers.dialects.openai_spelling import Spelling
-from service.providers.plain_message import plain_text
+from service.providers.plain_message import plain_turns
 from service.rpc import validation
 from tests.unit.gateway.request_strategies import pb_messages, text
 
@@ -29,6 +29,7 @@ plain = st.builds(
 conversations = st.lists(plain | pb_messages, max_size=4).map(
     lambda messages: pb.ChatCompletionRequest(model="m", messages=messages)
 )
+OTHER = (pb.ROLE_UNSPECIFIED, "")
 SPELLINGS = [
     Spelling(),
     OPENAI,
@@ -42,7 +43,7 @@ def test_a_role_and_one_text_are_plain(role: pb.Role.ValueType, words: str) -> N
     if role:
         message.role = role
 
-    assert plain_text(message) == (words if role else "")
+    assert plain_turns([message]) == [(role, words) if role else OTHER]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_a_message_of_anything_more_is_not_plain(more: pb.Message) -> None:
     message = pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text="hi")])
     message.MergeFrom(more)
 
-    assert plain_text(message) == ""
+    assert plain_turns([message]) == [OTHER]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,12 @@ def test_a_message_of_anything_more_is_not_plain(more: pb.Message) -> None:
     ids=str,
 )
 def test_a_message_of_something_else_is_not_plain(part: pb.ContentPart) -> None:
-    assert plain_text(pb.Message(role=pb.ROLE_USER, content=[part])) == ""
+    assert not plain_turns([pb.Message(role=pb.ROLE_USER, content=[part])])[0][1]
+
+
+@given(st.lists(plain | pb_messages, max_size=4))
+def test_each_message_is_plain_or_not_whatever_stands_beside_it(messages: list[pb.Message]) -> None:
+    assert plain_turns(messages) == [plain_turns([message])[0] for message in messages]
 
 
 @given(conversations, st.sampled_from(SPELLINGS))
@@ -91,7 +97,7 @@ def test_any_conversation_is_encoded_as_without_the_short_way(
     def encoded() -> bytes:
         return dialect.encode(asked, "model", stream=False).body
 
-    assert encoded() == _the_long_way(openai_messages, encoded)
+    assert encoded() == _the_long_way(encoded)
 
 
 @given(conversations)
@@ -105,10 +111,30 @@ def test_any_conversation_is_checked_as_without_the_short_way(
             return str(fault)
         return ""
 
-    assert refusal() == _the_long_way(validation, refusal)
-
-
-def _the_long_way(room: object, do: Callable[[], T]) -> T:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(room, "plain_text", lambda message: "")
+        patched.setattr(validation, "_SPEAKERS", frozenset())
+        the_long_way = refusal()
+    assert refusal() == the_long_way
+
+
+@given(st.lists(plain, min_size=1, max_size=3) | st.lists(pb_messages, max_size=3))
+def test_a_conversation_that_is_said_to_be_plain_has_a_text_in_each_message(
+    messages: list[pb.Message],
+) -> None:
+    request = pb.ChatCompletionRequest(model="m", messages=messages)
+    try:
+        is_plain = validation.check(request)
+    except InvalidRequest:
+        return
+
+    texts = [[part.text for part in message.content] for message in messages]
+    speak = all(message.role != pb.ROLE_TOOL for message in messages)
+    called = any(message.tool_calls for message in messages)
+    alone = all(len(found) == 1 and found[0] for found in texts)
+    assert is_plain == (alone and speak and not called)
+
+
+def _the_long_way(do: Callable[[], T]) -> T:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(openai_messages, "plain_turns", lambda given: [OTHER] * len(given))
         return do()
