@@ -10,10 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from service.store.direct import Contradiction, StoreDown
-from service.store.steps import Rows, Step, Steps, to_sqlite
+from service.store.steps import Rows, Step, Steps, insertion_start, to_sqlite
 
 T = TypeVar("T")
 
+_MOST_ROWS = 64  # that are inserted by one statement: SQLite takes 32,766 values
 _BAD = (
     sqlite3.IntegrityError,
     sqlite3.DataError,
@@ -77,9 +78,29 @@ def _transaction(connection: sqlite3.Connection, steps: Steps[T]) -> T:
 
 def _do(connection: sqlite3.Connection, step: Step) -> Rows:
     if step.many:
-        connection.executemany(to_sqlite(step.sql), step.values)
+        _do_many(connection, step)
         return ()
     return connection.execute(to_sqlite(step.sql), _plain(step.values)).fetchall()
+
+
+def _do_many(connection: sqlite3.Connection, step: Step) -> None:
+    """Do a step for each of its rows.
+
+    Rows are inserted many at a time. Whatever SQLite does it does without Python's lock, and to get
+    that back costs more than a row: whoever has it, which is who serves, has to be interrupted.
+    """
+    start, rows = insertion_start(step.sql), step.values
+    if start is None:
+        connection.executemany(to_sqlite(step.sql), rows)
+        return
+    done = 0
+    while done < len(rows):
+        # Powers of two: so there are few different statements, which SQLite keeps as it has them.
+        some = rows[done : done + min(_MOST_ROWS, 1 << (len(rows) - done).bit_length() - 1)]
+        places = f"({', '.join('?' * len(some[0]))})"
+        values = [value for row in some for value in row]
+        connection.execute(start + ", ".join([places] * len(some)), values)
+        done += len(some)
 
 
 def _plain(values: Sequence[Any]) -> Sequence[Any]:

@@ -36,6 +36,15 @@ def to_sqlite(sql: str) -> str:
     return re.sub(r"\$(\d+)", r"?\1", sql).replace(" FOR UPDATE SKIP LOCKED", "")
 
 
+_ONE_ROW = re.compile(r"(INSERT INTO \w+ \([^()]+\) VALUES )\((?:\$\d+(?:, )?)+\)")
+
+
+def insertion_start(sql: str) -> str | None:
+    """Return what comes before the values of an `insertion`, which this is or is not (None)."""
+    found = _ONE_ROW.fullmatch(sql)
+    return found and found[1]
+
+
 def insertion(table: Table) -> str:
     """Return the statement that inserts a row of a table, its values in the columns' order."""
     names = [column.name for column in table.columns]

@@ -104,11 +104,17 @@ def skeleton_pair(provider_port: int, directory: Path) -> Iterator[Running]:
 
 
 @contextlib.contextmanager
-def llmbase(provider_port: int, directory: Path, *, ledger: bool = False) -> Iterator[Running]:
-    """`llmbase up`: one process."""
+def llmbase(
+    provider_port: int, directory: Path, *, ledger: bool = False, workers: int = 1
+) -> Iterator[Running]:
+    """`llmbase up`: one process, or several, which count no limits: those would need Valkey."""
     directory.mkdir(parents=True, exist_ok=True)
-    config = configuration.write(_config(provider_port, ledger=ledger), directory)
+    settings = _config(provider_port, ledger=ledger)
+    if workers > 1:
+        settings["keys"] = [configuration.key_entry("bench", KEY, ["*"])]
+    config = configuration.write(settings, directory)
     flags = ("--config", str(config), "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0")
+    flags += ("--workers", str(workers))
     with running_llmbase("up", *flags, directory=directory) as up:
         url = up.wait_until_ready()[0]
         yield Running(Door(_port(url), _BEARER), Meter((up.pid,)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import pytest
 from service.accounts.transactions import transact
 from service.store.database import Database, StoreDown
 from service.store.direct import Conflict, Contradiction
-from service.store.steps import Step, Steps, to_sqlite
+from service.store.direct_sqlite import SqliteDirect
+from service.store.steps import Step, Steps, insertion, insertion_start, to_sqlite
+from service.store.tables import LEDGER
 from telemetry.metrics import Metrics
 from tests.support.books import AT, fresh
 from tests.support.postgres import Postgres
@@ -57,6 +60,37 @@ async def test_all_of_it_is_done_or_nothing(url: str) -> None:
         assert await _ids(database) == []
         assert await database.run(lambda: steps(None)) == 2
         assert await _ids(database) == ["a", "b"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 200])
+async def test_many_rows_are_inserted_as_they_are(url: str, count: int) -> None:
+    rows = [(f"{i:03d}", AT + i, i % 3 == 0) for i in range(count)]
+    kept = Step("SELECT id, created, prepaid FROM accounts ORDER BY id")
+    async with fresh(url) as database:
+        await database.run(_only(Step(_NEW, rows, many=True)))
+        assert [tuple(row) for row in await database.run(_only(kept))] == rows
+        with pytest.raises(Contradiction):  # one that is there already, and all are undone
+            await database.run(_only(Step(_NEW, [("z", AT, True), *rows], many=True)))
+        assert len(await _ids(database)) == count
+
+
+def test_sqlite_is_given_many_rows_at_a_time() -> None:
+    """Each visit gives Python's lock away, and who serves is interrupted to get it back."""
+    said: list[str] = []
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.execute("CREATE TABLE accounts (id, created, prepaid)")
+    direct = SqliteDirect(lambda: connection, asyncio.Lock())
+    connection.set_trace_callback(said.append)
+    direct._run(_only(Step(_NEW, [(str(i), i, True) for i in range(500)], many=True)))
+    assert len(said) <= 16  # begin, commit, and 7 times 64, 32, 16 and 4 rows
+    assert connection.execute("SELECT COUNT(DISTINCT id) FROM accounts").fetchone() == (500,)
+
+
+def test_only_a_plain_insertion_is_one_of_many_rows() -> None:
+    assert insertion_start(_NEW) == "INSERT INTO accounts (id, created, prepaid) VALUES "
+    assert insertion_start(insertion(LEDGER)) is not None
+    for sql in (f"{_NEW} ON CONFLICT (id) DO NOTHING", "UPDATE accounts SET prepaid = $1"):
+        assert insertion_start(sql) is None
 
 
 @pytest.mark.parametrize(
