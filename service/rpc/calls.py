@@ -135,6 +135,7 @@ class Calls:
         trace = trace_context.parse(metadata.get(TRACEPARENT), metadata.get(TRACESTATE))
         span = rpc_span.begin(self._tracer, method, trace)
         generation = self._current.generation
+        generation.hold()  # now: while a key is looked up it may be replaced
         try:
             caller = await _caller(generation, metadata, context)
             if self._refusing:  # now, not before: looking a key up can take a while
@@ -146,9 +147,9 @@ class Calls:
                 key = metadata.get("authorization", "").removeprefix("Bearer ")
                 opened.content = Content(span, (key, *generation.secrets))
         except BaseException as error:
+            generation.let_go()
             rpc_span.refused(span, error)
             raise
-        generation.hold()
         self._open.add(opened)
         return opened
 

@@ -1,5 +1,7 @@
 """What an RPC's metadata says of the call, as the lower floors see it."""
 
+import asyncio
+
 import pytest
 
 from service.accounts.local_limits import LocalLimiter
@@ -80,6 +82,40 @@ async def test_a_call_holds_the_generation_it_began_with_until_it_is_closed():
         await calls.open("Method", _Context())
     calls.close(opened)
     assert (before.holders, after.holders) == (0, 0)
+
+
+class _SlowStore:
+    """Knows nobody, or who calls, once it has been asked for long enough."""
+
+    def __init__(self, known):
+        self.authenticator = known
+        self.asked, self.answers = asyncio.Event(), asyncio.Event()
+
+    async def caller(self, *given):
+        self.asked.set()
+        await self.answers.wait()
+        return await self.authenticator.caller(*given)
+
+
+@pytest.mark.parametrize("ends", ["known", "unknown", "cancelled"])
+async def test_a_generation_is_held_while_a_callers_key_is_looked_up(ends):
+    now = current()
+    calls, before = Calls(now, lambda: 0.0, Metrics({}), _desk()), now.generation
+    before.authenticator = store = _SlowStore(before.authenticator)
+    key = "a-key-that-is-wrong" if ends == "unknown" else KEY
+    opening = asyncio.create_task(calls.open("Method", _Context(authorization=f"Bearer {key}")))
+    await store.asked.wait()
+    now.generation = FakeGeneration()  # a reload, which closes what nobody holds
+    assert before.holders == 1
+    if ends == "cancelled":
+        opening.cancel()
+    store.answers.set()
+    if ends == "known":
+        calls.close(await opening)
+    else:
+        with pytest.raises(InvalidApiKey if ends == "unknown" else asyncio.CancelledError):
+            await opening
+    assert before.holders == 0
 
 
 async def test_who_only_looks_holds_nothing_and_is_known_unless_models_are_public():
