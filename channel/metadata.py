@@ -32,11 +32,11 @@ def received(sent: Iterable[Any] | None) -> Entries:
         return ()
     if isinstance(sent, dict):
         raise TypeError("metadata is a sequence of pairs, not a dict")
-    entries = tuple(sent)
+    entries = tuple([(key, value) for key, value in sent])
     try:  # nearly always all of it is text, and is looked at as one
         keys, values = zip(*entries, strict=True)
         if _are_of_text(keys) and (text := "".join(values)).isascii() and text.isprintable():
-            return tuple(zip(keys, values, strict=True))
+            return entries
     except (TypeError, ValueError, grpc.aio.InternalError):
         pass  # the entry it is about is found below
     return tuple([_entry(key, value) for key, value in entries])

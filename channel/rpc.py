@@ -139,7 +139,9 @@ class Rpc(CallState):
             self.wake_watchers()
 
     def end(self, status: Status) -> None:
-        """Decides, once, how the call ends."""
+        """Decides, once, how the call ends: a handler may not heed that it has ended."""
+        if self.status is not None:
+            return
         self._settle(status)
         self.offer()
         if self.task is None:
@@ -159,8 +161,7 @@ class Rpc(CallState):
         return self.task
 
     def _handler_ended(self) -> None:
-        if self.status is None:
-            self.end(SELF_CANCELLED)
+        self.end(SELF_CANCELLED)
         self._keeper.left(self)
         if self.on_handler_end is not None:
             self.on_handler_end()

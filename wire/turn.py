@@ -53,7 +53,11 @@ class Turn:
     def _write(self) -> None:
         waiting, self._waiting = self._waiting, []
         for transport in waiting:
-            transport.flush()
+            try:
+                transport.flush()
+            except Exception as error:  # whatever is wrong with it, the others' bytes must leave
+                told = {"message": "what was held is lost", "exception": error}
+                self._loop.call_exception_handler({**told, "transport": transport})
 
 
 class TurnTransport(asyncio.Transport):

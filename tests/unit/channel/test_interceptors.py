@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import contextvars
 from typing import Any
 
@@ -29,6 +31,14 @@ class Recording(grpc.aio.ServerInterceptor):
         metadata = dict(handler_call_details.invocation_metadata)
         self.seen.append((self.name, handler_call_details.method, metadata.get("key")))
         return await continuation(handler_call_details)
+
+
+class Stubborn(grpc.aio.ServerInterceptor):
+    """Takes its time, is not to be cancelled, and then knows no such method."""
+
+    async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
 
 
 class Deciding(grpc.aio.ServerInterceptor):
@@ -93,6 +103,16 @@ async def test_an_interceptor_may_end_the_call_whatever_its_kind(
     for error in (unary, stream):
         assert (error.code(), error.details()) == (code, details)
         assert dict(error.trailing_metadata()) == ({"hint": "key"} if do == "refuse" else {})
+
+
+async def test_a_call_that_has_ended_stays_as_it_is_whatever_an_interceptor_says_then(
+    open_both: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    door = await open_both(ask=tell_user, interceptors=[Stubborn()])
+    error = await failure(door.ask(timeout=0.05))
+    assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    await door.server.stop(0)
+    assert not caplog.records
 
 
 async def test_a_variable_set_by_an_interceptor_is_the_handlers_and_nobody_elses(

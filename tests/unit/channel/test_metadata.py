@@ -26,7 +26,7 @@ async def test_the_handler_sees_what_the_caller_sent_as_pairs_of_text_and_text_o
         return text_of("")
 
     door = await open_both(ask=look)
-    for metadata in (SENT, list(SENT), grpc.aio.Metadata(*SENT)):
+    for metadata in (SENT, list(SENT), grpc.aio.Metadata(*SENT), map(iter, SENT)):
         await door.ask(metadata=metadata)
         entries = seen.pop()
         assert isinstance(entries, tuple)

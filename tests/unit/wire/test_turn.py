@@ -173,6 +173,22 @@ async def test_a_peer_that_is_gone_keeps_nothing_from_the_others():
         assert [one.arrived(), other.arrived()] == [b"x", b"x"]
 
 
+@pytest.mark.parametrize("written", [1, TOGETHER])
+async def test_one_that_cannot_be_written_to_keeps_nothing_from_the_others(written: int):
+    async with lines(TOGETHER) as (bad, *others):
+        faults: list[dict[str, object]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+        bad.transport.write_eof()
+        bad.transport.write(b"after the end")
+        for line in others[:written]:
+            line.transport.write(b"x")
+        await asyncio.sleep(0)
+        assert [line.arrived() for line in others[:written]] == [b"x"] * len(others[:written])
+        (fault,) = faults
+        assert fault["transport"] is bad.transport
+        assert isinstance(fault["exception"], RuntimeError)
+
+
 async def test_reading_is_the_sockets_affair():
     async with lines(1) as (line,):
         line.transport.pause_reading()
