@@ -56,8 +56,9 @@ class Turn:
             try:
                 transport.flush()
             except Exception as error:  # whatever is wrong with it, the others' bytes must leave
-                told = {"message": "what was held is lost", "exception": error}
-                self._loop.call_exception_handler({**told, "transport": transport})
+                self._loop.call_exception_handler(
+                    {"message": "what was held is lost", "exception": error, "transport": transport}
+                )
 
 
 class TurnTransport(asyncio.Transport):

@@ -90,7 +90,7 @@ class LocalLimiter:
         if more > 0:
             key.drain(self._now(), limits)
             key.tokens = min(key.tokens + more, MOST_DEBT)
-        elif more:  # before the time that has passed, or after it, comes to the same
+        elif more:  # before the time that has passed, or after it: the same, unless limits changed
             key.tokens = max(0, key.tokens + more)
 
     def _met(self, caller: Caller, key: Taken, parts: int) -> Limit | None:
