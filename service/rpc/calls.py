@@ -336,7 +336,7 @@ def _line(opened: OpenCall, seconds: float) -> dict[str, object]:
         queued = opened.holding.entered - opened.started
         if queued > _NOTICED:
             line["queued_ms"] = round(queued * 1000, 1)
-    if opened.timing.borrowed:
+    if opened.replayed:
         line["replayed"] = True
     if (route := opened.route) is not None:
         line["provider"] = route.provider
