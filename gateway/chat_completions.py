@@ -36,6 +36,7 @@ from gateway.transcoding.fields import BadField
 from gateway.transcoding.numbered import EventId, NumberedRenderer
 from gateway.transcoding.request import request_from_json
 from telemetry.metrics import Metrics, count_ignored
+from wire.cohort import Cohort
 
 if TYPE_CHECKING:
     from grpc.aio import UnaryStreamCall
@@ -60,10 +61,12 @@ class ChatCompletions:
         self._drain = drain
         self._keepalive = keepalive
         self._metrics = metrics
+        self._cohort = Cohort()
         self.streams = 0  # that are open
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         """Answer one chat. Raises HttpError until the first byte is out."""
+        self._cohort.arrive()
         seconds = timeout(request)
         body = await self._bodies.read(request)
         work = request[EXCHANGE].work = Work(time.perf_counter)  # the loop's ticks in milliseconds
@@ -78,6 +81,7 @@ class ChatCompletions:
             headers = request[EXCHANGE].headers
             headers["x-llmbase-requested-model"] = header_value(asked.model)
         seen = _repeats(request, asked, streamed=options.stream)
+        await self._cohort.stage()
         if options.stream:
             work.form = "stream"
             renderer: Renderer = StreamRenderer(options.include_usage)
@@ -105,6 +109,7 @@ class ChatCompletions:
             try:
                 work.pause()
                 completion = await call
+                await self._cohort.stage()
                 work.go_on()
                 left = limit_headers(await call.initial_metadata())
             except grpc.aio.AioRpcError as error:

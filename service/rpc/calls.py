@@ -30,6 +30,7 @@ from telemetry import log, trace_context
 from telemetry.metrics import ACTIVE_STREAMS, CALLS, MODEL_CALLS, Metrics
 from telemetry.trace_context import TRACEPARENT, TRACESTATE, TraceContext
 from telemetry.tracing import NO_TRACER, Span, Tracer
+from wire.cohort import Cohort
 
 _LOG = logging.getLogger("llmbase.rpc")
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -123,6 +124,7 @@ class Calls:
         self._open: set[OpenCall] = set()
         self._idle: asyncio.Event | None = None  # while somebody waits for that
         self._refusing = False
+        self.cohort = Cohort()  # of RPCs that ask a model
         metrics.follow(ACTIVE_STREAMS, lambda: {(): self._streams()})
 
     async def open(self, method: str, context: Context) -> OpenCall:
@@ -131,6 +133,7 @@ class Calls:
         Raises MissingApiKey, InvalidApiKey, InvalidRequest (a priority that is none),
         ServiceUnavailable (while draining, or when the key is not known and the store is away).
         """
+        self.cohort.arrive()
         metadata = _texts(context)
         trace = trace_context.parse(metadata.get(TRACEPARENT), metadata.get(TRACESTATE))
         span = rpc_span.begin(self._tracer, method, trace)

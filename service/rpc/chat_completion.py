@@ -29,7 +29,9 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
         try:
             opened = await self._calls.open("CreateChatCompletion", context)
             opened.check(request)
+            await self._calls.cohort.stage()
             completion = await self._answers.complete(request, opened)
+            await self._calls.cohort.stage()
             self._calls.answered(opened)
             if opened.content is not None:
                 opened.content.answered(completion)
@@ -53,6 +55,7 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
         try:
             opened = await self._calls.open("StreamChatCompletion", context)
             opened.check(request)
+            await self._calls.cohort.stage()
             answer = await self._answers.stream(request, opened)
             self._calls.answered(opened)
             if opened.content is not None:

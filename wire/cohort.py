@@ -1,0 +1,35 @@
+"""Calls that came in the same turn of the loop go on stage by stage, side by side.
+
+A call runs through far more code than a processor's nearest caches hold. One that runs from end to
+end leaves nothing there that the next could use; many that do the same stage one after the other
+find its code where the first has brought it. With sixty-four callers that is a sixth of all that an
+answer costs. Who comes alone waits for nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from collections.abc import Generator
+
+
+class Cohort:
+    """Says to the calls of one loop whether there are others to wait for."""
+
+    _arrived = 0  # in this turn
+    _before = 0  # in the last turn in which any did
+
+    def arrive(self) -> None:
+        """Count a call that begins."""
+        if not self._arrived:
+            asyncio.get_running_loop().call_soon(self._end_turn)
+        self._arrived += 1
+
+    @types.coroutine
+    def stage(self) -> Generator[None, None, None]:
+        """Let the other calls come as far as this one is; at once where it came alone."""
+        if self._arrived > 1 or self._before > 1:
+            yield
+
+    def _end_turn(self) -> None:
+        self._before, self._arrived = self._arrived, 0
