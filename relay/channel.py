@@ -1,8 +1,8 @@
 """A grpc.aio channel whose calls share one stream, where both sides can.
 
 Everything else goes, as ever, in a gRPC call of its own over the channel underneath: calls made
-while there is no stream, large requests, streams of requests, all calls to a service that does not
-know the relay. Callers cannot tell.
+while there is no stream, requests that are too large, streams of requests, all calls to a service
+that does not know the relay. Callers cannot tell.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class _Method:
         data = request if self._serialize is None else self._serialize(request)
         entries = received(metadata)
         session = self._keeper.session
-        if credentials is None and session.takes(len(data) + size_of(entries)):
+        if credentials is None and session.takes(len(data), size_of(entries)):
             call = session.begin(self._method, data, entries, timeout, self._deserialize)
             return self._as_call(call)
         return self._plain(

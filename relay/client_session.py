@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
 
 import grpc
@@ -11,8 +11,15 @@ from llmbase.relay.v1.relay_pb2 import Open, RelayRequest, ServerFrame
 
 from channel.metadata import Entries
 from channel.status import CANCELLED, Status
-from relay.frames import WINDOW, from_wire, microseconds, status_from_wire, to_wire
-from relay.outbox import Outbox
+from relay.frames import (
+    LARGEST_METADATA,
+    WINDOW,
+    from_wire,
+    microseconds,
+    status_from_wire,
+    to_wire,
+)
+from relay.outbox import Frame, Outbox
 from relay.remote_call import RemoteCall
 
 _LOST: Final = "The relay's stream was lost."
@@ -35,7 +42,7 @@ class ClientSession:
         self._outbox = Outbox(RelayRequest)
         self._calls: dict[int, RemoteCall] = {}
         self._last = 0
-        self._largest_request = -1  # until the server says what it takes
+        self._largest_request = self._largest_in_parts = -1  # until the server says what it takes
         self._drained = False  # no call may be opened any more
         self._retired = False  # by the caller's own doing
         self.welcomed = asyncio.Event()
@@ -45,12 +52,16 @@ class ClientSession:
         """How many calls are open."""
         return len(self._calls)
 
-    def takes(self, size: int) -> bool:
-        """Whether a request of so many bytes, metadata counted, may be sent over this stream.
+    def takes(self, size: int, metadata: int = 0) -> bool:
+        """Whether a request and metadata of so many bytes may be sent over this stream.
 
         Not if it takes nothing any more: calls are better off without it.
         """
-        return size <= self._largest_request and not self._drained and not self._outbox.full
+        if self._drained or self._outbox.full:
+            return False
+        if size + metadata <= self._largest_request:
+            return True
+        return size <= self._largest_in_parts and metadata <= LARGEST_METADATA
 
     def begin(
         self,
@@ -73,8 +84,11 @@ class ClientSession:
             credit=WINDOW,
         )
         self._outbox.put(call=number, open=opened)
-        self._outbox.put(len(request), call=number, message=request)
-        self._outbox.put(call=number, half_close=True)
+        if len(request) <= self._largest_request:
+            self._outbox.put(len(request), call=number, message=request)
+            self._outbox.put(call=number, half_close=True)
+        else:
+            self._outbox.put_long(_in_parts(call, request, self._largest_request))
         return call
 
     async def run(self, stream: Stream) -> None:
@@ -150,6 +164,7 @@ class ClientSession:
     def _receive_news(self, frame: ServerFrame, kind: str | None) -> None:
         if kind == "welcome":
             self._largest_request = frame.welcome.largest_request
+            self._largest_in_parts = frame.welcome.largest_in_parts
             self.welcomed.set()
         elif kind == "drain":
             self._drained = True
@@ -162,3 +177,14 @@ class ClientSession:
     def _end_all(self, status: Status) -> None:
         for call in tuple(self._calls.values()):
             call.terminate(status)
+
+
+def _in_parts(call: RemoteCall, request: bytes, largest: int) -> Iterator[Frame]:
+    """Make the frames of a request one by one, as long as there is a caller."""
+    for at in range(0, len(request), largest):
+        if call.status is not None:
+            return
+        part = request[at : at + largest]
+        kind = "part" if at + largest < len(request) else "message"
+        yield len(part), {"call": call.number, kind: part}
+    yield 0, {"call": call.number, "half_close": True}

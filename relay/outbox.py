@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
 _LARGE: Final = 256 * 1024  # bytes after which a message takes no more frames
 _MUCH: Final = 4 * 1024 * 1024  # bytes after which nobody is to add much
+
+Frame = tuple[int, dict[str, Any]]  # its size, and its fields
 
 
 class Outbox:
@@ -28,6 +30,7 @@ class Outbox:
         self._new_message = new_message
         self._on_room = on_room
         self._messages: deque[tuple[Any, int]] = deque()
+        self._long: deque[Iterator[Frame]] = deque()
         self._wake: asyncio.Future[None] | None = None
         self._closed = False
         self.waiting = 0  # bytes that the stream has not taken
@@ -49,6 +52,11 @@ class Outbox:
         self.waiting += size
         self._rouse()
 
+    def put_long(self, frames: Iterator[Frame]) -> None:
+        """Adds frames that are large together: one goes with each message, so that others' can."""
+        self._long.append(frames)
+        self._rouse()
+
     def close(self) -> None:
         """Takes no more frames; `run` returns when those that are there have left."""
         self._closed = True
@@ -57,6 +65,7 @@ class Outbox:
     async def run(self, write: Callable[[Any], Awaitable[Any]]) -> None:
         """Writes until it is closed, or until a write fails, with its error."""
         while True:
+            self._go_on()
             if self._messages:
                 message, size = self._messages.popleft()
                 await write(message)
@@ -69,6 +78,17 @@ class Outbox:
             else:
                 self._wake = asyncio.get_running_loop().create_future()
                 await self._wake
+
+    def _go_on(self) -> None:
+        """Puts the next frame of what is long, in turn."""
+        while self._long:
+            frame = next(self._long[0], None)
+            if frame is not None:
+                self._long.rotate(-1)
+                size, fields = frame
+                self.put(size, **fields)
+                return
+            self._long.popleft()
 
     def _rouse(self) -> None:
         if self._wake is not None and not self._wake.done():

@@ -21,6 +21,7 @@ from channel.status import CANCELLED, Status
 from relay.credit import Credit
 from relay.frames import (
     LARGEST_METADATA,
+    LARGEST_REQUEST,
     PART,
     PER_MESSAGE,
     from_wire,
@@ -35,7 +36,7 @@ _NO_REQUEST = Status(grpc.StatusCode.INTERNAL, "The call has no request.")
 
 
 class ServedCall:
-    """One call. `limit` is the largest message it sends, in bytes. Raises as `from_wire`."""
+    """One call. `limit` is the largest message either way, in bytes. Raises as `from_wire`."""
 
     def __init__(
         self,
@@ -54,24 +55,36 @@ class ServedCall:
         self._outbox = outbox
         self._limit = limit
         self._serialize: Callable[[Any], bytes] | None = None
+        self._parts: list[bytes] = []  # of the request
+        self._size = 0  # of all of it that has come
         self._complete = False
         self._begun = False  # the caller knows the initial metadata
         self._left = False  # the caller wants to hear no more
         self._unsent: Status | None = None  # why a message could not be sent
         self.credit = Credit(opened.credit)
 
+    def request_part(self, part: bytes) -> None:
+        """Takes a part of the request. One that is too large, or makes it so, ends the call."""
+        if self._rpc.status is not None:
+            return
+        self._size += len(part)
+        if len(part) > LARGEST_REQUEST:
+            self._rpc.terminate(too_large("Received", len(part), LARGEST_REQUEST))
+        elif self._size > self._limit:
+            self._rpc.terminate(too_large("Received", self._size, self._limit))
+        else:
+            self._parts.append(part)
+
     def request(self, message: bytes) -> None:
-        """Takes the request."""
-        self._rpc.request = message
+        """Takes the request, or the last part of it, likewise."""
+        self.request_part(message)
+        self._rpc.request = b"".join(self._parts)
+        self._parts.clear()
 
     def half_close(self) -> None:
         """Hears that the request is complete."""
         self._complete = True
         self.credit.look_again()
-
-    def refuse(self, status: Status) -> None:
-        """Ends the call, and tells its caller."""
-        self._rpc.terminate(status)
 
     def leave(self) -> None:
         """Hears that the caller has left: the handler is cancelled, and nothing more is sent."""

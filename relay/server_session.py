@@ -10,7 +10,7 @@ import grpc
 from llmbase.relay.v1.relay_pb2 import CallerFrame, Drain, RelayResponse, Welcome
 
 from channel.in_process import InProcessServer
-from relay.frames import LARGEST_REQUEST, too_large
+from relay.frames import LARGEST_REQUEST
 from relay.outbox import Outbox
 from relay.served_call import ServedCall
 
@@ -22,7 +22,7 @@ class Violation(Exception):
 
 
 class ServerSession:
-    """One stream's calls. `largest_message`, in bytes, is what an answer may have."""
+    """One stream's calls. `largest_message`, in bytes, is what a request or an answer may have."""
 
     def __init__(self, servicers: InProcessServer, largest_message: int) -> None:
         self._servicers = servicers
@@ -46,7 +46,8 @@ class ServerSession:
         Afterwards, also when it is cancelled, no call is left. Raises Violation.
         """
         self._peer = context.peer()
-        self._outbox.put(welcome=Welcome(largest_request=LARGEST_REQUEST))
+        takes = Welcome(largest_request=LARGEST_REQUEST, largest_in_parts=self._largest_message)
+        self._outbox.put(welcome=takes)
         if self._servicers.stopping:
             self.drain()
         reading = self._loop.create_task(self._read(context))
@@ -90,8 +91,8 @@ class ServerSession:
                 raise Violation(f"call {frame.call} has not been opened")
         elif kind == "message":
             call.request(frame.message)
-            if len(frame.message) > LARGEST_REQUEST:
-                call.refuse(too_large("Received", len(frame.message), LARGEST_REQUEST))
+        elif kind == "part":
+            call.request_part(frame.part)
         elif kind == "half_close":
             call.half_close()
         elif kind == "credit":

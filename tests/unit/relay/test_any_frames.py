@@ -36,6 +36,7 @@ CALLS = st.integers(0, 4)
 FRAMES = st.one_of(
     st.builds(CallerFrame, call=CALLS, open=OPENS),
     st.builds(CallerFrame, call=CALLS, message=st.binary(max_size=20)),
+    st.builds(CallerFrame, call=CALLS, part=st.binary(max_size=20)),
     st.builds(CallerFrame, call=CALLS, half_close=st.booleans()),
     st.builds(CallerFrame, call=CALLS, cancel=st.booleans()),
     st.builds(CallerFrame, call=CALLS, credit=st.integers(0, 2**64 - 1)),

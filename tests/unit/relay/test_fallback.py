@@ -79,12 +79,21 @@ async def test_calls_are_relayed_once_the_stream_is_open_and_plain_before() -> N
         assert StringValue.FromString(await empty(b"")).value == "relayed 0"
 
 
-async def test_large_requests_go_alone_and_arrive_whole() -> None:
+async def test_large_requests_arrive_whole() -> None:
     async with relaying(Service()) as door:
         await open_line(door)
+        for size in (LARGEST_REQUEST - 10, LARGEST_REQUEST, 3 * LARGEST_REQUEST, LARGEST - 10):
+            assert (await door.ask("x" * size)).value == f"relayed {size}"
+            assert await texts(door.listen("x" * size)) == [f"relayed {size}"] * 2
+
+
+async def test_requests_to_a_service_that_takes_no_parts_go_alone_when_they_are_large() -> None:
+    async with relaying(Service()) as door:
+        await open_line(door)
+        assert isinstance(door.channel, RelayChannel)
+        door.channel.session._largest_in_parts = 0  # as its welcome would say
         for size, way in ((LARGEST_REQUEST - 10, "relayed"), (LARGEST_REQUEST, "plain")):
             assert (await door.ask("x" * size)).value == f"{way} {size}"
-            assert await texts(door.listen("x" * size)) == [f"{way} {size}"] * 2
         many = tuple((f"key-{number}", "x" * 100) for number in range(10))
         almost = LARGEST_REQUEST - 500
         assert (await door.ask("x" * almost)).value == f"relayed {almost}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from llmbase.relay.v1.relay_pb2 import RelayRequest
 
-from relay.outbox import Outbox
+from relay.outbox import Frame, Outbox
 from tests.unit.relay.pipes import settled
 
 MANY = 256 * 1024
@@ -56,6 +57,29 @@ async def test_a_message_that_is_full_takes_no_more() -> None:
     await outbox.run(written.write)
     assert written.messages == [[1, 2], [3, 4]]
     assert outbox.waiting == 0
+
+
+async def test_what_is_long_lets_others_through_and_takes_turns() -> None:
+    outbox, written = Outbox(RelayRequest), Written()
+    made = []
+
+    def long(call: int) -> Iterator[Frame]:
+        for _ in range(3):
+            made.append(call)
+            yield MANY, {"call": call, "cancel": True}
+
+    running = asyncio.create_task(outbox.run(written.write))
+    outbox.put_long(long(1))
+    outbox.put_long(long(2))
+    await settled()
+    outbox.put(call=9, cancel=True)
+    assert made == [1]  # no part is made before the one in front of it has left
+    assert outbox.waiting == MANY
+    written.go_on.set()
+    await settled()
+    assert written.messages == [[1], [9, 2], [1], [2], [1], [2]]
+    outbox.close()
+    await running
 
 
 async def test_what_is_put_after_the_end_is_dropped() -> None:

@@ -55,6 +55,7 @@ def frame(call: int = 1, **said: Any) -> CallerFrame:
         [frame(2, open=OPEN), frame(1, open=OPEN)],
         [frame(1, open=OPEN), frame(1, open=OPEN)],
         [frame(1, message=b"")],
+        [frame(1, part=b"")],
         [frame(0, credit=1)],
         [frame(1, open=Open(method="/a/b", metadata=[MetadataEntry(key="Upper", value=b"")]))],
     ],
@@ -72,6 +73,12 @@ async def test_frames_that_make_no_sense_end_the_stream(frames: list[CallerFrame
     [
         ([frame(half_close=True)], grpc.StatusCode.INTERNAL),
         ([frame(message=bytes(LARGEST_REQUEST + 1))], grpc.StatusCode.RESOURCE_EXHAUSTED),
+        ([frame(part=bytes(LARGEST_REQUEST + 1))], grpc.StatusCode.RESOURCE_EXHAUSTED),
+        ([frame(part=bytes(LARGEST_REQUEST))] * 5, grpc.StatusCode.RESOURCE_EXHAUSTED),
+        (
+            [frame(part=bytes(LARGEST_REQUEST))] * 4 + [frame(message=b"1")],
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+        ),
         ([frame(message=b"\xff"), frame(half_close=True)], grpc.StatusCode.UNKNOWN),
     ],
 )
@@ -88,12 +95,12 @@ async def test_a_call_that_makes_no_sense_ends_alone(
     await asyncio.wait_for(server.running, 5)
 
 
-@pytest.mark.parametrize("late", ["message", "half_close", "credit", "cancel"])
+@pytest.mark.parametrize("late", ["part", "message", "half_close", "credit", "cancel"])
 async def test_what_is_said_of_a_call_that_has_ended_is_not_heard(late: str) -> None:
     server = Server()
     await server.tell(frame(open=OPEN), frame(message=b""), frame(half_close=True))
-    said: dict[str, Any] = {"message": b"", "half_close": True, "credit": 5, "cancel": True}
-    await server.tell(frame(**{late: said[late]}))
+    said: dict[str, Any] = {"half_close": True, "credit": 5, "cancel": True}
+    await server.tell(frame(**{late: said.get(late, b"")}))
     assert not server.running.done()
     server.pipe.up.end()
     await asyncio.wait_for(server.running, 5)
