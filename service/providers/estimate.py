@@ -11,9 +11,11 @@ from llmbase.v1.chat_completion_pb2 import (
     ChatCompletion,
     ChatCompletionRequest,
     ChoiceDelta,
-    Message,
     Usage,
 )
+
+from service.providers.plain_message import Turn
+from service.providers.seen import Seen, look
 
 _CONTENT = ChoiceDelta.DESCRIPTOR.fields_by_name["content"]
 
@@ -23,13 +25,14 @@ _TOKENS_PER_MESSAGE = 4  # role and separators, in the chat templates we know
 _TOKENS_PER_IMAGE = 765  # a 1024 x 1024 image at OpenAI's published high-detail price
 
 
-def prompt_tokens(request: ChatCompletionRequest) -> int:
+def prompt_tokens(request: ChatCompletionRequest, seen: Seen | None = None) -> int:
     """Estimate the tokens of a request: its text, tools and images."""
-    messages = request.messages[:]  # here and below: a slice is the quickest way through
-    characters, images = _held(messages)
-    for tool in request.tools[:]:
+    seen = look(request, seen)
+    characters, images = _held(seen.turns)
+    # Here and below: a slice is the quickest way through.
+    for tool in seen.given.get("tools", ())[:]:
         characters += len(tool.name) + len(tool.description) + len(tool.parameters)
-    used = _TOKENS_PER_MESSAGE * len(messages) + _TOKENS_PER_IMAGE * images
+    used = _TOKENS_PER_MESSAGE * len(seen.turns) + _TOKENS_PER_IMAGE * images
     return used + tokens(characters)
 
 
@@ -61,19 +64,22 @@ def usage(request: ChatCompletionRequest, characters: int) -> Usage:
     )
 
 
-def _held(messages: Iterable[Message]) -> tuple[int, int]:
+def _held(turns: Iterable[Turn]) -> tuple[int, int]:
     """Count the characters and the images that messages hold."""
     characters = images = 0
-    for message in messages:
-        characters += len(message.reasoning_content) + len(message.refusal)
-        for part in message.content[:]:
+    for turn in turns:
+        if isinstance(turn, tuple):
+            characters += len(turn[1])
+            continue
+        characters += len(turn.reasoning_content) + len(turn.refusal)
+        for part in turn.content[:]:
             if text := part.text:
                 characters += len(text)
             elif part.HasField("image_url"):
                 images += 1
             else:
                 characters += len(part.refusal)
-        if calls := message.tool_calls:
+        if calls := turn.tool_calls:
             for call in calls:
                 characters += len(call.name) + len(call.arguments)
     return characters, images

@@ -11,19 +11,25 @@ from collections.abc import Iterable
 
 from llmbase.v1.chat_completion_pb2 import Message, Role
 
+# Role and text of a plain message; any other message is its turn itself.
+Turn = tuple[Role.ValueType, str] | Message
+
 _CONTENT = Message.DESCRIPTOR.fields_by_name["content"]
-_OTHER = (Role.ROLE_UNSPECIFIED, "")
+# A tool's message says whose call it is the answer to, so it is never plain.
+_SPEAKERS = frozenset(Role.values()) - {Role.ROLE_UNSPECIFIED, Role.ROLE_TOOL}
 
 
-def plain_turns(messages: Iterable[Message]) -> list[tuple[Role.ValueType, str]]:
-    """Return for each message of a role and one text both; no role and "" for others."""
-    found = []
+def turns_of(messages: Iterable[Message]) -> tuple[list[Turn], list[tuple[int, Message]]]:
+    """Return the turns of messages, and those that are not plain with their places."""
+    turns: list[Turn] = []
+    others: list[tuple[int, Message]] = []
     for message in messages:
-        turn = _OTHER
         fields = message.ListFields()  # in order of their numbers: the role is the first of all
-        if len(fields) == 2:
-            field, parts = fields[1]
-            if field is _CONTENT and len(parts) == 1:
-                turn = (fields[0][1], parts[0].text)
-        found.append(turn)
-    return found
+        if len(fields) == 2 and fields[1][0] is _CONTENT:
+            role, parts = fields[0][1], fields[1][1]
+            if role in _SPEAKERS and len(parts) == 1 and (text := parts[0].text):
+                turns.append((role, text))
+                continue
+        others.append((len(turns), message))
+        turns.append(message)
+    return turns, others

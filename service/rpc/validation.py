@@ -7,18 +7,17 @@ and says what is allowed. Sources: the REST contract and OpenAI's description of
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import orjson
 from llmbase.v1 import chat_completion_pb2 as pb
 
 from service.errors import InvalidRequest
-from service.providers.given_fields import given_fields
+from service.providers.seen import Seen
 
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _SCHEMA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ROLES = frozenset(pb.Role.values()) - {pb.ROLE_UNSPECIFIED}
-_SPEAKERS = _ROLES - {pb.ROLE_TOOL}  # a tool's message says whose call it is the answer to
 _EFFORTS = frozenset(pb.ReasoningEffort.values())
 _MODES = frozenset(pb.ToolChoice.Mode.values()) - {pb.ToolChoice.MODE_UNSPECIFIED}
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
@@ -38,18 +37,18 @@ _RANGES = {
 _LISTS = frozenset({"stop", "logit_bias", "metadata"})
 
 
-def check(request: pb.ChatCompletionRequest) -> bool:
-    """Raise InvalidRequest for the first field that breaks a rule.
-
-    Return whether all messages have one text each, so that nobody needs to look for images.
-    """
-    given = given_fields(request)  # what is not there keeps to every rule
+def check(request: pb.ChatCompletionRequest) -> Seen:
+    """Raise InvalidRequest for the first field that breaks a rule; return what was seen else."""
+    seen = Seen(request)
+    given = seen.given  # what is not there keeps to every rule
     _require("model" in given, "model", "is required: the id of a model")
     for field in filter(given.__contains__, _RANGES):
         least, most = _RANGES[field]
         if not least <= given[field] <= most:
             raise InvalidRequest(field, f"must be between {least} and {most}")
-    plain = _check_messages(request.messages)
+    _require("messages" in given, "messages", "is required: at least one message")
+    for i, message in seen.others:  # plain ones keep to the rules
+        _check_message(message, f"messages[{i}]")
     if not _LISTS.isdisjoint(given):
         _check_lists(request)
     if "tools" in given or "tool_choice" in given:
@@ -63,7 +62,7 @@ def check(request: pb.ChatCompletionRequest) -> bool:
         _check_repeating(request)
     if "top_logprobs" in given:
         _require(request.logprobs, "top_logprobs", "needs logprobs to be true")
-    return plain
+    return seen
 
 
 def _check_repeating(request: pb.ChatCompletionRequest) -> None:
@@ -74,24 +73,6 @@ def _check_repeating(request: pb.ChatCompletionRequest) -> None:
         after = request.last_chunk_sequence
         _require(after >= 0, "last_chunk_sequence", "must be the `sequence` of a chunk, or 0")
         _require(bool(key), "last_chunk_sequence", "needs an idempotency_key")
-
-
-def _check_messages(messages: Sequence[pb.Message]) -> bool:
-    _require(len(messages) > 0, "messages", "is required: at least one message")
-    plain = True
-    for i, message in enumerate(messages[:]):  # a slice is the quickest way through
-        parts = message.content
-        if (
-            len(parts) == 1
-            and parts[0].text
-            and message.role in _SPEAKERS
-            and not message.tool_calls
-            and not message.HasField("tool_call_id")
-        ):
-            continue  # one text and nothing of tools: nearly all messages
-        plain = False
-        _check_message(message, f"messages[{i}]")
-    return plain
 
 
 def _check_message(message: pb.Message, path: str) -> None:

@@ -5,27 +5,26 @@ Opaque provider state goes in character for character, to whoever takes what Ope
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from llmbase.v1 import chat_completion_pb2 as pb
 
 from service.providers.dialects import openai_state as state
 from service.providers.dialects.openai_spelling import Spelling
-from service.providers.plain_message import plain_turns
+from service.providers.plain_message import Turn
 
 _ROLES = {role: name.removeprefix("ROLE_").lower() for name, role in pb.Role.items()}
 
 
-def messages(given: Sequence[pb.Message], spelling: Spelling) -> list[dict[str, Any]]:
+def messages(turns: Iterable[Turn], spelling: Spelling) -> list[dict[str, Any]]:
     """Return the messages; the last one is marked where it is to be gone on with."""
     roles = _ROLES | {pb.ROLE_DEVELOPER: spelling.developer}
-    given = given[:]  # a slice is the quickest way through
     found: list[dict[str, Any]] = [
-        {"role": roles[role], "content": text}
-        if text
-        else _message(message, roles[message.role], spelling)
-        for message, (role, text) in zip(given, plain_turns(given), strict=True)
+        {"role": roles[turn[0]], "content": turn[1]}
+        if isinstance(turn, tuple)
+        else _message(turn, roles[turn.role], spelling)
+        for turn in turns
     ]
     if spelling.prefix and found[-1]["role"] == "assistant":
         found[-1]["prefix"] = True

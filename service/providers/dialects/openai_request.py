@@ -5,6 +5,7 @@ Absent is not sent. JSON that the caller gave as text (schemas) goes in characte
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -14,7 +15,7 @@ from service.providers.dialects import openai_messages
 from service.providers.dialects import openai_models as models
 from service.providers.dialects.openai_messages import present
 from service.providers.dialects.openai_spelling import Spelling
-from service.providers.given_fields import given_fields
+from service.providers.seen import Seen
 
 # Fields whose name and value are the same on both sides. `store` is not among the fields at all:
 # the API accepts it and promises to do nothing about it.
@@ -51,31 +52,32 @@ _EFFORTS = {
 
 
 def encode(
-    request: pb.ChatCompletionRequest, model: str, spelling: Spelling, *, stream: bool
+    seen: Seen, model: str, spelling: Spelling, *, stream: bool
 ) -> tuple[bytes, tuple[str, ...]]:
     """Return the body and the names of the fields that were left out.
 
     The request has been checked: its schemas are JSON.
     """
-    fields = _fields(request, spelling)
+    given = seen.given
+    fields = _fields(given, spelling)
     ignored: tuple[str, ...] = ()
     if spelling.openai_models:
-        ignored = models.take_out(fields, model, request.reasoning_effort)
+        ignored = models.take_out(fields, model, seen.request.reasoning_effort)
     if spelling.unsupported:
         ignored += tuple(name for name in fields if name in spelling.unsupported)
     # The caller's labels are for the caller: OpenAI takes them only with answers that it stores.
-    if request.metadata:
+    if "metadata" in given:
         ignored += ("metadata",)
     for name in ignored:
         fields.pop(name, None)
-    ignored += _lost(request, fields, spelling)
+    ignored += _lost(seen, fields, spelling)
     if "max_tokens" in fields:
         fields[spelling.max_tokens] = fields.pop("max_tokens")
     if "seed" in fields:
         seed = fields.pop("seed")
         # Any seed is as good as another that always follows from it.
         fields[spelling.seed] = seed if spelling.signed_seeds else seed & _SEED_BITS
-    messages = openai_messages.messages(request.messages, spelling)
+    messages = openai_messages.messages(seen.turns, spelling)
     body = {**spelling.extra_body, "model": model, "messages": messages, **fields}
     if stream:
         body["stream"] = True
@@ -84,23 +86,20 @@ def encode(
     return orjson.dumps(body), ignored
 
 
-def _lost(
-    request: pb.ChatCompletionRequest, fields: dict[str, Any], spelling: Spelling
-) -> tuple[str, ...]:
+def _lost(seen: Seen, fields: dict[str, Any], spelling: Spelling) -> tuple[str, ...]:
     """Bring fields within what is taken, and name what is lost by it, and in the messages."""
     lost: tuple[str, ...] = ()
     most = spelling.most_temperature
     if most is not None and fields.get("temperature", 0) > most:
         fields["temperature"] = most
         lost += ("temperature",)
-    if not spelling.names and any(m.name for m in request.messages if m.role != pb.ROLE_TOOL):
+    if not spelling.names and any(m.name for _, m in seen.others if m.role != pb.ROLE_TOOL):
         lost += ("messages[].name",)
     return lost
 
 
-def _fields(request: pb.ChatCompletionRequest, spelling: Spelling) -> dict[str, Any]:
+def _fields(given: Mapping[str, Any], spelling: Spelling) -> dict[str, Any]:
     """Return all fields but the messages, by OpenAI's names."""
-    given = given_fields(request)
     found = {name: given[name] for name in filter(given.__contains__, _AS_THEY_ARE)}
     if "stop" in given:
         found["stop"] = list(given["stop"])

@@ -1,0 +1,34 @@
+"""What one look at a request has found, for whoever comes upon the same request after."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest
+
+from service.providers.given_fields import given_fields
+from service.providers.plain_message import turns_of
+
+
+class Seen:
+    """What a request has. `given` are the values of its fields by their names.
+
+    `turns` are its messages, and `others` those of them that are not plain, with their places.
+    """
+
+    __slots__ = ("given", "others", "request", "turns")
+
+    def __init__(self, request: ChatCompletionRequest) -> None:
+        self.request = request
+        self.given: dict[str, Any] = given_fields(request)
+        # A slice is the quickest way through.
+        self.turns, self.others = turns_of(self.given.get("messages", ())[:])
+
+
+def look(request: ChatCompletionRequest, seen: Seen | None) -> Seen:
+    """Return what the request has; `seen` spares the look if it was at this very request.
+
+    A request is never changed once it has been looked at: who wants another makes a copy. So what
+    was seen of one is never taken for the other's.
+    """
+    return seen if seen is not None and seen.request is request else Seen(request)
