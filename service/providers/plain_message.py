@@ -25,9 +25,14 @@ def turns_of(messages: Iterable[Message]) -> tuple[list[Turn], list[tuple[int, M
     others: list[tuple[int, Message]] = []
     for message in messages:
         fields = message.ListFields()  # in order of their numbers: the role is the first of all
-        if len(fields) == 2 and fields[1][0] is _CONTENT:
-            role, parts = fields[0][1], fields[1][1]
-            if role in _SPEAKERS and len(parts) == 1 and (text := parts[0].text):
+        if len(fields) == 2:
+            (_, role), (field, parts) = fields
+            if (
+                field is _CONTENT
+                and role in _SPEAKERS
+                and len(parts) == 1
+                and (text := parts[0].text)
+            ):
                 turns.append((role, text))
                 continue
         others.append((len(turns), message))
