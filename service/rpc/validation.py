@@ -168,7 +168,8 @@ def _check_tools(request: pb.ChatCompletionRequest) -> None:
         if name in names:
             raise InvalidRequest(f"tools[{i}].function.name", "must be unique among the tools")
         names.add(name)
-        if tool.HasField("parameters") and not _is_json_object(tool.parameters):
+        parameters = tool.parameters  # what is not empty is there: mostly one look is enough
+        if (parameters or tool.HasField("parameters")) and not _is_json_object(parameters):
             raise InvalidRequest(f"tools[{i}].function.parameters", "must be an object")
     if request.HasField("tool_choice"):
         _check_tool_choice(request, names)

@@ -128,11 +128,14 @@ def _tool_choice(choice: pb.ToolChoice, spelling: Spelling) -> dict[str, Any]:
 
 def _tool(tool: pb.Tool, spelling: Spelling) -> dict[str, Any]:
     function: dict[str, Any] = {"name": tool.name}
-    if tool.HasField("description"):
-        function["description"] = tool.description
+    # What is not empty is there: asking whether it is costs as much as the text.
+    if (description := tool.description) or tool.HasField("description"):
+        function["description"] = description
     if tool.HasField("strict"):
         function["strict"] = tool.strict
-    parameters = tool.parameters if tool.HasField("parameters") else spelling.parameters
+    parameters: str | None = tool.parameters
+    if not parameters and not tool.HasField("parameters"):
+        parameters = spelling.parameters
     if parameters is not None:
         function["parameters"] = orjson.Fragment(parameters)
     return {"type": "function", "function": function}
