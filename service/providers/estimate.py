@@ -5,16 +5,14 @@ four characters a token is the middle of what current tokenizers do on English t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from llmbase.v1.chat_completion_pb2 import (
     ChatCompletion,
     ChatCompletionRequest,
     ChoiceDelta,
+    Message,
     Usage,
 )
 
-from service.providers.plain_message import Turn
 from service.providers.seen import Seen, look
 
 _CONTENT = ChoiceDelta.DESCRIPTOR.fields_by_name["content"]
@@ -28,7 +26,11 @@ _TOKENS_PER_IMAGE = 765  # a 1024 x 1024 image at OpenAI's published high-detail
 def prompt_tokens(request: ChatCompletionRequest, seen: Seen | None = None) -> int:
     """Estimate the tokens of a request: its text, tools and images."""
     seen = look(request, seen)
-    characters, images = _held(seen.turns)
+    characters, images = sum([len(text) for _, text in seen.turns]), 0
+    for _, message in seen.others:
+        held, shown = _held(message)
+        characters += held
+        images += shown
     # Here and below: a slice is the quickest way through.
     for tool in seen.given.get("tools", ())[:]:
         characters += len(tool.name) + len(tool.description) + len(tool.parameters)
@@ -38,8 +40,7 @@ def prompt_tokens(request: ChatCompletionRequest, seen: Seen | None = None) -> i
 
 def completion_characters(completion: ChatCompletion) -> int:
     """Count the characters a whole answer holds."""
-    characters, _ = _held([choice.message for choice in completion.choices])
-    return characters
+    return sum(_held(choice.message)[0] for choice in completion.choices)
 
 
 def delta_characters(delta: ChoiceDelta) -> int:
@@ -64,24 +65,19 @@ def usage(request: ChatCompletionRequest, characters: int) -> Usage:
     )
 
 
-def _held(turns: Iterable[Turn]) -> tuple[int, int]:
-    """Count the characters and the images that messages hold."""
-    characters = images = 0
-    for turn in turns:
-        if isinstance(turn, tuple):
-            characters += len(turn[1])
-            continue
-        characters += len(turn.reasoning_content) + len(turn.refusal)
-        for part in turn.content[:]:
-            if text := part.text:
-                characters += len(text)
-            elif part.HasField("image_url"):
-                images += 1
-            else:
-                characters += len(part.refusal)
-        if calls := turn.tool_calls:
-            for call in calls:
-                characters += len(call.name) + len(call.arguments)
+def _held(message: Message) -> tuple[int, int]:
+    """Count the characters and the images that a message holds."""
+    characters, images = len(message.reasoning_content) + len(message.refusal), 0
+    for part in message.content[:]:
+        if text := part.text:
+            characters += len(text)
+        elif part.HasField("image_url"):
+            images += 1
+        else:
+            characters += len(part.refusal)
+    if calls := message.tool_calls:
+        for call in calls:
+            characters += len(call.name) + len(call.arguments)
     return characters, images
 
 

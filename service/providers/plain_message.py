@@ -11,16 +11,20 @@ from collections.abc import Iterable
 
 from llmbase.v1.chat_completion_pb2 import Message, Role
 
-# Role and text of a plain message; any other message is its turn itself.
-Turn = tuple[Role.ValueType, str] | Message
+# Role and text of a plain message.
+Turn = tuple[Role.ValueType, str]
 
 _CONTENT = Message.DESCRIPTOR.fields_by_name["content"]
 # A tool's message says whose call it is the answer to, so it is never plain.
 _SPEAKERS = frozenset(Role.values()) - {Role.ROLE_UNSPECIFIED, Role.ROLE_TOOL}
+_OTHER = (Role.ROLE_UNSPECIFIED, "")
 
 
 def turns_of(messages: Iterable[Message]) -> tuple[list[Turn], list[tuple[int, Message]]]:
-    """Return the turns of messages, and those that are not plain with their places."""
+    """Return a turn for each message, and the messages that are not plain with their places.
+
+    The turns of these say nothing: they have no role and no text.
+    """
     turns: list[Turn] = []
     others: list[tuple[int, Message]] = []
     for message in messages:
@@ -36,5 +40,5 @@ def turns_of(messages: Iterable[Message]) -> tuple[list[Turn], list[tuple[int, M
                 turns.append((role, text))
                 continue
         others.append((len(turns), message))
-        turns.append(message)
+        turns.append(_OTHER)
     return turns, others

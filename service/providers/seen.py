@@ -13,7 +13,7 @@ from service.providers.plain_message import turns_of
 class Seen:
     """What a request has. `given` are the values of its fields by their names.
 
-    `turns` are its messages, and `others` those of them that are not plain, with their places.
+    `turns` are the plain ones of its messages; in the places of `others` they say nothing.
     """
 
     __slots__ = ("given", "others", "request", "turns")

@@ -12,20 +12,19 @@ from llmbase.v1 import chat_completion_pb2 as pb
 
 from service.providers.dialects import openai_state as state
 from service.providers.dialects.openai_spelling import Spelling
-from service.providers.plain_message import Turn
+from service.providers.seen import Seen
 
 _ROLES = {role: name.removeprefix("ROLE_").lower() for name, role in pb.Role.items()}
 
 
-def messages(turns: Iterable[Turn], spelling: Spelling) -> list[dict[str, Any]]:
+def messages(seen: Seen, spelling: Spelling) -> list[dict[str, Any]]:
     """Return the messages; the last one is marked where it is to be gone on with."""
     roles = _ROLES | {pb.ROLE_DEVELOPER: spelling.developer}
     found: list[dict[str, Any]] = [
-        {"role": roles[turn[0]], "content": turn[1]}
-        if isinstance(turn, tuple)
-        else _message(turn, roles[turn.role], spelling)
-        for turn in turns
+        {"role": roles[role], "content": text} for role, text in seen.turns
     ]
+    for i, message in seen.others:
+        found[i] = _message(message, roles[message.role], spelling)
     if spelling.prefix and found[-1]["role"] == "assistant":
         found[-1]["prefix"] = True
     return found

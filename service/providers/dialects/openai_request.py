@@ -77,7 +77,7 @@ def encode(
         seed = fields.pop("seed")
         # Any seed is as good as another that always follows from it.
         fields[spelling.seed] = seed if spelling.signed_seeds else seed & _SEED_BITS
-    messages = openai_messages.messages(seen.turns, spelling)
+    messages = openai_messages.messages(seen, spelling)
     body = {**spelling.extra_body, "model": model, "messages": messages, **fields}
     if stream:
         body["stream"] = True
