@@ -76,7 +76,7 @@ def _held(message: Message) -> tuple[int, int]:
         else:
             characters += len(part.refusal)
     if calls := message.tool_calls:
-        for call in calls:
+        for call in calls[:]:
             characters += len(call.name) + len(call.arguments)
     return characters, images
 

@@ -14,15 +14,17 @@ class Seen:
     """What a request has. `given` are the values of its fields by their names.
 
     `turns` are the plain ones of its messages; in the places of `others` they say nothing.
+    `textual` says that these are known to have no images either.
     """
 
-    __slots__ = ("given", "others", "request", "turns")
+    __slots__ = ("given", "others", "request", "textual", "turns")
 
     def __init__(self, request: ChatCompletionRequest) -> None:
         self.request = request
         self.given: dict[str, Any] = given_fields(request)
         # A slice is the quickest way through.
         self.turns, self.others = turns_of(self.given.get("messages", ())[:])
+        self.textual = not self.others
 
 
 def look(request: ChatCompletionRequest, seen: Seen | None) -> Seen:

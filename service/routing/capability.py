@@ -45,6 +45,8 @@ def allows(request: ChatCompletionRequest, model_id: str, model: ModelConfig) ->
 
 
 def _check_images(seen: Seen, model_id: str) -> None:
+    if seen.textual:
+        return
     for i, message in seen.others:
         for j, part in enumerate(message.content[:]):  # a slice is the quickest way through
             if part.HasField("image_url"):

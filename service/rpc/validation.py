@@ -47,8 +47,10 @@ def check(request: pb.ChatCompletionRequest) -> Seen:
         if not least <= given[field] <= most:
             raise InvalidRequest(field, f"must be between {least} and {most}")
     _require("messages" in given, "messages", "is required: at least one message")
+    textual = True
     for i, message in seen.others:  # plain ones keep to the rules
-        _check_message(message, f"messages[{i}]")
+        textual = _check_message(message, f"messages[{i}]") and textual
+    seen.textual = textual
     if not _LISTS.isdisjoint(given):
         _check_lists(request)
     if "tools" in given or "tool_choice" in given:
@@ -75,20 +77,23 @@ def _check_repeating(request: pb.ChatCompletionRequest) -> None:
         _require(bool(key), "last_chunk_sequence", "needs an idempotency_key")
 
 
-def _check_message(message: pb.Message, path: str) -> None:
+def _check_message(message: pb.Message, path: str) -> bool:
+    """Check one message, and say whether all of its parts are texts."""
     # Written out, so that no path is put together for a message that keeps to the rules.
     role = message.role
     if role not in _ROLES:
         raise InvalidRequest(
             f"{path}.role", "must be one of system, developer, user, assistant, tool"
         )
+    textual = True
     parts = message.content[:]
     for j, part in enumerate(parts):
         if not part.HasField("text"):
+            textual = False
             _check_part(part, role, f"{path}.content[{j}]")
     if role == pb.ROLE_ASSISTANT:
         if calls := message.tool_calls:
-            _check_tool_calls(calls, f"{path}.tool_calls")
+            _check_tool_calls(calls[:], f"{path}.tool_calls")
         elif not (parts or message.HasField("refusal") or message.HasField("reasoning_content")):
             raise InvalidRequest(f"{path}.content", "is required unless the assistant calls tools")
     elif not parts:
@@ -100,6 +105,7 @@ def _check_message(message: pb.Message, path: str) -> None:
             raise InvalidRequest(f"{path}.tool_call_id", "is required in tool messages")
     elif message.HasField("tool_call_id"):
         raise InvalidRequest(f"{path}.tool_call_id", "is for tool messages only")
+    return textual
 
 
 def _check_part(part: pb.ContentPart, role: int, path: str) -> None:

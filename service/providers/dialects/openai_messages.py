@@ -44,7 +44,7 @@ def _message(message: pb.Message, role: str, spelling: Spelling) -> dict[str, An
     if message.HasField("tool_call_id"):
         found["tool_call_id"] = spelling.call_id(message.tool_call_id)
     if calls := message.tool_calls:
-        found["tool_calls"] = [_call(call, spelling) for call in calls]
+        found["tool_calls"] = [_call(call, spelling) for call in calls[:]]
     if spelling.reasoning and message.HasField("reasoning_content"):
         found[spelling.reasoning] = message.reasoning_content
     if spelling.additions and message.provider_state:

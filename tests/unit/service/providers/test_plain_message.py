@@ -146,6 +146,19 @@ def test_images_are_found_as_without_the_short_way(request: pb.ChatCompletionReq
     assert lacking() == _the_long_way(lacking)
 
 
+@given(conversations)
+def test_a_conversation_that_was_seen_to_be_of_texts_has_nothing_else(
+    request: pb.ChatCompletionRequest,
+) -> None:
+    try:
+        seen = validation.check(request)
+    except InvalidRequest:
+        return
+
+    parts = [part for message in request.messages for part in message.content]
+    assert seen.textual == all(part.WhichOneof("part") == "text" for part in parts)
+
+
 def is_not_plain(message: pb.Message) -> None:
     assert turns_of([message]) == ([OTHER], [(0, message)])
 
