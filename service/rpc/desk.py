@@ -94,6 +94,8 @@ class Desk:
         with call.wait:
             lease = await self._limiter.enter(caller, tokens)
         asked = self._clock()
+        if self._admission.in_flight >= self._admission.limit:
+            call.seen = None  # who has to wait keeps no second copy of what was asked
         try:
             entered = await self._admission.enter(priority, call.wait, call.seconds_left())
         except BaseException:
