@@ -31,8 +31,7 @@ def prompt_tokens(request: ChatCompletionRequest, seen: Seen | None = None) -> i
         held, shown = _held(message)
         characters += held
         images += shown
-    # Here and below: a slice is the quickest way through.
-    for tool in seen.given.get("tools", ())[:]:
+    for tool in seen.tools:
         characters += len(tool.name) + len(tool.description) + len(tool.parameters)
     used = _TOKENS_PER_MESSAGE * len(seen.turns) + _TOKENS_PER_IMAGE * images
     return used + tokens(characters)
@@ -68,7 +67,7 @@ def usage(request: ChatCompletionRequest, characters: int) -> Usage:
 def _held(message: Message) -> tuple[int, int]:
     """Count the characters and the images that a message holds."""
     characters, images = len(message.reasoning_content) + len(message.refusal), 0
-    for part in message.content[:]:
+    for part in message.content[:]:  # a slice is the quickest way through
         if text := part.text:
             characters += len(text)
         elif part.HasField("image_url"):

@@ -1,28 +1,35 @@
-"""What one look at a request has found, for whoever comes upon the same request after."""
+"""What one look at a request has found, for whoever comes upon the same request after.
+
+Of what a request can have most is not there, so it is looked at as a whole: asking for each field
+costs about as much as all that is there at once.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest
+from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, Tool
 
-from service.providers.given_fields import given_fields
 from service.providers.plain_message import turns_of
+
+_NAMES = {field: field.name for field in ChatCompletionRequest.DESCRIPTOR.fields}
 
 
 class Seen:
-    """What a request has. `given` are the values of its fields by their names.
+    """What a request has. `given` are the values of the fields that are there, by their names.
 
     `turns` are the plain ones of its messages; in the places of `others` they say nothing.
     `textual` says that these are known to have no images either.
     """
 
-    __slots__ = ("given", "others", "request", "textual", "turns")
+    __slots__ = ("given", "others", "request", "textual", "tools", "turns")
 
     def __init__(self, request: ChatCompletionRequest) -> None:
         self.request = request
-        self.given: dict[str, Any] = given_fields(request)
+        self.given: dict[str, Any] = {_NAMES[field]: it for field, it in request.ListFields()}
         # A slice is the quickest way through.
+        self.tools: Sequence[Tool] = self.given.get("tools", ())[:]
         self.turns, self.others = turns_of(self.given.get("messages", ())[:])
         self.textual = not self.others
 

@@ -54,7 +54,7 @@ def check(request: pb.ChatCompletionRequest) -> Seen:
     if not _LISTS.isdisjoint(given):
         _check_lists(request)
     if "tools" in given or "tool_choice" in given:
-        _check_tools(request)
+        _check_tools(seen)
     if "response_format" in given:
         _check_format(request.response_format)
     if "reasoning_effort" in given and given["reasoning_effort"] not in _EFFORTS:
@@ -163,10 +163,10 @@ def _check_lists(request: pb.ChatCompletionRequest) -> None:
         _require(len(value) <= 512, f"metadata.{key}", "must be up to 512 characters")
 
 
-def _check_tools(request: pb.ChatCompletionRequest) -> None:
-    _require(len(request.tools) <= 128, "tools", "must be up to 128 tools")
+def _check_tools(seen: Seen) -> None:
+    _require(len(seen.tools) <= 128, "tools", "must be up to 128 tools")
     names: set[str] = set()
-    for i, tool in enumerate(request.tools[:]):
+    for i, tool in enumerate(seen.tools):
         name = tool.name
         if _TOOL_NAME.fullmatch(name) is None:
             rule = "must be 1 to 64 of a-z, A-Z, 0-9, _, -, . and :"
@@ -177,20 +177,20 @@ def _check_tools(request: pb.ChatCompletionRequest) -> None:
         parameters = tool.parameters  # what is not empty is there: mostly one look is enough
         if (parameters or tool.HasField("parameters")) and not _is_json_object(parameters):
             raise InvalidRequest(f"tools[{i}].function.parameters", "must be an object")
-    if request.HasField("tool_choice"):
-        _check_tool_choice(request, names)
+    if "tool_choice" in seen.given:
+        _check_tool_choice(seen.given["tool_choice"], names)
 
 
-def _check_tool_choice(request: pb.ChatCompletionRequest, names: set[str]) -> None:
-    choice = request.tool_choice.WhichOneof("choice")
+def _check_tool_choice(given: pb.ToolChoice, names: set[str]) -> None:
+    choice = given.WhichOneof("choice")
     if choice == "function":
         _require(
-            request.tool_choice.function in names,
+            given.function in names,
             "tool_choice.function.name",
             "must be the name of one of the tools",
         )
     elif choice == "mode":
-        mode = request.tool_choice.mode
+        mode = given.mode
         _require(mode in _MODES, "tool_choice", "must be auto, none, required or a function")
         if mode == pb.ToolChoice.MODE_REQUIRED:
             _require(bool(names), "tool_choice", "must be auto or none where there are no tools")

@@ -5,7 +5,6 @@ Absent is not sent. JSON that the caller gave as text (schemas) goes in characte
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -58,15 +57,14 @@ def encode(
 
     The request has been checked: its schemas are JSON.
     """
-    given = seen.given
-    fields = _fields(given, spelling)
+    fields = _fields(seen, spelling)
     ignored: tuple[str, ...] = ()
     if spelling.openai_models:
         ignored = models.take_out(fields, model, seen.request.reasoning_effort)
     if spelling.unsupported:
         ignored += tuple(name for name in fields if name in spelling.unsupported)
     # The caller's labels are for the caller: OpenAI takes them only with answers that it stores.
-    if "metadata" in given:
+    if "metadata" in seen.given:
         ignored += ("metadata",)
     for name in ignored:
         fields.pop(name, None)
@@ -98,8 +96,9 @@ def _lost(seen: Seen, fields: dict[str, Any], spelling: Spelling) -> tuple[str, 
     return lost
 
 
-def _fields(given: Mapping[str, Any], spelling: Spelling) -> dict[str, Any]:
+def _fields(seen: Seen, spelling: Spelling) -> dict[str, Any]:
     """Return all fields but the messages, by OpenAI's names."""
+    given = seen.given
     found = {name: given[name] for name in filter(given.__contains__, _AS_THEY_ARE)}
     if "stop" in given:
         found["stop"] = list(given["stop"])
@@ -109,8 +108,8 @@ def _fields(given: Mapping[str, Any], spelling: Spelling) -> dict[str, Any]:
         found["reasoning_effort"] = _EFFORTS[given["reasoning_effort"]]
     if "chat_template_kwargs" in given:
         found["chat_template_kwargs"] = present(given["chat_template_kwargs"], _TEMPLATE_SWITCHES)
-    if "tools" in given:
-        found["tools"] = [_tool(tool, spelling) for tool in given["tools"]]
+    if seen.tools:
+        found["tools"] = [_tool(tool, spelling) for tool in seen.tools]
     if "tool_choice" in given:
         found.update(_tool_choice(given["tool_choice"], spelling))
     if "response_format" in given:
