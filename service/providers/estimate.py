@@ -9,10 +9,10 @@ from llmbase.v1.chat_completion_pb2 import (
     ChatCompletion,
     ChatCompletionRequest,
     ChoiceDelta,
-    Message,
     Usage,
 )
 
+from service.providers.plain_message import Other
 from service.providers.seen import Seen, look
 
 _CONTENT = ChoiceDelta.DESCRIPTOR.fields_by_name["content"]
@@ -27,8 +27,8 @@ def prompt_tokens(request: ChatCompletionRequest, seen: Seen | None = None) -> i
     """Estimate the tokens of a request: its text, tools and images."""
     seen = look(request, seen)
     characters, images = sum([len(text) for _, text in seen.turns]), 0
-    for _, message in seen.others:
-        held, shown = _held(message)
+    for other in seen.others:
+        held, shown = _held(other)
         characters += held
         images += shown
     for tool in seen.tools:
@@ -39,7 +39,8 @@ def prompt_tokens(request: ChatCompletionRequest, seen: Seen | None = None) -> i
 
 def completion_characters(completion: ChatCompletion) -> int:
     """Count the characters a whole answer holds."""
-    return sum(_held(choice.message)[0] for choice in completion.choices)
+    messages = [choice.message for choice in completion.choices]
+    return sum(_held(Other(i, it.ListFields()))[0] for i, it in enumerate(messages))
 
 
 def delta_characters(delta: ChoiceDelta) -> int:
@@ -64,18 +65,20 @@ def usage(request: ChatCompletionRequest, characters: int) -> Usage:
     )
 
 
-def _held(message: Message) -> tuple[int, int]:
+def _held(message: Other) -> tuple[int, int]:
     """Count the characters and the images that a message holds."""
-    characters, images = len(message.reasoning_content) + len(message.refusal), 0
-    for part in message.content[:]:  # a slice is the quickest way through
+    given = message.given
+    characters = len(given.get("reasoning_content", "")) + len(given.get("refusal", ""))
+    images = 0
+    for part in message.parts:
         if text := part.text:
             characters += len(text)
         elif part.HasField("image_url"):
             images += 1
         else:
             characters += len(part.refusal)
-    if calls := message.tool_calls:
-        for call in calls[:]:
+    if "tool_calls" in given:
+        for call in given["tool_calls"][:]:  # a slice is the quickest way through
             characters += len(call.name) + len(call.arguments)
     return characters, images
 

@@ -47,10 +47,10 @@ def allows(request: ChatCompletionRequest, model_id: str, model: ModelConfig) ->
 def _check_images(seen: Seen, model_id: str) -> None:
     if seen.textual:
         return
-    for i, message in seen.others:
-        for j, part in enumerate(message.content[:]):  # a slice is the quickest way through
+    for message in seen.others:
+        for i, part in enumerate(message.parts):
             if part.HasField("image_url"):
-                raise _lacks(f"messages[{i}].content[{j}]", model_id, "images")
+                raise _lacks(f"messages[{message.place}].content[{i}]", model_id, "images")
 
 
 def _lacks(field: str, model_id: str, what: str) -> UnsupportedCapability:

@@ -91,7 +91,9 @@ def _lost(seen: Seen, fields: dict[str, Any], spelling: Spelling) -> tuple[str, 
     if most is not None and fields.get("temperature", 0) > most:
         fields["temperature"] = most
         lost += ("temperature",)
-    if not spelling.names and any(m.name for _, m in seen.others if m.role != pb.ROLE_TOOL):
+    if not spelling.names and any(
+        it.given.get("name") for it in seen.others if it.role != pb.ROLE_TOOL
+    ):
         lost += ("messages[].name",)
     return lost
 

@@ -16,7 +16,7 @@ from service.providers import estimate, plain_message
 from service.providers.dialects.compatible import OPENAI
 from service.providers.dialects.openai import OpenAiDialect
 from service.providers.dialects.openai_spelling import Spelling
-from service.providers.plain_message import turns_of
+from service.providers.plain_message import Other, turns_of
 from service.routing import capability
 from service.rpc import validation
 from tests.unit.gateway.request_strategies import pb_messages, text
@@ -93,7 +93,9 @@ def test_each_message_is_plain_or_not_whatever_stands_beside_it(messages: list[p
     turns, others = turns_of(messages)
 
     assert turns == [turns_of([message])[0][0] for message in messages]
-    assert others == [(i, messages[i]) for i, turn in enumerate(turns) if turn == OTHER]
+    assert [it.place for it in others] == [i for i, turn in enumerate(turns) if turn == OTHER]
+    for other in others:
+        has_what_is_there(other, messages[other.place])
 
 
 @given(conversations, st.sampled_from(SPELLINGS))
@@ -160,7 +162,14 @@ def test_a_conversation_that_was_seen_to_be_of_texts_has_nothing_else(
 
 
 def is_not_plain(message: pb.Message) -> None:
-    assert turns_of([message]) == ([OTHER], [(0, message)])
+    turns, [other] = turns_of([message])
+    assert (turns, other.place) == ([OTHER], 0)
+    has_what_is_there(other, message)
+
+
+def has_what_is_there(other: Other, message: pb.Message) -> None:
+    assert (other.role, list(other.parts)) == (message.role, list(message.content))
+    assert pb.Message(**other.given) == message
 
 
 def _the_long_way(do: Callable[[], T]) -> T:
