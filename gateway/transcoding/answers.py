@@ -27,11 +27,12 @@ def completion_to_json(completion: pb.ChatCompletion) -> bytes:
         "object": "chat.completion",
         "created": completion.created,
         "model": completion.model,
-        "choices": [_choice(choice) for choice in completion.choices],
+        # Here and below: a slice is the quickest way through.
+        "choices": [_choice(choice) for choice in completion.choices[:]],
         "usage": usage_to_json(completion.usage),
     }
-    if completion.system_fingerprint:
-        body["system_fingerprint"] = completion.system_fingerprint
+    if fingerprint := completion.system_fingerprint:
+        body["system_fingerprint"] = fingerprint
     return orjson.dumps(body)
 
 
@@ -42,24 +43,25 @@ def _choice(choice: pb.Choice) -> dict[str, Any]:
         "message": _message(choice.message),
         "finish_reason": word,
     }
-    if choice.native_finish_reason and choice.native_finish_reason != word:
-        body["native_finish_reason"] = choice.native_finish_reason
+    native = choice.native_finish_reason
+    if native and native != word:
+        body["native_finish_reason"] = native
     if choice.HasField("logprobs"):
         body["logprobs"] = logprobs_to_json(choice.logprobs)
     return body
 
 
 def _message(message: pb.Message) -> dict[str, Any]:
-    texts = [part.text for part in message.content if part.HasField("text")]
+    texts = [part.text for part in message.content[:] if part.HasField("text")]
     body: dict[str, Any] = {"role": "assistant", "content": "".join(texts) if texts else None}
-    if message.reasoning_content:
-        body["reasoning_content"] = message.reasoning_content
+    if thought := message.reasoning_content:
+        body["reasoning_content"] = thought
     if message.HasField("refusal"):
         body["refusal"] = message.refusal
-    if message.tool_calls:
-        body["tool_calls"] = [_tool_call(call) for call in message.tool_calls]
-    if message.provider_state:
-        body["provider_state"] = state_to_json(message.provider_state)
+    if calls := message.tool_calls:
+        body["tool_calls"] = [_tool_call(call) for call in calls[:]]
+    if opaque := message.provider_state:
+        body["provider_state"] = state_to_json(opaque)
     return body
 
 

@@ -73,7 +73,7 @@ class Table:
     how deep it lies; keys in `required` must be there and not null.
     """
 
-    __slots__ = ("_readers", "depth", "required", "rows", "where")
+    __slots__ = ("_reader", "depth", "required", "rows", "where")
 
     def __init__(
         self, where: str, rows: Mapping[str, Field], *, required: tuple[str, ...] = ()
@@ -82,24 +82,24 @@ class Table:
         self.rows = rows
         self.required = required
         self.depth = 1 + where.count("[]") + where.count(".")
-        self._readers = {key: row.read for key, row in rows.items() if row.fate != "ignored"}
+        self._reader = {k: row.read for k, row in rows.items() if row.fate != "ignored"}.get
 
     def read(self, message: Any, value: Any, reading: Reading) -> None:
         """Read a JSON object into the message. Raises BadField."""
         if type(value) is not dict:
             raise BadField("", "must be an object")
-        readers = self._readers
-        for key, item in value.items():
-            if item is None:
-                continue
-            try:
-                if (read := readers.get(key)) is not None:
+        reader = self._reader
+        try:
+            for key, item in value.items():
+                if item is None:
+                    continue
+                if (read := reader(key)) is not None:
                     read(message, item, reading)
                 else:
                     check_depth(item, self.depth)
                     reading.ignored[self.where + key] = None
-            except BadField as bad:
-                raise bad.below(key) from None
+        except BadField as bad:
+            raise bad.below(key) from None
         for key in self.required:
             if value.get(key) is None:
                 raise BadField(key, "is required")

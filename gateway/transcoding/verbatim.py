@@ -51,19 +51,19 @@ def keep_schemas(request: pb.ChatCompletionRequest, body: bytes) -> None:
     except msgspec.DecodeError:
         # A duplicate that does not count can still be of a wrong type: go on without it.
         texts = _decode(orjson.dumps(orjson.loads(body)))
-    path = ""
-    try:
-        # A slice is the quickest way through.
-        for i, (tool, cut) in enumerate(zip(request.tools[:], texts.tools or (), strict=True)):
-            path = f"tools[{i}].function.parameters"
+    # A slice is the quickest way through.
+    for i, (tool, cut) in enumerate(zip(request.tools[:], texts.tools or (), strict=True)):
+        try:
             if cut.function and (schema := _text(cut.function.parameters, above=4)):
                 tool.parameters = schema
-        if texts.response_format and (form := texts.response_format.json_schema):
-            path = "response_format.json_schema.schema"
+        except BadField as bad:
+            raise bad.below(f"tools[{i}].function.parameters") from None
+    if texts.response_format and (form := texts.response_format.json_schema):
+        try:
             if schema := _text(form.schema, above=3):
                 request.response_format.json_schema.schema = schema
-    except BadField as bad:
-        raise bad.below(path) from None
+        except BadField as bad:
+            raise bad.below("response_format.json_schema.schema") from None
 
 
 def _text(raw: msgspec.Raw, *, above: int) -> str:

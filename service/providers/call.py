@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from service.errors import DeadlineExceeded, Error
+from service.providers.seen import Seen
 from telemetry.trace_context import TraceContext
 from telemetry.tracing import NO_SPAN, Span
 
@@ -131,9 +132,11 @@ class Call:
     of that alone, for another llmbase to keep to. `trace` is what a provider is told of the trace,
     and `span` the piece of work within which it is asked. `sent` is set when a provider is sent a
     request for it: from then on it may cost something. `waited` counts the seconds that it has
-    waited for others: for a place, and for providers.
+    waited for others: for a place, and for providers. `seen` is what checking has seen of its
+    request, until that is encoded for the first time.
     """
 
+    seen: Seen | None = None
     sent = False
     waited = 0.0
     _until: float | None = None
@@ -193,6 +196,7 @@ class Call:
     def detach(self) -> Call:
         """Return a call with the same deadline, for what may outlive this one; close it, too."""
         call = self.fork()
+        call.seen, self.seen = self.seen, None
         if call._until is not None:
             call._timer = asyncio.get_running_loop().call_at(
                 call._until, call.wait.end, _too_late()

@@ -5,15 +5,15 @@ four characters a token is the middle of what current tokenizers do on English t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from llmbase.v1.chat_completion_pb2 import (
     ChatCompletion,
     ChatCompletionRequest,
     ChoiceDelta,
-    Message,
     Usage,
 )
+
+from service.providers.plain_message import Other
+from service.providers.seen import Seen, look
 
 _CONTENT = ChoiceDelta.DESCRIPTOR.fields_by_name["content"]
 
@@ -23,20 +23,24 @@ _TOKENS_PER_MESSAGE = 4  # role and separators, in the chat templates we know
 _TOKENS_PER_IMAGE = 765  # a 1024 x 1024 image at OpenAI's published high-detail price
 
 
-def prompt_tokens(request: ChatCompletionRequest) -> int:
+def prompt_tokens(request: ChatCompletionRequest, seen: Seen | None = None) -> int:
     """Estimate the tokens of a request: its text, tools and images."""
-    messages = request.messages[:]  # here and below: a slice is the quickest way through
-    characters, images = _held(messages)
-    for tool in request.tools[:]:
+    seen = look(request, seen)
+    characters, images = sum([len(text) for _, text in seen.turns]), 0
+    for other in seen.others:
+        held, shown = _held(other)
+        characters += held
+        images += shown
+    for tool in seen.tools:
         characters += len(tool.name) + len(tool.description) + len(tool.parameters)
-    used = _TOKENS_PER_MESSAGE * len(messages) + _TOKENS_PER_IMAGE * images
+    used = _TOKENS_PER_MESSAGE * len(seen.turns) + _TOKENS_PER_IMAGE * images
     return used + tokens(characters)
 
 
 def completion_characters(completion: ChatCompletion) -> int:
     """Count the characters a whole answer holds."""
-    characters, _ = _held([choice.message for choice in completion.choices])
-    return characters
+    messages = [choice.message for choice in completion.choices]
+    return sum(_held(Other(i, it.ListFields()))[0] for i, it in enumerate(messages))
 
 
 def delta_characters(delta: ChoiceDelta) -> int:
@@ -61,21 +65,21 @@ def usage(request: ChatCompletionRequest, characters: int) -> Usage:
     )
 
 
-def _held(messages: Iterable[Message]) -> tuple[int, int]:
-    """Count the characters and the images that messages hold."""
-    characters = images = 0
-    for message in messages:
-        characters += len(message.reasoning_content) + len(message.refusal)
-        for part in message.content[:]:
-            if text := part.text:
-                characters += len(text)
-            elif part.HasField("image_url"):
-                images += 1
-            else:
-                characters += len(part.refusal)
-        if calls := message.tool_calls:
-            for call in calls:
-                characters += len(call.name) + len(call.arguments)
+def _held(message: Other) -> tuple[int, int]:
+    """Count the characters and the images that a message holds."""
+    given = message.given
+    characters = len(given.get("reasoning_content", "")) + len(given.get("refusal", ""))
+    images = 0
+    for part in message.parts:
+        if text := part.text:
+            characters += len(text)
+        elif part.HasField("image_url"):
+            images += 1
+        else:
+            characters += len(part.refusal)
+    if "tool_calls" in given:
+        for call in given["tool_calls"][:]:  # a slice is the quickest way through
+            characters += len(call.name) + len(call.arguments)
     return characters, images
 
 

@@ -68,7 +68,9 @@ class HttpProvider:
         if not self._dialect.takes_image_urls:
             with call.wait:
                 request = await self._images.inline(request)
-        return self._dialect.encode(request, model, stream=stream)
+        # It may be as large as the request, and a second target is seldom asked: given up here.
+        seen, call.seen = call.seen, None
+        return self._dialect.encode(request, model, stream=stream, seen=seen)
 
     async def complete(self, http: HttpRequest, call: Call) -> ChatCompletion:
         """Return the whole answer. Raises ProviderFault, DeadlineExceeded."""

@@ -7,23 +7,57 @@ way to the same end, never to another.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from llmbase.v1.chat_completion_pb2 import Message, Role
+from llmbase.v1.chat_completion_pb2 import ContentPart, Message, Role
+
+# Role and text of a plain message.
+Turn = tuple[Role.ValueType, str]
 
 _CONTENT = Message.DESCRIPTOR.fields_by_name["content"]
+# A tool's message says whose call it is the answer to, so it is never plain.
+_SPEAKERS = frozenset(Role.values()) - {Role.ROLE_UNSPECIFIED, Role.ROLE_TOOL}
 _OTHER = (Role.ROLE_UNSPECIFIED, "")
+_NAMES = {field: field.name for field in Message.DESCRIPTOR.fields}
 
 
-def plain_turns(messages: Iterable[Message]) -> list[tuple[Role.ValueType, str]]:
-    """Return for each message of a role and one text both; no role and "" for others."""
-    found = []
+class Other:
+    """A message that is not plain, and its place among all.
+
+    `given` are the values of the fields that are there, by their names, `parts` its content.
+    """
+
+    __slots__ = ("given", "parts", "place", "role")
+
+    def __init__(self, place: int, fields: Iterable[tuple[Any, Any]]) -> None:
+        """`fields` is what a message lists."""
+        self.place = place
+        self.given: dict[str, Any] = {_NAMES[field]: value for field, value in fields}
+        self.role: Role.ValueType = self.given.get("role", Role.ROLE_UNSPECIFIED)
+        # A slice is the quickest way through.
+        self.parts: Sequence[ContentPart] = self.given.get("content", ())[:]
+
+
+def turns_of(messages: Iterable[Message]) -> tuple[list[Turn], list[Other]]:
+    """Return a turn for each message, and the messages that are not plain.
+
+    The turns of these say nothing: they have no role and no text.
+    """
+    turns: list[Turn] = []
+    others: list[Other] = []
     for message in messages:
-        turn = _OTHER
         fields = message.ListFields()  # in order of their numbers: the role is the first of all
         if len(fields) == 2:
-            field, parts = fields[1]
-            if field is _CONTENT and len(parts) == 1:
-                turn = (fields[0][1], parts[0].text)
-        found.append(turn)
-    return found
+            (_, role), (field, parts) = fields
+            if (
+                field is _CONTENT
+                and role in _SPEAKERS
+                and len(parts) == 1
+                and (text := parts[0].text)
+            ):
+                turns.append((role, text))
+                continue
+        others.append(Other(len(turns), fields))
+        turns.append(_OTHER)
+    return turns, others

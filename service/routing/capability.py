@@ -7,27 +7,17 @@ reasoning_effort <- parameter `reasoning_effort`; image part <- input modality `
 
 from __future__ import annotations
 
-from itertools import chain
-from operator import attrgetter, itemgetter, methodcaller
-
 from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest
 
 from service.config import ModelConfig
 from service.errors import UnsupportedCapability
-
-# Every part of a conversation is looked at, so it is done without a line of Python for each.
-_content = attrgetter("content")
-_parts = itemgetter(slice(None))  # a slice is the quickest way through
-_has_image = methodcaller("HasField", "image_url")
+from service.providers.seen import Seen, look
 
 
 def check(
-    request: ChatCompletionRequest, model_id: str, model: ModelConfig, *, plain: bool = False
+    request: ChatCompletionRequest, model_id: str, model: ModelConfig, seen: Seen | None = None
 ) -> None:
-    """Raise UnsupportedCapability, naming the first field that the model cannot honour.
-
-    `plain` says that all messages are known to be a role and a text.
-    """
+    """Raise UnsupportedCapability, naming the first field that the model cannot honour."""
     features = model.supported_features
     if request.tools and "tools" not in features:
         raise _lacks("tools", model_id, "tools")
@@ -41,8 +31,8 @@ def check(
         raise _lacks("logprobs", model_id, "logprobs")
     if request.reasoning_effort and "reasoning_effort" not in model.supported_parameters:
         raise _lacks("reasoning_effort", model_id, "reasoning_effort")
-    if not plain and "image" not in model.input_modalities:
-        _check_images(request, model_id)
+    if "image" not in model.input_modalities:
+        _check_images(look(request, seen), model_id)
 
 
 def allows(request: ChatCompletionRequest, model_id: str, model: ModelConfig) -> bool:
@@ -54,14 +44,13 @@ def allows(request: ChatCompletionRequest, model_id: str, model: ModelConfig) ->
     return True
 
 
-def _check_images(request: ChatCompletionRequest, model_id: str) -> None:
-    parts = chain.from_iterable(map(_parts, map(_content, request.messages[:])))
-    if not any(map(_has_image, parts)):
+def _check_images(seen: Seen, model_id: str) -> None:
+    if seen.textual:
         return
-    for i, message in enumerate(request.messages):
-        for j, part in enumerate(message.content):
+    for message in seen.others:
+        for i, part in enumerate(message.parts):
             if part.HasField("image_url"):
-                raise _lacks(f"messages[{i}].content[{j}]", model_id, "images")
+                raise _lacks(f"messages[{message.place}].content[{i}]", model_id, "images")
 
 
 def _lacks(field: str, model_id: str, what: str) -> UnsupportedCapability:

@@ -85,7 +85,7 @@ class OpenCall:
 
         Raises InvalidRequest, ModelNotFound, ModelNotAllowed, UnsupportedCapability.
         """
-        plain = validation.check(request)
+        self.call.seen = seen = validation.check(request)
         self.model = asked = request.model
         model = self.generation.router.model(asked)
         self.single_flight = model.single_flight
@@ -94,7 +94,7 @@ class OpenCall:
             self.content.asked(request)
         if not self.caller.may_use(asked):
             raise ModelNotAllowed(f"The API key may not use the model {asked}.")
-        capability.check(request, asked, model, plain=plain)
+        capability.check(request, asked, model, seen)
 
     def trailing_metadata(self) -> tuple[tuple[str, bytes], ...]:
         """Return what is told after the answer: how it was routed."""
@@ -260,6 +260,7 @@ class Calls:
     def answered(self, opened: OpenCall) -> None:
         """The first content, or the whole answer, is there."""
         opened.timing.first = self._clock()
+        opened.call.seen = None  # where nothing was encoded for it
 
     async def ended(self) -> None:
         """Return when no RPC is open."""

@@ -18,6 +18,7 @@ from service.admission.priority import Priority
 from service.errors import Error
 from service.providers import estimate
 from service.providers.call import Call
+from service.providers.seen import Seen
 from service.rpc.current import Generation
 from telemetry.metrics import QUEUE_SECONDS, Metrics
 
@@ -89,10 +90,12 @@ class Desk:
         PriceUnknown, ServiceUnavailable and what ends the call's wait: DeadlineExceeded.
         """
         # Who has no limit of tokens is let in whatever it will use.
-        tokens = _tokens(request) if caller.limits.tokens_per_minute else 0
+        tokens = _tokens(request, call.seen) if caller.limits.tokens_per_minute else 0
         with call.wait:
             lease = await self._limiter.enter(caller, tokens)
         asked = self._clock()
+        if self._admission.in_flight >= self._admission.limit:
+            call.seen = None  # who has to wait keeps no second copy of what was asked
         try:
             entered = await self._admission.enter(priority, call.wait, call.seconds_left())
         except BaseException:
@@ -118,6 +121,6 @@ class Desk:
         self._admission.dismiss(error)
 
 
-def _tokens(request: ChatCompletionRequest) -> int:
+def _tokens(request: ChatCompletionRequest, seen: Seen | None) -> int:
     """Estimate how many tokens the call will use: what it is let in with."""
-    return estimate.prompt_tokens(request) + request.max_tokens * (request.n or 1)
+    return estimate.prompt_tokens(request, seen) + request.max_tokens * (request.n or 1)

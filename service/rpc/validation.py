@@ -7,18 +7,18 @@ and says what is allowed. Sources: the REST contract and OpenAI's description of
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import orjson
 from llmbase.v1 import chat_completion_pb2 as pb
 
 from service.errors import InvalidRequest
-from service.providers.given_fields import given_fields
+from service.providers.plain_message import Other
+from service.providers.seen import Seen
 
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _SCHEMA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ROLES = frozenset(pb.Role.values()) - {pb.ROLE_UNSPECIFIED}
-_SPEAKERS = _ROLES - {pb.ROLE_TOOL}  # a tool's message says whose call it is the answer to
 _EFFORTS = frozenset(pb.ReasoningEffort.values())
 _MODES = frozenset(pb.ToolChoice.Mode.values()) - {pb.ToolChoice.MODE_UNSPECIFIED}
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
@@ -38,22 +38,24 @@ _RANGES = {
 _LISTS = frozenset({"stop", "logit_bias", "metadata"})
 
 
-def check(request: pb.ChatCompletionRequest) -> bool:
-    """Raise InvalidRequest for the first field that breaks a rule.
-
-    Return whether all messages have one text each, so that nobody needs to look for images.
-    """
-    given = given_fields(request)  # what is not there keeps to every rule
+def check(request: pb.ChatCompletionRequest) -> Seen:
+    """Raise InvalidRequest for the first field that breaks a rule; return what was seen else."""
+    seen = Seen(request)
+    given = seen.given  # what is not there keeps to every rule
     _require("model" in given, "model", "is required: the id of a model")
     for field in filter(given.__contains__, _RANGES):
         least, most = _RANGES[field]
         if not least <= given[field] <= most:
             raise InvalidRequest(field, f"must be between {least} and {most}")
-    plain = _check_messages(request.messages)
+    _require("messages" in given, "messages", "is required: at least one message")
+    textual = True
+    for other in seen.others:  # plain ones keep to the rules
+        textual = _check_message(other, f"messages[{other.place}]") and textual
+    seen.textual = textual
     if not _LISTS.isdisjoint(given):
         _check_lists(request)
     if "tools" in given or "tool_choice" in given:
-        _check_tools(request)
+        _check_tools(seen)
     if "response_format" in given:
         _check_format(request.response_format)
     if "reasoning_effort" in given and given["reasoning_effort"] not in _EFFORTS:
@@ -63,7 +65,7 @@ def check(request: pb.ChatCompletionRequest) -> bool:
         _check_repeating(request)
     if "top_logprobs" in given:
         _require(request.logprobs, "top_logprobs", "needs logprobs to be true")
-    return plain
+    return seen
 
 
 def _check_repeating(request: pb.ChatCompletionRequest) -> None:
@@ -76,49 +78,36 @@ def _check_repeating(request: pb.ChatCompletionRequest) -> None:
         _require(bool(key), "last_chunk_sequence", "needs an idempotency_key")
 
 
-def _check_messages(messages: Sequence[pb.Message]) -> bool:
-    _require(len(messages) > 0, "messages", "is required: at least one message")
-    plain = True
-    for i, message in enumerate(messages[:]):  # a slice is the quickest way through
-        parts = message.content
-        if (
-            len(parts) == 1
-            and parts[0].text
-            and message.role in _SPEAKERS
-            and not message.tool_calls
-            and not message.HasField("tool_call_id")
-        ):
-            continue  # one text and nothing of tools: nearly all messages
-        plain = False
-        _check_message(message, f"messages[{i}]")
-    return plain
-
-
-def _check_message(message: pb.Message, path: str) -> None:
+def _check_message(message: Other, path: str) -> bool:
+    """Check one message, and say whether all of its parts are texts."""
     # Written out, so that no path is put together for a message that keeps to the rules.
     role = message.role
     if role not in _ROLES:
         raise InvalidRequest(
             f"{path}.role", "must be one of system, developer, user, assistant, tool"
         )
-    parts = message.content[:]
+    textual = True
+    given, parts = message.given, message.parts
     for j, part in enumerate(parts):
         if not part.HasField("text"):
+            textual = False
             _check_part(part, role, f"{path}.content[{j}]")
     if role == pb.ROLE_ASSISTANT:
-        if calls := message.tool_calls:
-            _check_tool_calls(calls, f"{path}.tool_calls")
-        elif not (parts or message.HasField("refusal") or message.HasField("reasoning_content")):
+        if "tool_calls" in given:
+            # A slice is the quickest way through.
+            _check_tool_calls(given["tool_calls"][:], f"{path}.tool_calls")
+        elif not (parts or "refusal" in given or "reasoning_content" in given):
             raise InvalidRequest(f"{path}.content", "is required unless the assistant calls tools")
     elif not parts:
         raise InvalidRequest(f"{path}.content", "is required: a string or parts")
-    elif message.tool_calls:
+    elif "tool_calls" in given:
         raise InvalidRequest(f"{path}.tool_calls", "is for assistant messages only")
     if role == pb.ROLE_TOOL:
-        if not message.tool_call_id:
+        if not given.get("tool_call_id"):
             raise InvalidRequest(f"{path}.tool_call_id", "is required in tool messages")
-    elif message.HasField("tool_call_id"):
+    elif "tool_call_id" in given:
         raise InvalidRequest(f"{path}.tool_call_id", "is for tool messages only")
+    return textual
 
 
 def _check_part(part: pb.ContentPart, role: int, path: str) -> None:
@@ -176,10 +165,10 @@ def _check_lists(request: pb.ChatCompletionRequest) -> None:
         _require(len(value) <= 512, f"metadata.{key}", "must be up to 512 characters")
 
 
-def _check_tools(request: pb.ChatCompletionRequest) -> None:
-    _require(len(request.tools) <= 128, "tools", "must be up to 128 tools")
+def _check_tools(seen: Seen) -> None:
+    _require(len(seen.tools) <= 128, "tools", "must be up to 128 tools")
     names: set[str] = set()
-    for i, tool in enumerate(request.tools[:]):
+    for i, tool in enumerate(seen.tools):
         name = tool.name
         if _TOOL_NAME.fullmatch(name) is None:
             rule = "must be 1 to 64 of a-z, A-Z, 0-9, _, -, . and :"
@@ -187,22 +176,23 @@ def _check_tools(request: pb.ChatCompletionRequest) -> None:
         if name in names:
             raise InvalidRequest(f"tools[{i}].function.name", "must be unique among the tools")
         names.add(name)
-        if tool.HasField("parameters") and not _is_json_object(tool.parameters):
+        parameters = tool.parameters  # what is not empty is there: mostly one look is enough
+        if (parameters or tool.HasField("parameters")) and not _is_json_object(parameters):
             raise InvalidRequest(f"tools[{i}].function.parameters", "must be an object")
-    if request.HasField("tool_choice"):
-        _check_tool_choice(request, names)
+    if "tool_choice" in seen.given:
+        _check_tool_choice(seen.given["tool_choice"], names)
 
 
-def _check_tool_choice(request: pb.ChatCompletionRequest, names: set[str]) -> None:
-    choice = request.tool_choice.WhichOneof("choice")
+def _check_tool_choice(given: pb.ToolChoice, names: set[str]) -> None:
+    choice = given.WhichOneof("choice")
     if choice == "function":
         _require(
-            request.tool_choice.function in names,
+            given.function in names,
             "tool_choice.function.name",
             "must be the name of one of the tools",
         )
     elif choice == "mode":
-        mode = request.tool_choice.mode
+        mode = given.mode
         _require(mode in _MODES, "tool_choice", "must be auto, none, required or a function")
         if mode == pb.ToolChoice.MODE_REQUIRED:
             _require(bool(names), "tool_choice", "must be auto or none where there are no tools")

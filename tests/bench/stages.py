@@ -38,6 +38,7 @@ def request_stages(rounds: int) -> dict[str, float]:
     body = questions.body(question, stream=False)
     answer = provider_wire.whole(question).partition(b"\r\n\r\n")[2]
     request, _, _ = request_from_json(body)
+    seen = validation.check(request)
     completion = _DIALECT.decode(answer)
     model = ModelConfig(
         targets=(TargetConfig(provider="acme", model=UPSTREAM_MODEL),),
@@ -46,9 +47,9 @@ def request_stages(rounds: int) -> dict[str, float]:
     stages: dict[str, Callable[[], object]] = {
         "request_from_json": lambda: request_from_json(body),
         "validation.check": lambda: validation.check(request),
-        "capability.check": lambda: capability.check(request, MODEL, model, plain=True),
-        "estimate.prompt_tokens": lambda: estimate.prompt_tokens(request),
-        "encode": lambda: _DIALECT.encode(request, UPSTREAM_MODEL, stream=False),
+        "capability.check": lambda: capability.check(request, MODEL, model, seen),
+        "estimate.prompt_tokens": lambda: estimate.prompt_tokens(request, seen),
+        "encode": lambda: _DIALECT.encode(request, UPSTREAM_MODEL, stream=False, seen=seen),
         "decode": lambda: _DIALECT.decode(answer),
         "completion_to_json": lambda: completion_to_json(completion),
     }

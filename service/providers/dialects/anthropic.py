@@ -25,6 +25,7 @@ from service.providers.dialects.dialect import Framer, HttpRequest, StreamDecode
 from service.providers.dialects.unknown import OnUnknown, checked, unheard
 from service.providers.framing import sse
 from service.providers.http_faults import Verdict
+from service.providers.seen import Seen
 
 _VERSION = "2023-06-01"  # of the API; all that has come since is additions to it
 
@@ -52,7 +53,9 @@ class AnthropicDialect:
         self._answers = json.Decoder(wire.Answer)
         self._events = json.Decoder(wire.StreamEvent)
 
-    def encode(self, request: ChatCompletionRequest, model: str, *, stream: bool) -> HttpRequest:
+    def encode(
+        self, request: ChatCompletionRequest, model: str, *, stream: bool, seen: Seen | None = None
+    ) -> HttpRequest:
         """Translate a checked request; `model` is the provider's own name for it.
 
         Raises InvalidRequest for an image that the API cannot take.

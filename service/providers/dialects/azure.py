@@ -18,6 +18,7 @@ from service.providers.dialects.openai import OpenAiDialect
 from service.providers.dialects.openai_spelling import Spelling
 from service.providers.dialects.unknown import OnUnknown, unheard
 from service.providers.http_faults import Verdict
+from service.providers.seen import Seen
 
 # The first version that knows `stream_options`; earlier ones refuse it.
 _KNOWS_STREAM_OPTIONS = "2024-09-01"
@@ -51,9 +52,11 @@ class AzureDialect:
         )
         self._openai = OpenAiDialect(spelling, on_unknown=on_unknown)
 
-    def encode(self, request: ChatCompletionRequest, model: str, *, stream: bool) -> HttpRequest:
+    def encode(
+        self, request: ChatCompletionRequest, model: str, *, stream: bool, seen: Seen | None = None
+    ) -> HttpRequest:
         """Translate a checked request; `model` is the deployment's name."""
-        http = self._openai.encode(request, model, stream=stream)
+        http = self._openai.encode(request, model, stream=stream, seen=seen)
         path = http.path if self._whole else f"/openai/v1{http.path}"
         if self._version is not None:
             if not self._whole:

@@ -21,6 +21,7 @@ from service.providers.dialects.dialect import Framer, HttpRequest, StreamDecode
 from service.providers.dialects.unknown import OnUnknown, checked, unheard
 from service.providers.framing import eventstream
 from service.providers.http_faults import Verdict
+from service.providers.seen import Seen
 
 
 class BedrockDialect:
@@ -44,7 +45,9 @@ class BedrockDialect:
         self._answers = json.Decoder(wire.Answer)
         self._events = json.Decoder(wire.StreamEvent)
 
-    def encode(self, request: ChatCompletionRequest, model: str, *, stream: bool) -> HttpRequest:
+    def encode(
+        self, request: ChatCompletionRequest, model: str, *, stream: bool, seen: Seen | None = None
+    ) -> HttpRequest:
         """Translate a checked request; `model` is a model's id, or the ARN of what serves it.
 
         The path is percent-encoded as it has to be signed and sent: ids hold `:`, ARNs hold `/`.

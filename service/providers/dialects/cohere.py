@@ -20,6 +20,7 @@ from service.providers.dialects.dialect import Framer, HttpRequest, StreamDecode
 from service.providers.dialects.unknown import OnUnknown, checked, unheard
 from service.providers.framing import sse
 from service.providers.http_faults import Verdict
+from service.providers.seen import Seen
 
 
 class CohereDialect:
@@ -42,7 +43,9 @@ class CohereDialect:
         self._answers = json.Decoder(wire.Answer)
         self._events = json.Decoder(wire.StreamEvent)
 
-    def encode(self, request: ChatCompletionRequest, model: str, *, stream: bool) -> HttpRequest:
+    def encode(
+        self, request: ChatCompletionRequest, model: str, *, stream: bool, seen: Seen | None = None
+    ) -> HttpRequest:
         """Translate a checked request; `model` is the provider's own name for it."""
         return HttpRequest(
             "/v2/chat",

@@ -18,6 +18,7 @@ from llmbase.v1.chat_completion_pb2 import (
 
 from service.providers.framing.framer import Event, Framer
 from service.providers.http_faults import Verdict
+from service.providers.seen import Seen
 
 __all__ = ["Dialect", "Event", "Framer", "HttpRequest", "StreamDecoder"]
 
@@ -78,8 +79,13 @@ class Dialect(Protocol):
     name: str
     takes_image_urls: bool
 
-    def encode(self, request: ChatCompletionRequest, model: str, *, stream: bool) -> HttpRequest:
-        """Translate a checked request; `model` is the provider's own name for it."""
+    def encode(
+        self, request: ChatCompletionRequest, model: str, *, stream: bool, seen: Seen | None = None
+    ) -> HttpRequest:
+        """Translate a checked request; `model` is the provider's own name for it.
+
+        `seen` is what a look at it has found, if there was one; who does not need it looks himself.
+        """
         ...
 
     def decode(self, body: bytes) -> ChatCompletion:

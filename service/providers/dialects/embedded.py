@@ -18,6 +18,7 @@ from llmbase.v1.chat_completion_pb2 import (
 
 from service.providers.dialects.dialect import Dialect, Event, Framer, HttpRequest, StreamDecoder
 from service.providers.http_faults import Verdict
+from service.providers.seen import Seen
 
 # A small model's own default prompt can send it rambling, and in another language than the user's.
 _SYSTEM_PROMPT = "You are a helpful assistant."
@@ -56,10 +57,12 @@ class EmbeddedDialect:
     def __init__(self, openai: Dialect) -> None:
         self._openai = openai
 
-    def encode(self, request: ChatCompletionRequest, model: str, *, stream: bool) -> HttpRequest:
+    def encode(
+        self, request: ChatCompletionRequest, model: str, *, stream: bool, seen: Seen | None = None
+    ) -> HttpRequest:
         """Translate a checked request, with what the engine needs to be told."""
         request = with_one_top_logprob(with_default_system(request))
-        return self._openai.encode(request, model, stream=stream)
+        return self._openai.encode(request, model, stream=stream, seen=seen)
 
     def decode(self, body: bytes) -> ChatCompletion:
         """Translate a whole answer. Without usage for several choices; raises as OpenAI's does."""

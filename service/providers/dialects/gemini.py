@@ -21,6 +21,7 @@ from service.providers.dialects.gemini_framing import GeminiFramer
 from service.providers.dialects.gemini_stream import GeminiStreamDecoder
 from service.providers.dialects.unknown import OnUnknown, unheard
 from service.providers.http_faults import Verdict
+from service.providers.seen import Seen
 
 _DEVELOPER = "/v1beta/"
 _DEVELOPER_KINDS = ("models/", "tunedModels/")
@@ -55,7 +56,9 @@ class GeminiDialect:
         self._on_unknown = on_unknown
         self._decoder = json.Decoder(wire.Response)
 
-    def encode(self, request: ChatCompletionRequest, model: str, *, stream: bool) -> HttpRequest:
+    def encode(
+        self, request: ChatCompletionRequest, model: str, *, stream: bool, seen: Seen | None = None
+    ) -> HttpRequest:
         """Translate a checked request; `model` is the provider's own name for it.
 
         Raises InvalidRequest for a model that is no name, and for what cannot be served at all.

@@ -20,6 +20,7 @@ from service.providers.dialects.ollama_stream import OllamaStreamDecoder
 from service.providers.dialects.unknown import OnUnknown, checked, unheard
 from service.providers.framing import ndjson
 from service.providers.http_faults import Verdict
+from service.providers.seen import Seen
 
 
 class OllamaDialect:
@@ -45,7 +46,9 @@ class OllamaDialect:
         self._on_unknown = on_unknown
         self._decoder = json.Decoder(wire.Answer)
 
-    def encode(self, request: ChatCompletionRequest, model: str, *, stream: bool) -> HttpRequest:
+    def encode(
+        self, request: ChatCompletionRequest, model: str, *, stream: bool, seen: Seen | None = None
+    ) -> HttpRequest:
         """Translate a checked request; `model` is the provider's own name for it.
 
         Raises InvalidRequest for an image that does not come in bytes.

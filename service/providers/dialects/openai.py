@@ -19,6 +19,7 @@ from service.providers.dialects.openai_stream import OpenAiStreamDecoder
 from service.providers.dialects.unknown import OnUnknown, checked, unheard
 from service.providers.framing import sse
 from service.providers.http_faults import Verdict
+from service.providers.seen import Seen, look
 
 _COMPATIBLE = Spelling()
 
@@ -36,9 +37,12 @@ class OpenAiDialect:
         self._on_unknown = on_unknown
         self._decoder = json.Decoder(wire.Answer)
 
-    def encode(self, request: ChatCompletionRequest, model: str, *, stream: bool) -> HttpRequest:
+    def encode(
+        self, request: ChatCompletionRequest, model: str, *, stream: bool, seen: Seen | None = None
+    ) -> HttpRequest:
         """Translate a checked request; `model` is the provider's own name for it."""
-        body, ignored = openai_request.encode(request, model, self._spelling, stream=stream)
+        seen = look(request, seen)
+        body, ignored = openai_request.encode(seen, model, self._spelling, stream=stream)
         accept = "text/event-stream" if stream else "application/json"
         return HttpRequest("/chat/completions", body, {"Accept": accept}, ignored)
 

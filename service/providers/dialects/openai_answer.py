@@ -30,9 +30,11 @@ def decode(decoder: json.Decoder[wire.Answer], body: bytes) -> pb.ChatCompletion
     if not answer.choices:
         raise ProviderFault(FaultKind.TRUNCATED, "an answer with no choice in it")
     try:
-        completion = pb.ChatCompletion(
-            usage=facts.usage(answer.usage), system_fingerprint=answer.system_fingerprint or ""
-        )
+        completion = pb.ChatCompletion()
+        if (usage := facts.usage(answer.usage)) is not None:
+            completion.usage.CopyFrom(usage)
+        if answer.system_fingerprint:
+            completion.system_fingerprint = answer.system_fingerprint
         _take_choices(answer.choices, answer.id or "", completion.choices)
         return completion
     except (ValueError, RecursionError) as fault:
@@ -78,34 +80,38 @@ def _thoughts(parts: list[wire.Part]) -> str:
 
 def _take_choices(given: list[wire.Choice], answer_id: str, choices: Any) -> None:
     """Add the choices by ascending index: the provider's, or the position where that fails."""
+    if len(given) == 1:  # as nearly always
+        _take(given[0], answer_id, given[0].index or 0, choices.add())
+        return
     indexes = [position if c.index is None else c.index for position, c in enumerate(given)]
     if len(set(indexes)) < len(indexes):
         indexes = list(range(len(given)))
     for choice, index in zip(given, indexes, strict=True):
-        _take(choice, f"{answer_id}/{index}", choices.add(index=index))
-    if len(indexes) > 1:
-        choices.sort(key=lambda choice: choice.index)
+        _take(choice, answer_id, index, choices.add())
+    choices.sort(key=lambda choice: choice.index)
 
 
-def _take(given: wire.Choice, seed: str, choice: pb.Choice) -> None:
+def _take(given: wire.Choice, answer_id: str, index: int, choice: pb.Choice) -> None:
     if given.error:
         raise error.fault(given.error, "in a choice")
     if given.message is None:
         raise ProviderFault(FaultKind.MALFORMED, "a choice without a message")
     native = given.finish_reason or ""
-    _take_message(given.message, seed, message := choice.message)
-    choice.finish_reason = facts.finish_reason(native, bool(message.tool_calls))
+    called = _take_message(given.message, f"{answer_id}/{index}", choice.message)
+    choice.index = index
+    choice.finish_reason = facts.finish_reason(native, called)
     choice.native_finish_reason = native
     facts.add_logprobs(given.logprobs, choice)
 
 
-def _take_message(given: wire.Message, seed: str, message: pb.Message) -> None:
+def _take_message(given: wire.Message, seed: str, message: pb.Message) -> bool:
+    """Fill the message, and say whether it has tool calls."""
     # Filled where it is to stay: a message made apart would be copied into its choice.
     message.role = pb.ROLE_ASSISTANT
-    others = False
+    called = False
     if given.tool_calls or given.function_call:
         message.tool_calls.extend(calls.whole(given, seed))
-        others = bool(message.tool_calls)
+        called = bool(message.tool_calls)
     if thought := reasoning(given):
         message.reasoning_content = thought
     if refused := refusal(given):
@@ -114,5 +120,6 @@ def _take_message(given: wire.Message, seed: str, message: pb.Message) -> None:
         message.provider_state = opaque
     said = text(given)
     # An empty string beside something else is how many spell null; alone it is the answer.
-    if said or (given.content is not None and not (others or thought or refused)):
+    if said or (given.content is not None and not (called or thought or refused)):
         message.content.add().text = said
+    return called

@@ -42,6 +42,8 @@ _BROKEN_OFF = frozenset(
     {"error", "abort", "aborted", "network_error", "insufficient_system_resource"}
 )
 
+_NO_PROMPT_DETAILS = wire.PromptDetails()
+_NO_COMPLETION_DETAILS = wire.CompletionDetails()
 _VERY_UNLIKELY = -9999.0  # OpenAI's own stand-in for a probability too small for a number
 
 
@@ -67,9 +69,10 @@ def usage(given: wire.Usage | None) -> pb.Usage | None:
     """Return usage in OpenAI's meaning; None unless both the prompt and the completion are told."""
     if given is None or given.prompt_tokens is None or given.completion_tokens is None:
         return None
-    prompt = given.prompt_tokens_details or wire.PromptDetails()
-    details = given.completion_tokens_details or wire.CompletionDetails()
-    reasoning = _told(details.reasoning_tokens, given.reasoning_tokens)
+    prompt = given.prompt_tokens_details or _NO_PROMPT_DETAILS
+    details = given.completion_tokens_details or _NO_COMPLETION_DETAILS
+    # Of several spellings of one count the largest: some say 0 in those they leave out.
+    reasoning = max(details.reasoning_tokens or 0, given.reasoning_tokens or 0)
     completion = given.completion_tokens
     # xAI counts reasoning beside the completion, not in it; its total gives that away.
     if given.total_tokens == given.prompt_tokens + completion + reasoning:
@@ -78,13 +81,15 @@ def usage(given: wire.Usage | None) -> pb.Usage | None:
         prompt_tokens=given.prompt_tokens,
         completion_tokens=completion,
         total_tokens=given.prompt_tokens + completion,
-        cached_tokens=_told(
-            prompt.cached_tokens,
-            given.cached_tokens,
-            given.prompt_cache_hit_tokens,
-            given.cache_read_input_tokens,
+        cached_tokens=max(
+            prompt.cached_tokens or 0,
+            given.cached_tokens or 0,
+            given.prompt_cache_hit_tokens or 0,
+            given.cache_read_input_tokens or 0,
         ),
-        cache_write_tokens=_told(prompt.cache_write_tokens, given.cache_creation_input_tokens),
+        cache_write_tokens=max(
+            prompt.cache_write_tokens or 0, given.cache_creation_input_tokens or 0
+        ),
         reasoning_tokens=reasoning,
     )
 
@@ -106,12 +111,3 @@ def _tokens(tokens: Iterable[wire.TokenLogprob]) -> Iterable[pb.TokenLogprob]:
             bytes=None if token.bytes is None else bytes(token.bytes),
             top_logprobs=_tokens(token.top_logprobs or ()),
         )
-
-
-def _told(*counts: int | None) -> int:
-    """Return the largest of several spellings of one count: some say 0 in those they leave out."""
-    most = 0
-    for count in counts:
-        if count and count > most:
-            most = count
-    return most

@@ -5,28 +5,27 @@ Opaque provider state goes in character for character, to whoever takes what Ope
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from llmbase.v1 import chat_completion_pb2 as pb
 
 from service.providers.dialects import openai_state as state
 from service.providers.dialects.openai_spelling import Spelling
-from service.providers.plain_message import plain_turns
+from service.providers.plain_message import Other
+from service.providers.seen import Seen
 
 _ROLES = {role: name.removeprefix("ROLE_").lower() for name, role in pb.Role.items()}
 
 
-def messages(given: Sequence[pb.Message], spelling: Spelling) -> list[dict[str, Any]]:
+def messages(seen: Seen, spelling: Spelling) -> list[dict[str, Any]]:
     """Return the messages; the last one is marked where it is to be gone on with."""
     roles = _ROLES | {pb.ROLE_DEVELOPER: spelling.developer}
-    given = given[:]  # a slice is the quickest way through
     found: list[dict[str, Any]] = [
-        {"role": roles[role], "content": text}
-        if text
-        else _message(message, roles[message.role], spelling)
-        for message, (role, text) in zip(given, plain_turns(given), strict=True)
+        {"role": roles[role], "content": text} for role, text in seen.turns
     ]
+    for other in seen.others:
+        found[other.place] = _message(other, roles[other.role], spelling)
     if spelling.prefix and found[-1]["role"] == "assistant":
         found[-1]["prefix"] = True
     return found
@@ -37,30 +36,32 @@ def present(message: Any, names: Iterable[str]) -> dict[str, Any]:
     return {name: getattr(message, name) for name in names if message.HasField(name)}
 
 
-def _message(message: pb.Message, role: str, spelling: Spelling) -> dict[str, Any]:
+def _message(message: Other, role: str, spelling: Spelling) -> dict[str, Any]:
+    given = message.given
     found: dict[str, Any] = {"role": role, "content": _content(message, spelling)}
-    if message.HasField("name") and (spelling.names or message.role == pb.ROLE_TOOL):
-        found["name"] = message.name
-    if spelling.refusals and message.HasField("refusal"):
-        found["refusal"] = message.refusal
-    if message.HasField("tool_call_id"):
-        found["tool_call_id"] = spelling.call_id(message.tool_call_id)
-    if calls := message.tool_calls:
-        found["tool_calls"] = [_call(call, spelling) for call in calls]
-    if spelling.reasoning and message.HasField("reasoning_content"):
-        found[spelling.reasoning] = message.reasoning_content
-    if spelling.additions and message.provider_state:
-        found.update(state.fields(message.provider_state))
+    if "name" in given and (spelling.names or message.role == pb.ROLE_TOOL):
+        found["name"] = given["name"]
+    if spelling.refusals and "refusal" in given:
+        found["refusal"] = given["refusal"]
+    if "tool_call_id" in given:
+        found["tool_call_id"] = spelling.call_id(given["tool_call_id"])
+    if "tool_calls" in given:
+        # A slice is the quickest way through.
+        found["tool_calls"] = [_call(call, spelling) for call in given["tool_calls"][:]]
+    if spelling.reasoning and "reasoning_content" in given:
+        found[spelling.reasoning] = given["reasoning_content"]
+    if spelling.additions and "provider_state" in given:
+        found.update(state.fields(given["provider_state"]))
     return found
 
 
-def _content(message: pb.Message, spelling: Spelling) -> str | list[dict[str, Any]] | None:
+def _content(message: Other, spelling: Spelling) -> str | list[dict[str, Any]] | None:
     """Return content in its shortest form: null for none, a string for a single text."""
-    parts = message.content[:]
+    parts = message.parts
     if not spelling.refusals:  # what was refused was said
         parts = [pb.ContentPart(text=p.refusal) if p.HasField("refusal") else p for p in parts]
-        if message.refusal:
-            parts.append(pb.ContentPart(text=message.refusal))
+        if refusal := message.given.get("refusal"):
+            parts.append(pb.ContentPart(text=refusal))
     if len(parts) == 1 and parts[0].HasField("text"):
         return parts[0].text
     return [_part(part) for part in parts] or None

@@ -14,7 +14,7 @@ from service.providers.dialects import openai_messages
 from service.providers.dialects import openai_models as models
 from service.providers.dialects.openai_messages import present
 from service.providers.dialects.openai_spelling import Spelling
-from service.providers.given_fields import given_fields
+from service.providers.seen import Seen
 
 # Fields whose name and value are the same on both sides. `store` is not among the fields at all:
 # the API accepts it and promises to do nothing about it.
@@ -51,31 +51,31 @@ _EFFORTS = {
 
 
 def encode(
-    request: pb.ChatCompletionRequest, model: str, spelling: Spelling, *, stream: bool
+    seen: Seen, model: str, spelling: Spelling, *, stream: bool
 ) -> tuple[bytes, tuple[str, ...]]:
     """Return the body and the names of the fields that were left out.
 
     The request has been checked: its schemas are JSON.
     """
-    fields = _fields(request, spelling)
+    fields = _fields(seen, spelling)
     ignored: tuple[str, ...] = ()
     if spelling.openai_models:
-        ignored = models.take_out(fields, model, request.reasoning_effort)
+        ignored = models.take_out(fields, model, seen.request.reasoning_effort)
     if spelling.unsupported:
         ignored += tuple(name for name in fields if name in spelling.unsupported)
     # The caller's labels are for the caller: OpenAI takes them only with answers that it stores.
-    if request.metadata:
+    if "metadata" in seen.given:
         ignored += ("metadata",)
     for name in ignored:
         fields.pop(name, None)
-    ignored += _lost(request, fields, spelling)
+    ignored += _lost(seen, fields, spelling)
     if "max_tokens" in fields:
         fields[spelling.max_tokens] = fields.pop("max_tokens")
     if "seed" in fields:
         seed = fields.pop("seed")
         # Any seed is as good as another that always follows from it.
         fields[spelling.seed] = seed if spelling.signed_seeds else seed & _SEED_BITS
-    messages = openai_messages.messages(request.messages, spelling)
+    messages = openai_messages.messages(seen, spelling)
     body = {**spelling.extra_body, "model": model, "messages": messages, **fields}
     if stream:
         body["stream"] = True
@@ -84,23 +84,23 @@ def encode(
     return orjson.dumps(body), ignored
 
 
-def _lost(
-    request: pb.ChatCompletionRequest, fields: dict[str, Any], spelling: Spelling
-) -> tuple[str, ...]:
+def _lost(seen: Seen, fields: dict[str, Any], spelling: Spelling) -> tuple[str, ...]:
     """Bring fields within what is taken, and name what is lost by it, and in the messages."""
     lost: tuple[str, ...] = ()
     most = spelling.most_temperature
     if most is not None and fields.get("temperature", 0) > most:
         fields["temperature"] = most
         lost += ("temperature",)
-    if not spelling.names and any(m.name for m in request.messages if m.role != pb.ROLE_TOOL):
+    if not spelling.names and any(
+        it.given.get("name") for it in seen.others if it.role != pb.ROLE_TOOL
+    ):
         lost += ("messages[].name",)
     return lost
 
 
-def _fields(request: pb.ChatCompletionRequest, spelling: Spelling) -> dict[str, Any]:
+def _fields(seen: Seen, spelling: Spelling) -> dict[str, Any]:
     """Return all fields but the messages, by OpenAI's names."""
-    given = given_fields(request)
+    given = seen.given
     found = {name: given[name] for name in filter(given.__contains__, _AS_THEY_ARE)}
     if "stop" in given:
         found["stop"] = list(given["stop"])
@@ -110,8 +110,8 @@ def _fields(request: pb.ChatCompletionRequest, spelling: Spelling) -> dict[str, 
         found["reasoning_effort"] = _EFFORTS[given["reasoning_effort"]]
     if "chat_template_kwargs" in given:
         found["chat_template_kwargs"] = present(given["chat_template_kwargs"], _TEMPLATE_SWITCHES)
-    if "tools" in given:
-        found["tools"] = [_tool(tool, spelling) for tool in given["tools"]]
+    if seen.tools:
+        found["tools"] = [_tool(tool, spelling) for tool in seen.tools]
     if "tool_choice" in given:
         found.update(_tool_choice(given["tool_choice"], spelling))
     if "response_format" in given:
@@ -129,11 +129,14 @@ def _tool_choice(choice: pb.ToolChoice, spelling: Spelling) -> dict[str, Any]:
 
 def _tool(tool: pb.Tool, spelling: Spelling) -> dict[str, Any]:
     function: dict[str, Any] = {"name": tool.name}
-    if tool.HasField("description"):
-        function["description"] = tool.description
+    # What is not empty is there: asking whether it is costs as much as the text.
+    if (description := tool.description) or tool.HasField("description"):
+        function["description"] = description
     if tool.HasField("strict"):
         function["strict"] = tool.strict
-    parameters = tool.parameters if tool.HasField("parameters") else spelling.parameters
+    parameters: str | None = tool.parameters
+    if not parameters and not tool.HasField("parameters"):
+        parameters = spelling.parameters
     if parameters is not None:
         function["parameters"] = orjson.Fragment(parameters)
     return {"type": "function", "function": function}

@@ -79,8 +79,14 @@ def origin(url: str) -> Origin:
 class HeadWriter:
     """Writes the heads of the requests to one origin.
 
-    `always` are headers that a request's own replace; `prefix` comes before its target.
+    `always` are headers that a request's own replace; `prefix` comes before its target. What comes
+    before the length is kept: the next request mostly asks for the same with the same headers.
     """
+
+    # Of the last request: what it asked for, its head up to the length, and whether it was the end.
+    _asked: tuple[object, ...] = ()
+    _head = b""
+    _last = False
 
     def __init__(self, host: str, always: Mapping[str, str], prefix: str = "") -> None:
         self._begin = f"POST {prefix}"
@@ -97,15 +103,22 @@ class HeadWriter:
         Of headers that differ only in case, the last one counts; how long the body is says nobody
         but this. Raises RequestRefused, above all for what would be a header more.
         """
+        asked = (target, *headers.items())
+        if asked != self._asked:
+            self._head, self._last = self._compose(target, headers)
+            self._asked = asked
+        return b"%b%d\r\n\r\n" % (self._head, length), self._last
+
+    def _compose(self, target: str, headers: Mapping[str, str]) -> tuple[bytes, bool]:
         known = self._known
         lines = self._always.copy()
         for name, value in headers.items():
             key, label = known.get(name) or self._learn(name)
             lines[key] = label + value
-        lines["content-length"] = f"Content-Length: {length}"
-        lines.pop("transfer-encoding", None)
-        head = "\r\n".join((f"{self._begin}{target} HTTP/1.1", *lines.values(), "", ""))
-        ends = len(lines) + 2
+        for name in ("content-length", "transfer-encoding"):
+            lines.pop(name, None)
+        head = "\r\n".join((f"{self._begin}{target} HTTP/1.1", *lines.values(), "Content-Length: "))
+        ends = len(lines) + 1
         if (
             head.count("\r") != ends
             or head.count("\n") != ends

@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from llmbase.v1 import chat_completion_pb2 as pb
 
-from service.errors import InvalidRequest
-from service.providers.dialects import openai_messages
+from service.config import ModelConfig, TargetConfig
+from service.errors import InvalidRequest, UnsupportedCapability
+from service.providers import estimate, plain_message
 from service.providers.dialects.compatible import OPENAI
 from service.providers.dialects.openai import OpenAiDialect
 from service.providers.dialects.openai_spelling import Spelling
-from service.providers.plain_message import plain_turns
+from service.providers.plain_message import Other, turns_of
+from service.routing import capability
 from service.rpc import validation
 from tests.unit.gateway.request_strategies import pb_messages, text
 
@@ -30,6 +32,8 @@ conversations = st.lists(plain | pb_messages, max_size=4).map(
     lambda messages: pb.ChatCompletionRequest(model="m", messages=messages)
 )
 OTHER = (pb.ROLE_UNSPECIFIED, "")
+SPEAKERS = (pb.ROLE_SYSTEM, pb.ROLE_DEVELOPER, pb.ROLE_USER, pb.ROLE_ASSISTANT)
+NO_IMAGES = ModelConfig(targets=(TargetConfig(provider="p", model="m"),))
 SPELLINGS = [
     Spelling(),
     OPENAI,
@@ -37,13 +41,16 @@ SPELLINGS = [
 ]
 
 
-@given(st.sampled_from(sorted(pb.Role.values())), st.text(st.characters(codec="utf-8"), min_size=1))
+@given(st.sampled_from(SPEAKERS), st.text(st.characters(codec="utf-8"), min_size=1))
 def test_a_role_and_one_text_are_plain(role: pb.Role.ValueType, words: str) -> None:
-    message = pb.Message(content=[pb.ContentPart(text=words)])
-    if role:
-        message.role = role
+    message = pb.Message(role=role, content=[pb.ContentPart(text=words)])
 
-    assert plain_turns([message]) == [(role, words) if role else OTHER]
+    assert turns_of([message]) == ([(role, words)], [])
+
+
+@pytest.mark.parametrize("role", [pb.ROLE_UNSPECIFIED, pb.ROLE_TOOL, 99])
+def test_a_message_of_nobody_who_speaks_is_not_plain(role: pb.Role.ValueType) -> None:
+    is_not_plain(pb.Message(role=role, content=[pb.ContentPart(text="hi")]))
 
 
 @pytest.mark.parametrize(
@@ -64,7 +71,7 @@ def test_a_message_of_anything_more_is_not_plain(more: pb.Message) -> None:
     message = pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text="hi")])
     message.MergeFrom(more)
 
-    assert plain_turns([message]) == [OTHER]
+    is_not_plain(message)
 
 
 @pytest.mark.parametrize(
@@ -78,12 +85,17 @@ def test_a_message_of_anything_more_is_not_plain(more: pb.Message) -> None:
     ids=str,
 )
 def test_a_message_of_something_else_is_not_plain(part: pb.ContentPart) -> None:
-    assert not plain_turns([pb.Message(role=pb.ROLE_USER, content=[part])])[0][1]
+    is_not_plain(pb.Message(role=pb.ROLE_USER, content=[part]))
 
 
 @given(st.lists(plain | pb_messages, max_size=4))
 def test_each_message_is_plain_or_not_whatever_stands_beside_it(messages: list[pb.Message]) -> None:
-    assert plain_turns(messages) == [plain_turns([message])[0] for message in messages]
+    turns, others = turns_of(messages)
+
+    assert turns == [turns_of([message])[0][0] for message in messages]
+    assert [it.place for it in others] == [i for i, turn in enumerate(turns) if turn == OTHER]
+    for other in others:
+        has_what_is_there(other, messages[other.place])
 
 
 @given(conversations, st.sampled_from(SPELLINGS))
@@ -111,30 +123,56 @@ def test_any_conversation_is_checked_as_without_the_short_way(
             return str(fault)
         return ""
 
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(validation, "_SPEAKERS", frozenset())
-        the_long_way = refusal()
-    assert refusal() == the_long_way
+    assert refusal() == _the_long_way(refusal)
 
 
-@given(st.lists(plain, min_size=1, max_size=3) | st.lists(pb_messages, max_size=3))
-def test_a_conversation_that_is_said_to_be_plain_has_a_text_in_each_message(
-    messages: list[pb.Message],
+@given(conversations)
+def test_any_conversation_is_counted_as_without_the_short_way(
+    request: pb.ChatCompletionRequest,
 ) -> None:
-    request = pb.ChatCompletionRequest(model="m", messages=messages)
+    def counted() -> int:
+        return estimate.prompt_tokens(request)
+
+    assert counted() == _the_long_way(counted)
+
+
+@given(conversations)
+def test_images_are_found_as_without_the_short_way(request: pb.ChatCompletionRequest) -> None:
+    def lacking() -> str:
+        try:
+            capability.check(request, "m", NO_IMAGES)
+        except UnsupportedCapability as fault:
+            return str(fault)
+        return ""
+
+    assert lacking() == _the_long_way(lacking)
+
+
+@given(conversations)
+def test_a_conversation_that_was_seen_to_be_of_texts_has_nothing_else(
+    request: pb.ChatCompletionRequest,
+) -> None:
     try:
-        is_plain = validation.check(request)
+        seen = validation.check(request)
     except InvalidRequest:
         return
 
-    texts = [[part.text for part in message.content] for message in messages]
-    speak = all(message.role != pb.ROLE_TOOL for message in messages)
-    called = any(message.tool_calls for message in messages)
-    alone = all(len(found) == 1 and found[0] for found in texts)
-    assert is_plain == (alone and speak and not called)
+    parts = [part for message in request.messages for part in message.content]
+    assert seen.textual == all(part.WhichOneof("part") == "text" for part in parts)
+
+
+def is_not_plain(message: pb.Message) -> None:
+    turns, [other] = turns_of([message])
+    assert (turns, other.place) == ([OTHER], 0)
+    has_what_is_there(other, message)
+
+
+def has_what_is_there(other: Other, message: pb.Message) -> None:
+    assert (other.role, list(other.parts)) == (message.role, list(message.content))
+    assert pb.Message(**other.given) == message
 
 
 def _the_long_way(do: Callable[[], T]) -> T:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(openai_messages, "plain_turns", lambda given: [OTHER] * len(given))
+        patched.setattr(plain_message, "_SPEAKERS", frozenset())
         return do()

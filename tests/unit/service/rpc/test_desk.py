@@ -14,6 +14,7 @@ from service.admission.priority import Priority
 from service.errors import InsufficientBalance, RateLimitExceeded, ServiceUnavailable
 from service.providers import estimate
 from service.providers.call import Call
+from service.providers.seen import Seen
 from service.rpc.desk import Desk
 from telemetry.metrics import Metrics
 
@@ -83,9 +84,15 @@ def _parts(limiter=None, books=None, places=1):
     return limiter, admission, books, desk
 
 
-async def _take(desk, *, pays=True, caller=CALLER):
+async def _take(desk, *, pays=True, caller=CALLER, call=None):
     payer = _Generation() if pays else None
-    return await desk.take(caller, Priority.INTERACTIVE, Call("r"), REQUEST, payer)
+    return await desk.take(caller, Priority.INTERACTIVE, call or Call("r"), REQUEST, payer)
+
+
+def _seen():
+    call = Call("r")
+    call.seen = Seen(REQUEST)
+    return call
 
 
 async def test_everything_is_taken_and_given_back_once():
@@ -99,6 +106,20 @@ async def test_everything_is_taken_and_given_back_once():
     assert admission.in_flight == 0
     assert limiter.leases[0].left == [12]
     assert books.charges[0].closed == 1
+
+
+async def test_what_was_seen_of_a_request_is_kept_unless_it_has_to_wait():
+    limiter, admission, _, desk = _parts()
+    served, queued = _seen(), _seen()
+    holding = await _take(desk, call=served)
+    waiting = asyncio.create_task(_take(desk, call=queued))
+    await asyncio.sleep(0)
+    assert admission.queued == 1
+    assert served.seen is not None
+    assert queued.seen is None
+    assert limiter.tokens[0] == limiter.tokens[1]
+    holding.close()
+    (await waiting).close()
 
 
 async def test_tokens_are_not_estimated_for_who_has_no_limit_of_them(monkeypatch):

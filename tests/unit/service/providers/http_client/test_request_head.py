@@ -43,6 +43,27 @@ def test_who_asks_for_the_last_answer_is_heard(value):
     assert not heads.write("/", {}, 0)[1]
 
 
+def test_every_request_gets_the_head_that_it_would_get_alone():
+    heads = HeadWriter("acme.example", {"Accept": "*/*"})
+    changing = {"X-One": "1"}
+    asked = [
+        ("/v1", {"X-One": "1"}, 2),
+        ("/v1", {"X-One": "1"}, 3),
+        ("/v2", {"X-One": "1"}, 3),
+        ("/v2", {"X-One": "2"}, 3),
+        ("/v2", {"X-One": "2", "x-one": "3"}, 3),
+        ("/v2", {"x-one": "3", "X-One": "2"}, 3),
+        ("/v2", {}, 3),
+        ("/v1", changing, 2),
+    ]
+    for target, headers, length in asked:
+        assert heads.write(target, headers, length)[0] == written(headers, target, length)
+    with pytest.raises(RequestRefused):
+        heads.write("/v1", {"X-One": "\n"}, 2)
+    changing["X-One"] = "4"
+    assert heads.write("/v1", changing, 2)[0] == written({"X-One": "4"}, "/v1", 2)
+
+
 SECRET = "sk-secret"
 BAD_VALUES = [f"{SECRET}{bad}X: y" for bad in ("\r\n", "\n", "\r", "\0", "\x7f", "\x1b", "\x0b")]
 

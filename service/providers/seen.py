@@ -1,0 +1,43 @@
+"""What one look at a request has found, for whoever comes upon the same request after.
+
+Of what a request can have most is not there, so it is looked at as a whole: asking for each field
+costs about as much as all that is there at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, Tool
+
+from service.providers.plain_message import turns_of
+
+_NAMES = {field: field.name for field in ChatCompletionRequest.DESCRIPTOR.fields}
+
+
+class Seen:
+    """What a request has. `given` are the values of the fields that are there, by their names.
+
+    `turns` are the plain ones of its messages; in the places of `others` they say nothing.
+    `textual` says that these are known to have no images either.
+    """
+
+    __slots__ = ("given", "others", "request", "textual", "tools", "turns")
+
+    def __init__(self, request: ChatCompletionRequest) -> None:
+        self.request = request
+        self.given: dict[str, Any] = {_NAMES[field]: it for field, it in request.ListFields()}
+        # A slice is the quickest way through.
+        self.tools: Sequence[Tool] = self.given.get("tools", ())[:]
+        self.turns, self.others = turns_of(self.given.get("messages", ())[:])
+        self.textual = not self.others
+
+
+def look(request: ChatCompletionRequest, seen: Seen | None) -> Seen:
+    """Return what the request has; `seen` spares the look if it was at this very request.
+
+    A request is never changed once it has been looked at: who wants another makes a copy. So what
+    was seen of one is never taken for the other's.
+    """
+    return seen if seen is not None and seen.request is request else Seen(request)
