@@ -45,6 +45,9 @@ class AnswerParser:
         self._fields: Fields = {}
         self._fields_seen = 0
         self._silent = 0  # bytes since the last that were of a body
+        self._pieces: list[bytes] = []  # of a body, that this feed has brought so far
+        # llhttp calls it for every chunk of a coding: a provider sends each event in one.
+        self.on_body = self._pieces.append
         self._parser = HttpResponseParser(self)
         self._parser.set_dangerous_leniencies(
             lenient_headers=True,
@@ -70,6 +73,9 @@ class AnswerParser:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade):
             raise BadAnswer("what came is no HTTP") from None
+        finally:
+            if self._pieces:
+                self._give()
         if self._silent > _MOST_SILENT and not self.over:
             raise BadAnswer("a head without an end")
 
@@ -106,13 +112,19 @@ class AnswerParser:
         self.until_closed = coding is None and b"content-length" not in fields
         self._sink = self._begun(status, fields)
 
-    def on_body(self, piece: bytes) -> None:  # noqa: D102
-        self._silent = 0
-        if self._sink is not None:
-            self._sink.feed(piece)
-
     def on_message_complete(self) -> None:  # noqa: D102
+        if self._pieces:
+            self._give()
         if self._sink is not None:  # else it was an interim answer
             self._sink = None  # a connection that is kept is not to keep what came over it
             self.over = True
             self.keeps = self._parser.should_keep_alive()
+
+    def _give(self) -> None:
+        """Give the body what has come of it."""
+        self._silent = 0
+        pieces = self._pieces
+        piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        if self._sink is not None:
+            self._sink.feed(piece)
