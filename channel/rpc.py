@@ -161,7 +161,8 @@ class Rpc(CallState):
         return self.task
 
     def _handler_ended(self) -> None:
-        self.end(SELF_CANCELLED)
+        if self.status is None:
+            self.end(SELF_CANCELLED)
         self._keeper.left(self)
         if self.on_handler_end is not None:
             self.on_handler_end()
