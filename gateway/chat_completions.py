@@ -6,8 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 import grpc
-from aiohttp import web
+from aiohttp import hdrs, web
 from llmbase.v1.chat_completion_pb2 import ChatCompletionChunk, ChatCompletionRequest
+from multidict import istr
 
 from gateway.drain import Drain
 from gateway.errors import (
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 Renderer = StreamRenderer | NumberedRenderer
 
+_IDEMPOTENCY_KEY = istr("Idempotency-Key")
+
 
 class ChatCompletions:
     """The handler. `keepalive`: seconds of silence in a stream before a comment is sent."""
@@ -66,7 +69,8 @@ class ChatCompletions:
         """Answer one chat. Raises HttpError until the first byte is out."""
         seconds = timeout(request)
         body = await self._bodies.read(request)
-        work = request[EXCHANGE].work = Work(time.perf_counter)  # the loop's ticks in milliseconds
+        exchange = request[EXCHANGE]
+        work = exchange.work = Work(time.perf_counter)  # the loop's ticks in milliseconds
         try:
             asked, options, ignored = request_from_json(body)
             del body  # it can be megabytes of an image, and the answer minutes
@@ -74,9 +78,8 @@ class ChatCompletions:
             raise bad_field(bad) from None
         if ignored:
             count_ignored(self._metrics, ignored)
-        if asked.model:
-            headers = request[EXCHANGE].headers
-            headers["x-llmbase-requested-model"] = header_value(asked.model)
+        if model := asked.model:
+            exchange.headers["x-llmbase-requested-model"] = header_value(model)
         seen = _repeats(request, asked, streamed=options.stream)
         if options.stream:
             work.form = "stream"
@@ -159,13 +162,13 @@ def _repeats(
 
     Raises HttpError.
     """
-    key = request.headers.get("Idempotency-Key")
+    key = request.headers.get(_IDEMPOTENCY_KEY)
     if key is not None:
         if not (key and key.isascii() and key.isprintable()):
             message = "Idempotency-Key: must be 1 to 255 visible ASCII characters"
             raise invalid_request(message, "Idempotency-Key")
         asked.idempotency_key = key
-    last = request.headers.get("Last-Event-ID")
+    last = request.headers.get(hdrs.LAST_EVENT_ID)
     if last is None:
         return None
     seen = EventId.parse(last)
