@@ -36,6 +36,7 @@ from gateway.transcoding.chunks import StreamRenderer, error_event
 from gateway.transcoding.fields import BadField
 from gateway.transcoding.numbered import EventId, NumberedRenderer
 from gateway.transcoding.request import request_from_json
+from gateway.whole_answer import WholeAnswer
 from telemetry.metrics import Metrics, count_ignored
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class ChatCompletions:
         ignored: tuple[str, ...],
         seconds: float | None,
         work: Work,
-    ) -> web.Response:
+    ) -> WholeAnswer:
         with self._drain.visit():
             call = self._stub.CreateChatCompletion(
                 asked, metadata=metadata(request), timeout=seconds
@@ -114,10 +115,8 @@ class ChatCompletions:
                 raise from_rpc(error) from None
             finally:
                 call.cancel()
-        response = web.Response(
-            body=completion_to_json(completion),
-            content_type="application/json",
-            headers={**route_headers(completion.route, ignored), **left},
+        response = WholeAnswer(
+            completion_to_json(completion), {**route_headers(completion.route, ignored), **left}
         )
         work.end()
         return response
