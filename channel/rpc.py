@@ -43,7 +43,6 @@ class Rpc(CallState):
     """
 
     peer = "in-process"  # unless who opens it knows better
-    taken: asyncio.Future[None] | None = None  # for a writer in a task of its own
     task: SteppedTask | None = None
     on_handler_end: Callable[[], None] | None = None
     driven = False  # some task is in `advance`
@@ -111,12 +110,6 @@ class Rpc(CallState):
                 self.wake_watchers()
             if self.status is not None and not task.ended:
                 self._unwind(task)
-
-    def take(self) -> Any:
-        """The message handed over; its writer may go on at the next step."""
-        if self.taken is not None and not self.taken.done():
-            self.taken.set_result(None)
-        return super().take()
 
     def terminate(self, status: Status) -> None:
         """Ends the call from outside its handler, which is cancelled. No effect after the end."""
