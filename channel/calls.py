@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import types
 import weakref
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any, Generic, TypeVar, cast
@@ -38,7 +39,7 @@ class _Call(grpc.aio.Call):
 
     def cancel(self) -> bool:
         """Ends the call and cancels its handler, now. Returns False if it had ended already."""
-        return self._cancel(CANCELLED)
+        return self._rpc.status is None and self._cancel(CANCELLED)
 
     def cancelled(self) -> bool:
         """Whether the call has ended with the code CANCELLED."""
@@ -109,19 +110,8 @@ class UnaryUnaryCall(_Call, grpc.aio.UnaryUnaryCall[Request, Response], Generic[
 
     def __await__(self) -> Generator[Any, None, Response]:
         """Raises AioRpcError when the call fails, CancelledError when it has been cancelled."""
-        return self._answer().__await__()
-
-    async def wait_for_connection(self) -> None:
-        """Returns when the answer is there; raises AioRpcError if the call failed."""
-        await self._answer()
-
-    async def _status(self) -> Status:
-        await self._end()
-        return await super()._status()
-
-    async def _answer(self) -> Response:
         try:
-            await self._end()
+            yield from self._end()
         except asyncio.CancelledError:
             self.cancel()
             raise
@@ -129,7 +119,16 @@ class UnaryUnaryCall(_Call, grpc.aio.UnaryUnaryCall[Request, Response], Generic[
         response: Response = self._response
         return response
 
-    async def _end(self) -> None:
+    async def wait_for_connection(self) -> None:
+        """Returns when the answer is there; raises AioRpcError if the call failed."""
+        await self
+
+    async def _status(self) -> Status:
+        await self._end()
+        return await super()._status()
+
+    @types.coroutine
+    def _end(self) -> Generator[Any, Any, None]:
         rpc = self._rpc
         while True:
             if rpc.message is not NOTHING:
@@ -139,7 +138,7 @@ class UnaryUnaryCall(_Call, grpc.aio.UnaryUnaryCall[Request, Response], Generic[
                     self._response = rpc.take()
             if rpc.status is not None:
                 return
-            await rpc.progress(ahead=False)
+            yield from rpc.progress(ahead=False)  # type: ignore[misc] # as `await` does
 
 
 class _Style(enum.Enum):

@@ -34,7 +34,8 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
         grpc.aio.InternalError when the call has ended or another write is under way.
         """
         rpc = self._rpc
-        self._check_open()
+        if self.aborted is not None or rpc.status is not None:
+            self._check_open()
         if message is None:
             raise TypeError("a message cannot be None")
         if rpc.message is not NOTHING:

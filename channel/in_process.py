@@ -16,14 +16,13 @@ import contextvars
 import weakref
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import starmap
 from typing import Any, Never
 
 import grpc
 
 from channel.client import InProcessChannel
 from channel.handling import CallDetails, Found, MethodHandler, serve
-from channel.metadata import Entries, Metadatum
+from channel.metadata import Entries, as_handlers_see
 from channel.rpc import Rpc
 from channel.status import CUT_BY_STOP, REFUSED
 
@@ -40,7 +39,8 @@ class InProcessServer(grpc.aio.Server):
         self._registered: dict[str, MethodHandler] = {}
         self._generic: list[grpc.GenericRpcHandler] = []
         self._context = contextvars.copy_context()
-        self._serve = partial(serve, find=self._find)
+        known = {} if self._interceptors else self._registered
+        self._serve = partial(serve, known=known, find=self._find)
         self._calls: dict[Rpc, object] = {}
         self._finishing: set[asyncio.Task[None]] = set()
         self._channels: weakref.WeakSet[InProcessChannel] = weakref.WeakSet()
@@ -123,7 +123,7 @@ class InProcessServer(grpc.aio.Server):
         rpc = Rpc(
             method,
             request,
-            tuple(starmap(Metadatum, metadata)),
+            as_handlers_see(metadata),
             timeout,
             handler=self._serve if found is None else partial(self._serve, found=found),
             context=self._context.copy(),
@@ -154,9 +154,6 @@ class InProcessServer(grpc.aio.Server):
         task.add_done_callback(self._finishing.discard)
 
     async def _find(self, rpc: Rpc) -> MethodHandler | None:
-        registered = self._registered.get(rpc.method)
-        if registered is not None and not self._interceptors:
-            return registered
         details = CallDetails(rpc.method, rpc.invocation_metadata)
         found: MethodHandler | None = await self._intercepted(0, details)
         return found

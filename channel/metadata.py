@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
-from typing import Any, Final, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache, partial
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 import grpc
 
@@ -22,6 +22,10 @@ class Metadatum(NamedTuple):
     value: str | bytes
 
 
+# Of a pair, which a NamedTuple's own constructor would take apart in Python first.
+_METADATUM: Final = cast("Callable[[object], Metadatum]", partial(tuple.__new__, Metadatum))
+
+
 def received(sent: Iterable[Any] | None) -> Entries:
     """The entries that the other side sees. `sent` holds pairs, in order, keys may repeat.
 
@@ -33,13 +37,19 @@ def received(sent: Iterable[Any] | None) -> Entries:
     if isinstance(sent, dict):
         raise TypeError("metadata is a sequence of pairs, not a dict")
     entries = tuple([(key, value) for key, value in sent])
-    try:  # nearly always all of it is text, and is looked at as one
-        keys, values = zip(*entries, strict=True)
-        if _are_of_text(keys) and (text := "".join(values)).isascii() and text.isprintable():
-            return entries
-    except (TypeError, ValueError, grpc.aio.InternalError):
-        pass  # the entry it is about is found below
+    if len(entries) > 1:
+        try:  # nearly always all of it is text, and is looked at as one
+            keys, values = zip(*entries, strict=True)
+            if _are_of_text(keys) and (text := "".join(values)).isascii() and text.isprintable():
+                return entries
+        except (TypeError, ValueError, grpc.aio.InternalError):
+            pass  # the entry it is about is found below
     return tuple([_entry(key, value) for key, value in entries])
+
+
+def as_handlers_see(entries: Entries) -> tuple[Metadatum, ...]:
+    """The entries in the type that handlers get."""
+    return tuple(map(_METADATUM, entries))
 
 
 def as_mapping(entries: Entries) -> grpc.aio.Metadata:

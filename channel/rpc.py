@@ -43,7 +43,6 @@ class Rpc(CallState):
     """
 
     peer = "in-process"  # unless who opens it knows better
-    taken: asyncio.Future[None] | None = None  # for a writer in a task of its own
     task: SteppedTask | None = None
     on_handler_end: Callable[[], None] | None = None
     driven = False  # some task is in `advance`
@@ -112,12 +111,6 @@ class Rpc(CallState):
             if self.status is not None and not task.ended:
                 self._unwind(task)
 
-    def take(self) -> Any:
-        """The message handed over; its writer may go on at the next step."""
-        if self.taken is not None and not self.taken.done():
-            self.taken.set_result(None)
-        return super().take()
-
     def terminate(self, status: Status) -> None:
         """Ends the call from outside its handler, which is cancelled. No effect after the end."""
         if self.status is not None:
@@ -161,7 +154,8 @@ class Rpc(CallState):
         return self.task
 
     def _handler_ended(self) -> None:
-        self.end(SELF_CANCELLED)
+        if self.status is None:
+            self.end(SELF_CANCELLED)
         self._keeper.left(self)
         if self.on_handler_end is not None:
             self.on_handler_end()

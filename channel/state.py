@@ -21,6 +21,7 @@ class CallState:
     """
 
     message: Any = NOTHING
+    taken: asyncio.Future[None] | None = None  # for a writer in a task of its own
     initial_metadata: Entries | None = None
     status: Status | None = None
     deadline: float | None = None
@@ -50,7 +51,9 @@ class CallState:
         await watcher
 
     def take(self) -> Any:
-        """The message, which is no longer there."""
+        """The message, which is no longer there: its writer may go on."""
+        if self.taken is not None and not self.taken.done():
+            self.taken.set_result(None)
         message, self.message = self.message, NOTHING
         if self._watchers:
             self.wake_watchers()

@@ -6,8 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 import grpc
-from aiohttp import web
+from aiohttp import hdrs, web
 from llmbase.v1.chat_completion_pb2 import ChatCompletionChunk, ChatCompletionRequest
+from multidict import istr
 
 from gateway.drain import Drain
 from gateway.errors import (
@@ -35,6 +36,7 @@ from gateway.transcoding.chunks import StreamRenderer, error_event
 from gateway.transcoding.fields import BadField
 from gateway.transcoding.numbered import EventId, NumberedRenderer
 from gateway.transcoding.request import request_from_json
+from gateway.whole_answer import WholeAnswer
 from telemetry.metrics import Metrics, count_ignored
 from wire.cohort import Cohort
 
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     from llmbase.v1.chat_completion_pb2_grpc import ChatCompletionServiceAsyncStub
 
 Renderer = StreamRenderer | NumberedRenderer
+
+_IDEMPOTENCY_KEY = istr("Idempotency-Key")
 
 
 class ChatCompletions:
@@ -69,7 +73,8 @@ class ChatCompletions:
         self._cohort.arrive()
         seconds = timeout(request)
         body = await self._bodies.read(request)
-        work = request[EXCHANGE].work = Work(time.perf_counter)  # the loop's ticks in milliseconds
+        exchange = request[EXCHANGE]
+        work = exchange.work = Work(time.perf_counter)  # the loop's ticks in milliseconds
         try:
             asked, options, ignored = request_from_json(body)
             del body  # it can be megabytes of an image, and the answer minutes
@@ -77,9 +82,8 @@ class ChatCompletions:
             raise bad_field(bad) from None
         if ignored:
             count_ignored(self._metrics, ignored)
-        if asked.model:
-            headers = request[EXCHANGE].headers
-            headers["x-llmbase-requested-model"] = header_value(asked.model)
+        if model := asked.model:
+            exchange.headers["x-llmbase-requested-model"] = header_value(model)
         seen = _repeats(request, asked, streamed=options.stream)
         await self._cohort.stage()
         if options.stream:
@@ -101,7 +105,7 @@ class ChatCompletions:
         ignored: tuple[str, ...],
         seconds: float | None,
         work: Work,
-    ) -> web.Response:
+    ) -> WholeAnswer:
         with self._drain.visit():
             call = self._stub.CreateChatCompletion(
                 asked, metadata=metadata(request), timeout=seconds
@@ -116,10 +120,8 @@ class ChatCompletions:
                 raise from_rpc(error) from None
             finally:
                 call.cancel()
-        response = web.Response(
-            body=completion_to_json(completion),
-            content_type="application/json",
-            headers={**route_headers(completion.route, ignored), **left},
+        response = WholeAnswer(
+            completion_to_json(completion), {**route_headers(completion.route, ignored), **left}
         )
         work.end()
         return response
@@ -164,13 +166,13 @@ def _repeats(
 
     Raises HttpError.
     """
-    key = request.headers.get("Idempotency-Key")
+    key = request.headers.get(_IDEMPOTENCY_KEY)
     if key is not None:
         if not (key and key.isascii() and key.isprintable()):
             message = "Idempotency-Key: must be 1 to 255 visible ASCII characters"
             raise invalid_request(message, "Idempotency-Key")
         asked.idempotency_key = key
-    last = request.headers.get("Last-Event-ID")
+    last = request.headers.get(hdrs.LAST_EVENT_ID)
     if last is None:
         return None
     seen = EventId.parse(last)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from gateway.limit_headers import LIMIT_HEADERS
 
@@ -42,8 +42,9 @@ class Cors:
 
     def preflight(self, request: web.Request) -> web.Response | None:
         """Return the answer to a browser's question before its request, if this is one."""
-        wanted = request.headers.get("Access-Control-Request-Method")
-        if not self.enabled or request.method != "OPTIONS" or wanted is None:
+        if not self._origins or request.method != "OPTIONS":
+            return None
+        if hdrs.ACCESS_CONTROL_REQUEST_METHOD not in request.headers:
             return None
         response = web.Response(status=204)
         if self._allowed(request):

@@ -18,8 +18,8 @@ class Drain:
     def __init__(self) -> None:
         self.closing = False  # newcomers are still served, and asked to go elsewhere next time
         self.draining = False
-        self._inside: set[asyncio.Task[Any]] = set()
-        self._cut: set[asyncio.Task[Any]] = set()
+        self.inside: set[asyncio.Task[Any]] = set()
+        self.cut: set[asyncio.Task[Any]] = set()  # of them, at the end of the grace
 
     def refusal(self) -> HttpError:
         """Return what a newcomer is told while the door closes."""
@@ -39,22 +39,11 @@ class Drain:
         if notice:
             await asyncio.sleep(notice)
         self.draining = True
-        late = await _ended(self._inside, grace)
-        self._cut |= late
+        late = await _ended(self.inside, grace)
+        self.cut |= late
         for task in late:
             task.cancel()
         await _ended(late, _FAREWELL)
-
-    def enter(self, task: asyncio.Task[Any]) -> None:
-        """Let a chat in. Raises HttpError when the door is closing."""
-        if self.draining:
-            raise self.refusal()
-        self._inside.add(task)
-
-    def leave(self, task: asyncio.Task[Any]) -> bool:
-        """Let a chat out; tell whether it was cut, and by nobody else than this door."""
-        self._inside.discard(task)
-        return task in self._cut and task.uncancel() == 0
 
 
 class Visit:
@@ -64,13 +53,14 @@ class Visit:
 
     def __init__(self, drain: Drain) -> None:
         self._drain = drain
-        self._task: asyncio.Task[Any] | None = None
+        self._task: Any = None
 
     def __enter__(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a coroutine runs in a task
-        self._drain.enter(task)
-        self._task = task
+        drain = self._drain
+        if drain.draining:
+            raise drain.refusal()
+        self._task = asyncio.current_task()
+        drain.inside.add(self._task)
 
     def __exit__(
         self,
@@ -78,11 +68,13 @@ class Visit:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._task is not None:
-            cut = self._drain.leave(self._task)
+        drain, task = self._drain, self._task
+        drain.inside.discard(task)
+        if task in drain.cut:
+            by_us_alone = task.uncancel() == 0
             # As asyncio.timeout does: a cancellation that we asked for is ours to translate.
-            if cut and kind is asyncio.CancelledError:
-                raise self._drain.refusal() from None
+            if by_us_alone and kind is asyncio.CancelledError:
+                raise drain.refusal() from None
 
 
 async def _ended(tasks: set[asyncio.Task[Any]], seconds: float) -> set[asyncio.Task[Any]]:

@@ -6,12 +6,12 @@ Names and values that come from callers or from the service are made safe for he
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
 from aiohttp import web
 from llmbase.v1.chat_completion_pb2 import RouteFacts
-from multidict import CIMultiDictProxy
+from multidict import CIMultiDictProxy, istr
 
 from gateway.errors import invalid_request
 from telemetry.trace_context import TRACEPARENT, TRACESTATE, TraceContext, parse
@@ -22,12 +22,14 @@ _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 
 # A header that goes on to the service, and its name in gRPC metadata.
 _FORWARDED = {
-    "Authorization": "authorization",
-    "Traceparent": TRACEPARENT,
-    "Tracestate": TRACESTATE,
-    "X-LLMBase-Fallback": "x-llmbase-fallback",
-    "X-LLMBase-Priority": "x-llmbase-priority",
+    istr("Authorization"): "authorization",
+    istr("Traceparent"): TRACEPARENT,
+    istr("Tracestate"): TRACESTATE,
+    istr("X-LLMBase-Fallback"): "x-llmbase-fallback",
+    istr("X-LLMBase-Priority"): "x-llmbase-priority",
 }
+_REQUEST_ID = istr("X-Request-Id")
+_REQUEST_TIMEOUT = istr("X-Request-Timeout")
 _TRACE = (TRACEPARENT, TRACESTATE)
 # No key is longer; gRPC allows 8 KiB for all metadata together.
 _LONGEST_FORWARDED = 2048
@@ -86,7 +88,7 @@ class Work:
 
     def end(self) -> None:
         """The answer, or the first of it, is the client's."""
-        self.pause()
+        self.seconds += self._clock() - self._since
         self.done = True
 
 
@@ -95,8 +97,8 @@ EXCHANGE = web.RequestKey("exchange", Exchange)
 
 def sane_request_id(headers: Mapping[str, str]) -> str | None:
     """Return the caller's own request id, if it is one that can be repeated anywhere."""
-    given = headers.get("X-Request-Id", "")
-    return given if _SANE_ID.fullmatch(given) else None
+    given = headers.get(_REQUEST_ID)
+    return given if given is not None and _SANE_ID.fullmatch(given) else None
 
 
 def trace_context(headers: CIMultiDictProxy[str]) -> TraceContext | None:
@@ -114,18 +116,16 @@ def metadata(request: web.Request) -> Metadata:
     context = exchange.span.context
     if context is not None:
         entries.extend(context.entries())
+    given = request.headers
     for header, key in _FORWARDED.items():
-        if context is not None and key in _TRACE:
-            continue
-        values = request.headers.getall(header, None)
-        if values:
-            entries.append((key, _ascii(",".join(values))))
+        if header in given and (context is None or key not in _TRACE):
+            entries.append((key, _ascii(",".join(given.getall(header)))))
     return tuple(entries)
 
 
 def timeout(request: web.Request) -> float | None:
     """Return the caller's deadline in seconds from now, if it set one. Raises HttpError."""
-    given = request.headers.get("X-Request-Timeout")
+    given = request.headers.get(_REQUEST_TIMEOUT)
     if given is None:
         return None
     seconds = float(given) if _SECONDS.fullmatch(given) else 0.0
@@ -135,23 +135,25 @@ def timeout(request: web.Request) -> float | None:
     return seconds
 
 
-def route_headers(route: RouteFacts, ignored: Iterable[str]) -> dict[str, str]:
+def route_headers(route: RouteFacts, ignored: tuple[str, ...]) -> dict[str, str]:
     """Return the headers that say how an answer came about; `ignored` names fields left out."""
+    fallback = route.fallback_applied
     headers = {
         "x-llmbase-requested-model": header_value(route.requested_model),
         "x-llmbase-served-model": header_value(route.served_model),
-        "x-llmbase-fallback-applied": "true" if route.fallback_applied else "false",
+        "x-llmbase-fallback-applied": "true" if fallback else "false",
         "x-llmbase-provider": header_value(route.provider),
         "x-llmbase-attempts": str(route.attempts),
     }
     if route.replayed:
         headers["x-llmbase-idempotent-replay"] = "true"
-    if route.fallback_applied:
+    if fallback:
         headers["x-llmbase-fallback-reason"] = header_value(route.fallback_reason)
         headers["x-llmbase-fallback-chain"] = ",".join(map(header_value, route.fallback_chain))
-    names = dict.fromkeys((*ignored, *route.ignored_parameters))
-    if names:
-        shown = [quote(name[:64], safe="[]") for name in list(names)[:_MOST_IGNORED]]
+    left_out = route.ignored_parameters
+    if ignored or left_out:
+        names = list(dict.fromkeys((*ignored, *left_out)))
+        shown = [quote(name[:64], safe="[]") for name in names[:_MOST_IGNORED]]
         more = [] if len(names) <= _MOST_IGNORED else ["..."]
         headers["x-llmbase-ignored-parameters"] = ",".join(shown + more)
     return headers

@@ -55,12 +55,16 @@ class Front:
         request[EXCHANGE] = exchange
         status = CLIENT_GONE
         try:
-            response = await self._answer(request, handler, exchange)
+            try:
+                response = self._without_handler(request) or await handler(request)
+            except Exception as error:
+                response = _explanation(error, request, exchange)
             if self._drain.closing:
                 response.force_close()  # so that clients which keep connections go elsewhere
             if not response.prepared:
+                headers = response.headers
                 for name, value in exchange.headers.items():
-                    response.headers.setdefault(name, value)
+                    headers.setdefault(name, value)
             if not exchange.client_gone:
                 status = response.status
             return response
@@ -74,27 +78,15 @@ class Front:
             self._count(route, exchange, status)
             self._write_line(request.method, route, exchange, status, clock())
 
-    async def _answer(
-        self, request: web.Request, handler: Handler, exchange: Exchange
-    ) -> web.StreamResponse:
-        try:
-            if request.version > HttpVersion11:
-                raise errors.invalid_request("The door speaks HTTP/1.1.", close=True)
-            if (preflight := self._cors.preflight(request)) is not None:
-                return preflight
-            if self._drain.draining and request.path not in _ALWAYS_OPEN:
-                raise self._drain.refusal()
-            return await handler(request)
-        except HttpError as error:
-            return _response(error, exchange)
-        except web.HTTPException as error:
-            return _routing_response(request, error, exchange)
-        except ConnectionError:
-            exchange.client_gone = True
-            return web.Response(status=CLIENT_GONE)
-        except Exception as fault:
-            exchange.fault = fault
-            return _response(errors.internal_error(), exchange)
+    def _without_handler(self, request: web.Request) -> web.Response | None:
+        """Return what the request is answered before its handler is asked. Raises HttpError."""
+        if request.version > HttpVersion11:
+            raise errors.invalid_request("The door speaks HTTP/1.1.", close=True)
+        if (preflight := self._cors.preflight(request)) is not None:
+            return preflight
+        if self._drain.draining and request.path not in _ALWAYS_OPEN:
+            raise self._drain.refusal()
+        return None
 
     def _report(self, exchange: Exchange, fault: Exception) -> None:
         """Log a fault of our own: its type and place, for its text may hold what a caller sent."""
@@ -131,6 +123,19 @@ def _outcome(exchange: Exchange, status: int) -> str:
     if status == CLIENT_GONE:
         return "CANCELLED"
     return exchange.error_code or "OK"
+
+
+def _explanation(error: Exception, request: web.Request, exchange: Exchange) -> web.Response:
+    """Return what is answered where there is no answer."""
+    if isinstance(error, HttpError):
+        return _response(error, exchange)
+    if isinstance(error, web.HTTPException):
+        return _routing_response(request, error, exchange)
+    if isinstance(error, ConnectionError):
+        exchange.client_gone = True
+        return web.Response(status=CLIENT_GONE)
+    exchange.fault = error
+    return _response(errors.internal_error(), exchange)
 
 
 def _response(error: HttpError, exchange: Exchange) -> web.Response:

@@ -13,14 +13,18 @@ LIMIT_HEADERS = tuple(
     for unit in ("requests", "tokens")
     for what in ("limit", "remaining", "reset")
 )
+_NAMES = frozenset(LIMIT_HEADERS)
 _LONGEST = 64
 
 
 def limit_headers(metadata: Iterable[tuple[str, Any]] | None) -> dict[str, str]:
     """Return the headers that are in the metadata of an RPC, initial or trailing."""
-    return {key: value for key, value in metadata or () if key in LIMIT_HEADERS and _plain(value)}
-
-
-def _plain(value: Any) -> bool:
-    sane = isinstance(value, str) and value.isascii() and value.isprintable()
-    return sane and len(value) <= _LONGEST
+    return {
+        key: value
+        for key, value in (() if metadata is None else metadata)
+        if key in _NAMES
+        and isinstance(value, str)
+        and len(value) <= _LONGEST
+        and value.isascii()
+        and value.isprintable()
+    }

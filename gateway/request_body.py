@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from aiohttp import HttpVersion11, StreamReader, web
+from aiohttp import HttpVersion11, StreamReader, hdrs, web
 
 from gateway.errors import HttpError, invalid_request, request_timeout, request_too_large
 
+_JSON = "application/json"
 _ENCODINGS = ("", "identity", "gzip", "deflate")
 
 
@@ -30,11 +31,15 @@ class BodyReader:
         _check_type(request)
         if not self._fits(request):
             raise request_too_large(self._limit)
+        content = request.content
         try:
-            if request.content.is_eof():  # it came with the headers, as most do
-                return await self._read(request.content)
+            if content.is_eof():  # it came with the headers, as most do
+                body = content.read_nowait()
+                if len(body) > self._limit:
+                    raise request_too_large(self._limit)
+                return body
             async with asyncio.timeout(self._seconds):
-                return await self._read(request.content)
+                return await self._read(content)
         except TimeoutError:
             raise request_timeout(self._seconds) from None
         except web.RequestPayloadError:
@@ -56,11 +61,11 @@ class BodyReader:
 
 
 def _check_type(request: web.Request) -> None:
-    kind = request.headers.get("Content-Type")
-    if kind is not None and kind.split(";", 1)[0].strip().lower() != "application/json":
-        raise invalid_request("The Content-Type must be application/json.")
-    encoding = request.headers.get("Content-Encoding", "").strip().lower()
-    if encoding not in _ENCODINGS:
+    kind = request.headers.get(hdrs.CONTENT_TYPE, _JSON)
+    if kind != _JSON and kind.split(";", 1)[0].strip().lower() != _JSON:
+        raise invalid_request(f"The Content-Type must be {_JSON}.")
+    encoding = request.headers.get(hdrs.CONTENT_ENCODING, "")
+    if encoding not in _ENCODINGS and encoding.strip().lower() not in _ENCODINGS:
         raise _unknown_encoding()
 
 

@@ -49,6 +49,10 @@ async def test_the_handler_sees_what_the_caller_sent_as_pairs_of_text_and_text_o
         ((("key", "two\nlines"),), grpc.aio.InternalError),
         ((("key", 1),), TypeError),
         ((("key-bin", "text"),), TypeError),
+        ((*MORE, ("Upper", "x")), grpc.aio.InternalError),
+        ((*MORE, ("key", "é"), *MORE), grpc.aio.InternalError),
+        ((*MORE, ("key", 1)), TypeError),
+        ((*MORE, ("key-bin", "text")), TypeError),
     ],
 )
 async def test_metadata_that_cannot_travel_is_refused(

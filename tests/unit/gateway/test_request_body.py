@@ -90,12 +90,20 @@ async def test_a_compressed_body_is_inflated_up_to_the_limit(open_gateway: Open)
     packed = {"Content-Encoding": "gzip"}
 
     small = await gateway.ask(gzip.compress(json.dumps(hello()).encode()), headers=packed)
+    over = await gateway.ask(gzip.compress(b" " * 100_001), headers=packed)
     bomb = await gateway.ask(gzip.compress(b" " * 50_000_000), headers=packed)
     broken = await gateway.ask(b"no gzip at all", headers=packed)
     unknown = await gateway.ask(b"{}", headers={"Content-Encoding": "rot13"})
 
-    assert [r.status for r in (small, bomb, broken, unknown)] == [200, 413, 400, 400]
-    assert [r.error["param"] for r in (bomb, broken, unknown)] == [None] * 3
+    assert [r.status for r in (small, over, bomb, broken, unknown)] == [200, 413, 413, 400, 400]
+    assert [r.error["param"] for r in (over, bomb, broken, unknown)] == [None] * 4
+
+
+@pytest.mark.parametrize("encoding", ["", "identity", "Identity", "GZIP"])
+async def test_an_encoding_may_be_written_in_any_case(encoding: str, gateway: Gateway) -> None:
+    body = json.dumps(hello()).encode()
+    sent = gzip.compress(body) if encoding == "GZIP" else body
+    assert (await gateway.ask(sent, headers={"Content-Encoding": encoding})).status == 200
 
 
 async def test_a_body_that_does_not_come_is_a_408(open_gateway: Open) -> None:
