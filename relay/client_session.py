@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
 
 import grpc
-from llmbase.relay.v1.relay_pb2 import Open, RelayRequest, ServerFrame
+from llmbase.relay.v1.relay_pb2 import RelayRequest, ServerFrame
 
 from channel.metadata import Entries
 from channel.status import CANCELLED, Status
@@ -77,12 +77,12 @@ class ClientSession:
         if call.status is not None:
             return call  # its time ran out before it began
         self._calls[number] = call
-        opened = Open(
-            method=method,
-            metadata=to_wire(metadata),
-            timeout_us=microseconds(timeout),
-            credit=WINDOW,
-        )
+        opened = {
+            "method": method,
+            "metadata": to_wire(metadata),
+            "timeout_us": microseconds(timeout),
+            "credit": WINDOW,
+        }
         self._outbox.put(call=number, open=opened)
         if len(request) <= self._largest_request:
             self._outbox.put(len(request), call=number, message=request)

@@ -1,9 +1,12 @@
-"""What gRPC knows of a call, as the relay's frames have it, and back. Pure."""
+"""What gRPC knows of a call, as the relay's frames have it, and back. Pure.
+
+What is sent is given as the fields of a frame: a message made beforehand would be copied into it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import grpc
 from llmbase.relay.v1 import relay_pb2
@@ -25,24 +28,28 @@ _MICROSECONDS: Final = 1_000_000
 _FOR_EVER: Final = 2.0**62  # microseconds
 
 
-def to_wire(entries: Entries) -> list[relay_pb2.MetadataEntry]:
+def to_wire(entries: Entries) -> list[dict[str, Any]]:
     """Metadata as frames carry it."""
     return [
-        relay_pb2.MetadataEntry(
-            key=key, value=value if isinstance(value, bytes) else value.encode("ascii")
-        )
+        {"key": key, "value": value if isinstance(value, bytes) else value.encode("ascii")}
         for key, value in entries
     ]
 
 
 def from_wire(entries: Iterable[relay_pb2.MetadataEntry]) -> Entries:
     """Metadata as it came. Raises as `received` does for what gRPC would not have carried."""
-    return received([(entry.key, entry.value) for entry in entries])
+    # Decoded here, as `received` would for each entry alone: at texts it looks all at once.
+    return received(
+        [
+            (key := it.key, it.value if key.endswith("-bin") else it.value.decode("latin-1"))
+            for it in entries
+        ]
+    )
 
 
 def size_of(entries: Entries) -> int:
     """Bytes of keys and values."""
-    return sum(len(key) + len(value) for key, value in entries)
+    return sum([len(key) + len(value) for key, value in entries])
 
 
 def microseconds(seconds: float | None) -> int | None:
@@ -55,13 +62,13 @@ def timeout_of(opened: relay_pb2.Open) -> float | None:
     return opened.timeout_us / _MICROSECONDS if opened.HasField("timeout_us") else None
 
 
-def status_to_wire(status: Status) -> relay_pb2.Status:
+def status_to_wire(status: Status) -> dict[str, Any]:
     """How a call ended, as a frame says it."""
-    return relay_pb2.Status(
-        code=status.code.value[0],
-        details=status.details,
-        trailing_metadata=to_wire(status.trailing_metadata),
-    )
+    return {
+        "code": status.code.value[0],
+        "details": status.details,
+        "trailing_metadata": to_wire(status.trailing_metadata),
+    }
 
 
 def status_from_wire(status: relay_pb2.Status) -> Status:

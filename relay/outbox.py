@@ -29,7 +29,8 @@ class Outbox:
     ) -> None:
         self._new_message = new_message
         self._on_room = on_room
-        self._messages: deque[tuple[Any, int]] = deque()
+        self._messages: deque[Any] = deque()
+        self._sizes: deque[int] = deque()  # of the messages
         self._long: deque[Iterator[Frame]] = deque()
         self._wake: asyncio.Future[None] | None = None
         self._closed = False
@@ -44,13 +45,15 @@ class Outbox:
         """Adds a frame of about `size` bytes, given by its fields. In vain when closed."""
         if self._closed:
             return
-        if not self._messages or self._messages[-1][1] >= _LARGE:
-            self._messages.append((self._new_message(), 0))
-        message, filled = self._messages[-1]
-        message.frames.add(**frame)
-        self._messages[-1] = (message, filled + size)
+        sizes = self._sizes
+        if not sizes or sizes[-1] >= _LARGE:
+            self._messages.append(self._new_message())
+            sizes.append(0)
+        self._messages[-1].frames.add(**frame)
+        sizes[-1] += size
         self.waiting += size
-        self._rouse()
+        if self._wake is not None:
+            self._rouse()
 
     def put_long(self, frames: Iterator[Frame]) -> None:
         """Adds frames that are large together: one goes with each message, so that others' can."""
@@ -67,8 +70,8 @@ class Outbox:
         while True:
             self._go_on()
             if self._messages:
-                message, size = self._messages.popleft()
-                await write(message)
+                size = self._sizes.popleft()
+                await write(self._messages.popleft())
                 was_full = self.full
                 self.waiting -= size
                 if was_full and not self.full and self._on_room is not None:
@@ -91,5 +94,6 @@ class Outbox:
             self._long.popleft()
 
     def _rouse(self) -> None:
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
+        wake, self._wake = self._wake, None
+        if wake is not None and not wake.done():
+            wake.set_result(None)

@@ -25,6 +25,7 @@ from relay.frames import (
     PART,
     PER_MESSAGE,
     from_wire,
+    size_of,
     status_to_wire,
     timeout_of,
     to_wire,
@@ -114,10 +115,10 @@ class ServedCall:
         self._end(Status(grpc.StatusCode.INTERNAL, f"The relay failed: {type(error)}"))
 
     def _end(self, status: Status) -> None:
-        said = status_to_wire(status)
-        if said.ByteSize() > LARGEST_METADATA:
-            said = status_to_wire(too_large("Sent", said.ByteSize(), LARGEST_METADATA))
-        self._put(said.ByteSize(), status=said)
+        size = len(status.details) + size_of(status.trailing_metadata)
+        if size > LARGEST_METADATA:
+            status = too_large("Sent", size, LARGEST_METADATA)
+        self._put(min(size, LARGEST_METADATA), status=status_to_wire(status))
 
     def _found(self, rpc: Rpc, method_handler: MethodHandler) -> None:
         self._serialize = method_handler.response_serializer
@@ -129,11 +130,11 @@ class ServedCall:
         metadata = self._rpc.initial_metadata
         # A message or a status alone says that there is none.
         if metadata or (self._rpc.message is NOTHING and self._rpc.status is None):
-            said = relay_pb2.InitialMetadata(metadata=to_wire(metadata or ()))
-            if said.ByteSize() <= LARGEST_METADATA:
-                self._put(said.ByteSize(), initial_metadata=said)
+            size = size_of(metadata or ())
+            if size <= LARGEST_METADATA:
+                self._put(size, initial_metadata={"metadata": to_wire(metadata or ())})
             else:
-                self._unsent = too_large("Sent", said.ByteSize(), LARGEST_METADATA)
+                self._unsent = too_large("Sent", size, LARGEST_METADATA)
                 self._rpc.terminate(self._unsent)
 
     async def _send(self, message: Any) -> None:
