@@ -129,8 +129,12 @@ class ProviderStream:
             self._fault = fault
 
     def _counted(self, chunk: ChatCompletionChunk) -> ChatCompletionChunk:
-        for delta in chunk.choices[:]:  # a slice is the quickest way through
-            self.characters += delta_characters(delta)
+        counted = self._decoder.characters
+        if counted is None:
+            for delta in chunk.choices[:]:  # a slice is the quickest way through
+                self.characters += delta_characters(delta)
+        else:
+            self.characters = counted
         return chunk
 
     def _last(self) -> ChatCompletionChunk:

@@ -42,6 +42,8 @@ _PASSED_OVER = frozenset(["ping", "citations_delta", "compaction_delta"])
 class AnthropicStreamDecoder:
     """Decodes one stream."""
 
+    characters = None
+
     def __init__(self, decoder: json.Decoder[wire.StreamEvent], on_unknown: OnUnknown) -> None:
         self._decoder = decoder
         self._on_unknown = on_unknown

@@ -107,6 +107,8 @@ class _Thought:
 class BedrockStreamDecoder:
     """Decodes one stream."""
 
+    characters = None
+
     def __init__(self, decoder: json.Decoder[wire.StreamEvent], on_unknown: OnUnknown) -> None:
         self._decoder = decoder
         self._on_unknown = on_unknown

@@ -32,6 +32,8 @@ _PASSED_OVER = frozenset(["content-end", "citation-start", "citation-end", "debu
 class CohereStreamDecoder:
     """Decodes one stream."""
 
+    characters = None
+
     def __init__(self, decoder: json.Decoder[wire.StreamEvent], on_unknown: OnUnknown) -> None:
         self._decoder = decoder
         self._on_unknown = on_unknown

@@ -53,6 +53,11 @@ class StreamDecoder(Protocol):
         """Whether every choice has its finish reason; only usage and the end may follow."""
         ...
 
+    @property
+    def characters(self) -> int | None:
+        """How much text the deltas had so far; None where whoever wants to know has to count."""
+        ...
+
     def decode(self, event: Event, chunk: ChatCompletionChunk) -> None:
         """Append the event's deltas to `chunk`; an event without content appends none.
 

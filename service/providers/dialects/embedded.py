@@ -105,6 +105,10 @@ class _EmbeddedStreamDecoder:
     def finished(self) -> bool:
         return self._openai.finished
 
+    @property
+    def characters(self) -> int | None:
+        return self._openai.characters
+
     def decode(self, event: Event, chunk: ChatCompletionChunk) -> None:
         self._openai.decode(event, chunk)
         # In text the quotes would be escaped, so little else than usage gets through here.

@@ -34,6 +34,8 @@ _FOREIGN = (b"", b"[DONE]")  # no words of Gemini's, but of some that pass its s
 class GeminiStreamDecoder:
     """Decodes one stream, of Vertex AI or not. `choices` is how many were asked for."""
 
+    characters = None
+
     def __init__(
         self,
         decoder: json.Decoder[wire.Response],

@@ -25,6 +25,8 @@ from service.providers.dialects.unknown import OnUnknown, checked, event_word
 class OllamaStreamDecoder:
     """Decodes one stream."""
 
+    characters = None
+
     def __init__(self, decoder: json.Decoder[wire.Answer], on_unknown: OnUnknown) -> None:
         self._decoder = decoder
         self._on_unknown = on_unknown

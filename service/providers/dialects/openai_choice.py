@@ -51,12 +51,16 @@ class ChoiceInPieces:
             self._close(out)
         return self._append(out, chunk), said
 
-    def end(self, chunk: pb.ChatCompletionChunk) -> None:
-        """Append what is still owed when the stream ends without this choice's finish word."""
-        if not self.ended:
-            out = pb.ChoiceDelta()
-            self._close(out)
-            self._append(out, chunk)
+    def end(self, chunk: pb.ChatCompletionChunk) -> bool:
+        """Append what is still owed when the stream ends without this choice's finish word.
+
+        Return whether that is anything.
+        """
+        if self.ended:
+            return False
+        out = pb.ChoiceDelta()
+        self._close(out)
+        return self._append(out, chunk)
 
     def _say(self, delta: wire.Message, out: pb.ChoiceDelta) -> bool:
         if text := answer.text(delta):

@@ -17,6 +17,7 @@ from service.providers.dialects import openai_wire as wire
 from service.providers.dialects.dialect import Event
 from service.providers.dialects.openai_choice import ChoiceInPieces
 from service.providers.dialects.unknown import OnUnknown, checked, event_word
+from service.providers.estimate import delta_characters
 
 _CHUNK = "chat.completion.chunk"  # what a chunk calls itself, be it without choices
 
@@ -35,6 +36,7 @@ class OpenAiStreamDecoder:
         self._fingerprint = ""
         self._usage: pb.Usage | None = None
         self._said = False  # whether any content has come
+        self._characters = 0
         self._done = False
 
     @property
@@ -47,6 +49,11 @@ class OpenAiStreamDecoder:
         """Whether every choice has its finish word."""
         choices = self._choices.values()
         return len(choices) >= self._asked and all(choice.ended for choice in choices)
+
+    @property
+    def characters(self) -> int:
+        """How much text the deltas had so far: to count it afterwards takes a tenth of the way."""
+        return self._characters
 
     def decode(self, event: Event, chunk: pb.ChatCompletionChunk) -> None:
         """Append the event's deltas to `chunk`, one for each choice that it brings anything for.
@@ -94,7 +101,8 @@ class OpenAiStreamDecoder:
         if word == b"[DONE]":
             self._done = True
             for choice in self._choices.values():
-                choice.end(chunk)
+                if choice.end(chunk):
+                    self._characters += delta_characters(chunk.choices[-1])
         elif word:
             wire.read(self._decoder, data)  # raises, and says why
 
@@ -150,6 +158,8 @@ class OpenAiStreamDecoder:
         ):
             added, said = choice.take(given, delta or wire.Message(), chunk)
             self._said = self._said or said
+            if added:
+                self._characters += delta_characters(chunk.choices[-1])
             return added
         # The usual chunk brings a piece of text, or of reasoning, and goes the short way.
         thought = (
@@ -163,6 +173,8 @@ class OpenAiStreamDecoder:
             out.index = index
         if text:
             out.content = text
+            self._characters += len(text)
         if thought:
             out.reasoning_content = thought
+            self._characters += len(thought)
         return True

@@ -12,6 +12,7 @@ from llmbase.v1 import chat_completion_pb2 as pb
 from service.errors import FaultKind, ProviderFault
 from service.providers.dialects.dialect import Event
 from service.providers.dialects.openai import OpenAiDialect
+from service.providers.estimate import delta_characters
 from tests.unit.service.providers.dialects.reading import Said, fold, is_complete, read_stream
 
 DIALECT = OpenAiDialect()
@@ -369,3 +370,25 @@ def test_any_split_of_the_bytes_gives_the_same_deltas(
     places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     pieces = [stream[a:b] for a, b in pairwise(places)]
     assert read_stream(DIALECT, pieces) == read_stream(DIALECT, [stream])
+
+
+def test_it_counts_the_text_that_its_deltas_have() -> None:
+    call = {"index": 0, "id": "c", "function": {"name": "find", "arguments": '{"a":'}}
+    late = {"index": 0, "function": {"arguments": '{"b":1}'}}
+    events = (
+        text("Grüße"),
+        chunk(delta(content="both", reasoning_content="at once"), delta(1, content="other")),
+        chunk(delta(refusal="no")),
+        chunk(delta(tool_calls=[call])),
+        chunk(delta(1, function_call={"name": "old", "arguments": "{}"})),
+        chunk(delta(), delta(1, content="")),
+        chunk(delta(tool_calls=[late])),
+        chunk(delta(1, finish="stop", content="last words")),
+        DONE,
+    )
+    decoder, found = DIALECT.decode_stream(2), pb.ChatCompletionChunk()
+    for event in DIALECT.framer().feed(wire(*events)):
+        decoder.decode(event, found)
+        assert decoder.characters == sum(map(delta_characters, found.choices))
+    assert decoder.characters is not None
+    assert decoder.characters > 40
