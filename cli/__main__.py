@@ -11,6 +11,9 @@ import click
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 # What its core says on standard error we say too, in a line that names what can be mended.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+# The engine that gRPC's Python had until 1.79: the newer one wakes a thread more for what arrives.
+# With it a gateway and its service cost a tenth less for an answer.
+os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_client,-event_engine_listener")
 
 _COMMANDS = {
     "up": "Serve both doors, gRPC and REST, in one process.",
