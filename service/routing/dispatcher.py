@@ -57,11 +57,13 @@ class Dispatcher:
         run = Run(plan, request, call, _complete, _forget, means, stream=False)
         completion = await run.answer()
         winner = run.winner
-        route = run.route(completion.route if completion.HasField("route") else None)
+        if completion.HasField("route"):  # another llmbase's
+            completion.route.CopyFrom(run.route(completion.route))
+        else:
+            run.tell(completion.route)
         completion.id = _id(drawn)
         completion.created = int(means.now())
         completion.model = winner.step.candidate.model_id
-        completion.route.CopyFrom(route)
         if not completion.HasField("usage"):
             characters = estimate.completion_characters(completion)
             completion.usage.CopyFrom(estimate.usage(request, characters))
