@@ -46,6 +46,11 @@ class Wait:
         if self._error is not None:
             wait.end(self._take())
 
+    def check(self) -> None:
+        """Raise what would end the next wait: for who may have to wait, and does not."""
+        if self._error is not None:
+            raise self._take()
+
     def __enter__(self) -> None:
         if self._error is not None:
             raise self._take()
