@@ -62,9 +62,15 @@ def write(logger: logging.Logger, message: str, fields: Mapping[str, object]) ->
     if logger.handlers or len(handlers) != 1 or not isinstance(handlers[0], _ToStderr):
         logger.info(message, extra=dict(fields))
         return
-    line = {"time": _time(time.time()), "level": "info", "logger": logger.name, "message": message}
+    line = {
+        "time": _time(time.time()),
+        "level": "info",
+        "logger": logger.name,
+        "message": message,
+        **fields,
+    }
     try:
-        handlers[0].stream.write(f"{_rendered({**line, **fields})}\n")
+        handlers[0].stream.write(f"{_rendered(line)}\n")
     except (OSError, ValueError):
         return  # nobody may read it any more: a call is not to fail for that
 
