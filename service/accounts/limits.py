@@ -97,7 +97,9 @@ class Standing(NamedTuple):
 
 def cost(tokens: int, rate: int) -> int:
     """Return what an estimate takes of a rate, in parts."""
-    return min(max(tokens, 0), rate) * MINUTE
+    if not 0 <= tokens <= rate:
+        tokens = 0 if tokens < 0 else rate
+    return tokens * MINUTE
 
 
 def excess(limits: Limits, taken: int, tokens_used: int | None) -> int:

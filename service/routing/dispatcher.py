@@ -27,6 +27,7 @@ from telemetry.metrics import Metrics
 # each drawing is a system call.
 _DRAW, _ID = 64, 96
 _BOTH = _DRAW + _ID
+_IDS = 2**_ID
 
 
 class Dispatcher:
@@ -112,7 +113,7 @@ class Dispatcher:
 
 
 def _id(drawn: int) -> str:
-    return f"chatcmpl-{drawn % 2**_ID:024x}"
+    return f"chatcmpl-{drawn % _IDS:024x}"
 
 
 def _complete(to: Candidate, http: Encoded, call: Call) -> Awaitable[ChatCompletion]:
