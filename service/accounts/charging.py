@@ -25,11 +25,13 @@ from service.errors import (
 from service.money import Nanos, Prices, Tokens, cost, output_tokens, tokens_of, worst_case
 from service.providers import estimate
 from service.providers.call import Call
+from service.routing.router import Router
 from telemetry.metrics import CHARGED, TOKENS, Metrics
 from telemetry.registry import AllSeries
 
 _AT_WORK = ("cancelled", "lost")  # the outcomes of attempts that were going on at the end
 _NOTHING = Nanos(0)
+_CLASSES = tuple(enumerate(Tokens._fields))  # of tokens, as they are counted
 
 
 class Holds(Protocol):
@@ -80,7 +82,7 @@ class Charging:
         self,
         caller: Caller,
         request: ChatCompletionRequest,
-        model: ModelConfig,
+        router: Router,
         prices: PriceTable,
         call: Call,
     ) -> Charge:
@@ -90,11 +92,12 @@ class Charging:
         away) and what ends the call's wait: DeadlineExceeded.
         """
         call_id = "" if self._books.ledger is None else secrets.token_hex(16)
-        price = prices.of(request.model)
+        model_id = request.model
+        price = prices.of(model_id)
         reservation = None
         if caller.prepaid or caller.cap is not None:
             if price is None and self.config.unpriced == "refuse":
-                raise PriceUnknown(f"The model {request.model} has no price.")
+                raise PriceUnknown(f"The model {model_id} has no price.")
             if price is not None:
                 reservation = Reservation(
                     call_id,
@@ -103,14 +106,22 @@ class Charging:
                     caller.key_id,
                     caller.prepaid,
                     caller.cap,
-                    request.model,
-                    _most(price, request, model),
+                    model_id,
+                    _most(price, request, router.model(model_id)),
                     prices.version,
                     int(self._books.now()),
                 )
                 await self._hold(reservation, call)
         return Charge(
-            caller, request, call, price, prices.version, reservation, call_id, self._books
+            caller,
+            model_id,
+            request,
+            call,
+            price,
+            prices.version,
+            reservation,
+            call_id,
+            self._books,
         )
 
     async def _hold(self, reservation: Reservation, call: Call) -> None:
@@ -132,6 +143,7 @@ class Charge:
     def __init__(
         self,
         caller: Caller,
+        model_id: str,
         request: ChatCompletionRequest,
         call: Call,
         price: Prices | None,
@@ -141,6 +153,7 @@ class Charge:
         books: Books,
     ) -> None:
         self._caller = caller
+        self._model_id = model_id
         self._request = request
         self._call = call
         self._price = price
@@ -219,7 +232,7 @@ class Charge:
                 self._caller.key_id,
                 int(books.now()),
                 self._outcome(ended),
-                self._request.model,
+                self._model_id,
                 route.served_model,
                 route.provider,
                 usage,
@@ -232,9 +245,9 @@ class Charge:
         )
 
     def _count(self, usage: Usage, charged: Nanos) -> None:
-        model, series = self._request.model, self._books.tokens
-        for token_class, number in zip(Tokens._fields, tokens_of(usage), strict=True):
-            if number:
+        model, series, tokens = self._model_id, self._books.tokens, tokens_of(usage)
+        for place, token_class in _CLASSES:
+            if number := tokens[place]:
                 series[model, token_class].count(number)
         if charged:
             self._books.metrics.count(CHARGED, charged, model=model)

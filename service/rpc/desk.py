@@ -109,9 +109,8 @@ class Desk:
         holding = Holding(self._admission, lease, entered)
         if pays is not None:
             try:
-                model = pays.router.model(request.model)
                 holding.charge = await self._charging.open(
-                    caller, request, model, pays.prices, call
+                    caller, request, pays.router, pays.prices, call
                 )
             except BaseException:
                 holding.close()
