@@ -78,89 +78,85 @@ class Charging:
         tokens = metrics.of(TOKENS, "model", "token_class")
         self._books = Books(ledger, now, reason, metrics, tokens)
 
-    async def open(
-        self,
-        caller: Caller,
-        request: ChatCompletionRequest,
-        router: Router,
-        prices: PriceTable,
-        call: Call,
+    def open(
+        self, caller: Caller, request: ChatCompletionRequest, prices: PriceTable, call: Call
     ) -> Charge:
-        """Hold what the call may cost at most. Whoever holds the charge closes it.
+        """Begin a call's charge, for which nothing is held yet. Whoever holds the charge closes it.
+
+        Who `pays` is to have money held before the call is worked on.
+        """
+        books = self._books
+        call_id = "" if books.ledger is None else secrets.token_hex(16)
+        return Charge(caller, request, call, prices, call_id, books)
+
+    async def hold(self, charge: Charge, router: Router) -> None:
+        """Hold what the call may cost at most.
 
         Raises InsufficientBalance, SpendCapReached, PriceUnknown, ServiceUnavailable (the store is
         away) and what ends the call's wait: DeadlineExceeded.
         """
-        call_id = "" if self._books.ledger is None else secrets.token_hex(16)
-        model_id = request.model
-        price = prices.of(model_id)
-        reservation = None
-        if caller.prepaid or caller.cap is not None:
-            if price is None and self.config.unpriced == "refuse":
-                raise PriceUnknown(f"The model {model_id} has no price.")
-            if price is not None:
-                reservation = Reservation(
-                    call_id,
-                    call.request_id,
-                    caller.account_id,
-                    caller.key_id,
-                    caller.prepaid,
-                    caller.cap,
-                    model_id,
-                    _most(price, request, router.model(model_id)),
-                    prices.version,
-                    int(self._books.now()),
-                )
-                await self._hold(reservation, call)
-        return Charge(
-            caller,
-            model_id,
-            request,
-            call,
-            price,
-            prices.version,
-            reservation,
-            call_id,
-            self._books,
-        )
-
-    async def _hold(self, reservation: Reservation, call: Call) -> None:
+        reservation = charge.most(router, int(self._books.now()))
+        if reservation is None:
+            if self.config.unpriced == "refuse":
+                raise PriceUnknown(f"The model {charge.model_id} has no price.")
+            return
         try:
-            with call.wait:
+            with charge.call.wait:
                 await self._reservations.reserve(reservation)
         except ServiceUnavailable:
             # Then it is taken on trust: what it cost is settled when the store is back.
             if self.config.store_down == "refuse":
                 raise
+        charge.reservation = reservation
 
 
 class Charge:
     """One call in the books, from the money that is held for it to its row in the ledger."""
 
+    reservation: Reservation | None = None  # what is held
     tokens = 0  # that were used, as far as is known
     _open = True
 
     def __init__(
         self,
         caller: Caller,
-        model_id: str,
         request: ChatCompletionRequest,
         call: Call,
-        price: Prices | None,
-        price_version: str,
-        reservation: Reservation | None,
+        prices: PriceTable,
         call_id: str,
         books: Books,
     ) -> None:
+        self.call = call
+        self.model_id = model_id = request.model
         self._caller = caller
-        self._model_id = model_id
         self._request = request
-        self._call = call
-        self._price = price
-        self._price_version = price_version
-        self._reservation = reservation
+        self._price = prices.of(model_id)
+        self._price_version = prices.version
         self._call_id = call_id
         self._books = books
+
+    @property
+    def pays(self) -> bool:
+        """Whether somebody pays who may not have the money, or not be allowed to spend it."""
+        return self._caller.prepaid or self._caller.cap is not None
+
+    def most(self, router: Router, now: int) -> Reservation | None:
+        """Return what is to be held for it; None where its model has no price."""
+        if self._price is None:
+            return None
+        caller, request = self._caller, self._request
+        return Reservation(
+            self._call_id,
+            self.call.request_id,
+            caller.account_id,
+            caller.key_id,
+            caller.prepaid,
+            caller.cap,
+            self.model_id,
+            _most(self._price, request, router.model(self.model_id)),
+            self._price_version,
+            now,
+        )
 
     def room(self) -> int | None:
         """Return how many characters of an answer what is held pays for; None: it is not bounded.
@@ -168,7 +164,7 @@ class Charge:
         A provider says what it has used at the end only. So this is more than it would be by our
         estimate: no answer that keeps to its bound is to be cut for having long words.
         """
-        held, price = self._reservation, self._price
+        held, price = self.reservation, self._price
         if held is None or price is None or not price.completion:
             return None
         prompt = cost(price, Usage(prompt_tokens=estimate.prompt_tokens(self._request)))
@@ -204,8 +200,8 @@ class Charge:
         """Give back what is held, if nothing was settled."""
         if self._open:
             self._open = False
-            if self._reservation is not None and self._books.ledger is not None:
-                self._books.ledger.release(self._reservation)
+            if self.reservation is not None and self._books.ledger is not None:
+                self._books.ledger.release(self.reservation)
 
     def _settle(
         self,
@@ -227,12 +223,12 @@ class Charge:
         books.ledger.settle(
             Settlement(
                 self._call_id,
-                self._call.request_id,
+                self.call.request_id,
                 self._caller.account_id,
                 self._caller.key_id,
                 int(books.now()),
                 self._outcome(ended),
-                self._model_id,
+                self.model_id,
                 route.served_model,
                 route.provider,
                 usage,
@@ -240,12 +236,12 @@ class Charge:
                 charged,
                 Nanos((full or 0) - charged),
                 provider_cost(trace),
-                self._reservation,
+                self.reservation,
             )
         )
 
     def _count(self, usage: Usage, charged: Nanos) -> None:
-        model, series, tokens = self._model_id, self._books.tokens, tokens_of(usage)
+        model, series, tokens = self.model_id, self._books.tokens, tokens_of(usage)
         for place, token_class in _CLASSES:
             if number := tokens[place]:
                 series[model, token_class].count(number)
@@ -258,10 +254,9 @@ class Charge:
         Of who pays, and had nothing held since the model has no price, that is nothing: a fallback
         that has one may have answered.
         """
-        if self._reservation is not None:
-            return self._reservation.amount
-        pays = self._caller.prepaid or self._caller.cap is not None
-        return _NOTHING if pays else full
+        if self.reservation is not None:
+            return self.reservation.amount
+        return _NOTHING if self.pays else full
 
     def _outcome(self, ended: BaseException | None) -> str:
         if ended is None:

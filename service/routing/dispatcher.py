@@ -71,7 +71,7 @@ class Dispatcher:
         usage = completion.usage
         winner.settle(usage)
         winner.finish(completion)
-        run.charge(usage)
+        plan.charge(winner.step.candidate, usage)
         winner.leave()
         return completion
 

@@ -193,7 +193,9 @@ class Plan:
             session=self._session,
             dry=self._dry,
         )
-        self._rows = {it.listed: self._add_row(it) for it in self._ordered}
+        self._rows = rows = {}
+        for candidate in self._ordered:
+            rows[candidate.listed] = self._add_row(candidate)
         self._most = model.max_attempts or len(self._ordered)
         self._pause = 0.0
         self._begin_round()

@@ -109,9 +109,10 @@ class Desk:
         holding = Holding(self._admission, lease, entered)
         if pays is not None:
             try:
-                holding.charge = await self._charging.open(
-                    caller, request, pays.router, pays.prices, call
-                )
+                charge = self._charging.open(caller, request, pays.prices, call)
+                if charge.pays:
+                    await self._charging.hold(charge, pays.router)
+                holding.charge = charge
             except BaseException:
                 holding.close()
                 raise

@@ -54,7 +54,10 @@ async def _charge(caller: Caller, pricing: PricingConfig | None, **request) -> t
         Router(models, {}, Board({}, lambda: 0.0, random.Random(1))),
         PriceTable(models),
     )
-    return await charging.open(caller, asked, router, prices, Call("r")), books.settled
+    charge = charging.open(caller, asked, prices, Call("r"))
+    if charge.pays:
+        await charging.hold(charge, router)
+    return charge, books.settled
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,8 @@ class _Limiter:
 
 
 class _Charge:
-    def __init__(self):
+    def __init__(self, *, pays):
+        self.pays = pays
         self.closed = 0
         self.tokens = 12
 
@@ -66,15 +67,18 @@ class _Charge:
 
 
 class _Books:
+    """With an error: it is what whoever pays is told."""
+
     def __init__(self, error=None):
         self.error = error
         self.charges = []
 
-    async def open(self, *_):
-        if self.error is not None:
-            raise self.error
-        self.charges.append(_Charge())
+    def open(self, *_):
+        self.charges.append(_Charge(pays=self.error is not None))
         return self.charges[-1]
+
+    async def hold(self, *_):
+        raise self.error
 
 
 class _Router:
