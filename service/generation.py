@@ -62,7 +62,8 @@ class Generation:
     def let_go(self) -> None:
         """The holder has nothing of it in use any longer."""
         self._holders -= 1
-        self._look()
+        if self._retired:
+            self._look()
 
     async def retire(self) -> None:
         """Close it as soon as nobody holds it. To be called when no one can begin to."""
@@ -76,5 +77,5 @@ class Generation:
         self._free.set()
 
     def _look(self) -> None:
-        if self._retired and self._holders == 0:
+        if self._holders == 0:
             self._free.set()

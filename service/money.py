@@ -87,7 +87,9 @@ def tokens_of(usage: Usage) -> Tokens:
     What the provider bills counts, where that is not what it has read and written. A part is never
     more than its whole, whatever the provider said: no class is below zero.
     """
-    prompt, completion = max(billed_prompt(usage), 0), max(billed_completion(usage), 0)
+    prompt, completion = billed_prompt(usage), billed_completion(usage)
+    if prompt < 0 or completion < 0:
+        prompt, completion = max(prompt, 0), max(completion, 0)
     read, write, reasoning = usage.cached_tokens, usage.cache_write_tokens, usage.reasoning_tokens
     if not (read or write or reasoning):
         return Tokens(prompt, 0, 0, completion, 0)

@@ -62,9 +62,15 @@ def write(logger: logging.Logger, message: str, fields: Mapping[str, object]) ->
     if logger.handlers or len(handlers) != 1 or not isinstance(handlers[0], _ToStderr):
         logger.info(message, extra=dict(fields))
         return
-    line = {"time": _time(time.time()), "level": "info", "logger": logger.name, "message": message}
+    line = {
+        "time": _time(time.time()),
+        "level": "info",
+        "logger": logger.name,
+        "message": message,
+        **fields,
+    }
     try:
-        handlers[0].stream.write(f"{_rendered({**line, **fields})}\n")
+        handlers[0].stream.write(f"{_rendered(line)}\n")
     except (OSError, ValueError):
         return  # nobody may read it any more: a call is not to fail for that
 
@@ -97,13 +103,19 @@ def _rendered(line: Mapping[str, object]) -> str:
 
 def _time(seconds: float) -> str:
     whole = int(seconds)
-    return f"{_second(whole)}.{int((seconds - whole) * 1000):03d}+00:00"
+    return _second(whole) + _fraction(int((seconds - whole) * 1000))
 
 
 @lru_cache(maxsize=2)
 def _second(seconds: int) -> str:
     """Return a Unix time in the words of ISO 8601: many lines are of one second."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+@lru_cache(maxsize=1000)
+def _fraction(milliseconds: int) -> str:
+    """Return what stands behind the second: all of them are soon known."""
+    return f".{milliseconds:03d}+00:00"
 
 
 def _leave_out_what_no_line_says() -> None:

@@ -25,11 +25,13 @@ from service.errors import (
 from service.money import Nanos, Prices, Tokens, cost, output_tokens, tokens_of, worst_case
 from service.providers import estimate
 from service.providers.call import Call
+from service.routing.router import Router
 from telemetry.metrics import CHARGED, TOKENS, Metrics
 from telemetry.registry import AllSeries
 
 _AT_WORK = ("cancelled", "lost")  # the outcomes of attempts that were going on at the end
 _NOTHING = Nanos(0)
+_CLASSES = tuple(enumerate(Tokens._fields))  # of tokens, as they are counted
 
 
 class Holds(Protocol):
@@ -76,56 +78,42 @@ class Charging:
         tokens = metrics.of(TOKENS, "model", "token_class")
         self._books = Books(ledger, now, reason, metrics, tokens)
 
-    async def open(
-        self,
-        caller: Caller,
-        request: ChatCompletionRequest,
-        model: ModelConfig,
-        prices: PriceTable,
-        call: Call,
+    def open(
+        self, caller: Caller, request: ChatCompletionRequest, prices: PriceTable, call: Call
     ) -> Charge:
-        """Hold what the call may cost at most. Whoever holds the charge closes it.
+        """Begin a call's charge, for which nothing is held yet. Whoever holds the charge closes it.
+
+        Who `pays` is to have money held before the call is worked on.
+        """
+        books = self._books
+        call_id = "" if books.ledger is None else secrets.token_hex(16)
+        return Charge(caller, request, call, prices, call_id, books)
+
+    async def hold(self, charge: Charge, router: Router) -> None:
+        """Hold what the call may cost at most.
 
         Raises InsufficientBalance, SpendCapReached, PriceUnknown, ServiceUnavailable (the store is
         away) and what ends the call's wait: DeadlineExceeded.
         """
-        call_id = "" if self._books.ledger is None else secrets.token_hex(16)
-        price = prices.of(request.model)
-        reservation = None
-        if caller.prepaid or caller.cap is not None:
-            if price is None and self.config.unpriced == "refuse":
-                raise PriceUnknown(f"The model {request.model} has no price.")
-            if price is not None:
-                reservation = Reservation(
-                    call_id,
-                    call.request_id,
-                    caller.account_id,
-                    caller.key_id,
-                    caller.prepaid,
-                    caller.cap,
-                    request.model,
-                    _most(price, request, model),
-                    prices.version,
-                    int(self._books.now()),
-                )
-                await self._hold(reservation, call)
-        return Charge(
-            caller, request, call, price, prices.version, reservation, call_id, self._books
-        )
-
-    async def _hold(self, reservation: Reservation, call: Call) -> None:
+        reservation = charge.most(router, int(self._books.now()))
+        if reservation is None:
+            if self.config.unpriced == "refuse":
+                raise PriceUnknown(f"The model {charge.model_id} has no price.")
+            return
         try:
-            with call.wait:
+            with charge.call.wait:
                 await self._reservations.reserve(reservation)
         except ServiceUnavailable:
             # Then it is taken on trust: what it cost is settled when the store is back.
             if self.config.store_down == "refuse":
                 raise
+        charge.reservation = reservation
 
 
 class Charge:
     """One call in the books, from the money that is held for it to its row in the ledger."""
 
+    reservation: Reservation | None = None  # what is held
     tokens = 0  # that were used, as far as is known
     _open = True
 
@@ -134,20 +122,41 @@ class Charge:
         caller: Caller,
         request: ChatCompletionRequest,
         call: Call,
-        price: Prices | None,
-        price_version: str,
-        reservation: Reservation | None,
+        prices: PriceTable,
         call_id: str,
         books: Books,
     ) -> None:
+        self.call = call
+        self.model_id = model_id = request.model
         self._caller = caller
         self._request = request
-        self._call = call
-        self._price = price
-        self._price_version = price_version
-        self._reservation = reservation
+        self._price = prices.of(model_id)
+        self._price_version = prices.version
         self._call_id = call_id
         self._books = books
+
+    @property
+    def pays(self) -> bool:
+        """Whether somebody pays who may not have the money, or not be allowed to spend it."""
+        return self._caller.prepaid or self._caller.cap is not None
+
+    def most(self, router: Router, now: int) -> Reservation | None:
+        """Return what is to be held for it; None where its model has no price."""
+        if self._price is None:
+            return None
+        caller, request = self._caller, self._request
+        return Reservation(
+            self._call_id,
+            self.call.request_id,
+            caller.account_id,
+            caller.key_id,
+            caller.prepaid,
+            caller.cap,
+            self.model_id,
+            _most(self._price, request, router.model(self.model_id)),
+            self._price_version,
+            now,
+        )
 
     def room(self) -> int | None:
         """Return how many characters of an answer what is held pays for; None: it is not bounded.
@@ -155,7 +164,7 @@ class Charge:
         A provider says what it has used at the end only. So this is more than it would be by our
         estimate: no answer that keeps to its bound is to be cut for having long words.
         """
-        held, price = self._reservation, self._price
+        held, price = self.reservation, self._price
         if held is None or price is None or not price.completion:
             return None
         prompt = cost(price, Usage(prompt_tokens=estimate.prompt_tokens(self._request)))
@@ -191,8 +200,8 @@ class Charge:
         """Give back what is held, if nothing was settled."""
         if self._open:
             self._open = False
-            if self._reservation is not None and self._books.ledger is not None:
-                self._books.ledger.release(self._reservation)
+            if self.reservation is not None and self._books.ledger is not None:
+                self._books.ledger.release(self.reservation)
 
     def _settle(
         self,
@@ -214,12 +223,12 @@ class Charge:
         books.ledger.settle(
             Settlement(
                 self._call_id,
-                self._call.request_id,
+                self.call.request_id,
                 self._caller.account_id,
                 self._caller.key_id,
                 int(books.now()),
                 self._outcome(ended),
-                self._request.model,
+                self.model_id,
                 route.served_model,
                 route.provider,
                 usage,
@@ -227,14 +236,14 @@ class Charge:
                 charged,
                 Nanos((full or 0) - charged),
                 provider_cost(trace),
-                self._reservation,
+                self.reservation,
             )
         )
 
     def _count(self, usage: Usage, charged: Nanos) -> None:
-        model, series = self._request.model, self._books.tokens
-        for token_class, number in zip(Tokens._fields, tokens_of(usage), strict=True):
-            if number:
+        model, series, tokens = self.model_id, self._books.tokens, tokens_of(usage)
+        for place, token_class in _CLASSES:
+            if number := tokens[place]:
                 series[model, token_class].count(number)
         if charged:
             self._books.metrics.count(CHARGED, charged, model=model)
@@ -245,10 +254,9 @@ class Charge:
         Of who pays, and had nothing held since the model has no price, that is nothing: a fallback
         that has one may have answered.
         """
-        if self._reservation is not None:
-            return self._reservation.amount
-        pays = self._caller.prepaid or self._caller.cap is not None
-        return _NOTHING if pays else full
+        if self.reservation is not None:
+            return self.reservation.amount
+        return _NOTHING if self.pays else full
 
     def _outcome(self, ended: BaseException | None) -> str:
         if ended is None:

@@ -69,6 +69,9 @@ class Lease(Protocol):
 class Limiter(Protocol):
     """Lets calls in, or not."""
 
+    def enter_at_once(self, caller: Caller, tokens: int) -> Lease | None:
+        """Do as `enter` does where nobody has to be asked; None, and nothing taken, elsewhere."""
+
     async def enter(self, caller: Caller, tokens: int) -> Lease:
         """Take a place, a request and `tokens` (an estimate) from all the caller's limits, or none.
 
@@ -94,14 +97,18 @@ class Standing(NamedTuple):
 
 def cost(tokens: int, rate: int) -> int:
     """Return what an estimate takes of a rate, in parts."""
-    return min(max(tokens, 0), rate) * MINUTE
+    if not 0 <= tokens <= rate:
+        tokens = 0 if tokens < 0 else rate
+    return tokens * MINUTE
 
 
 def excess(limits: Limits, taken: int, tokens_used: int | None) -> int:
     """Return the parts that a call used more than it took of its tokens; negative: less."""
     if limits.tokens_per_minute is None or tokens_used is None:
         return 0
-    return min(max(tokens_used, 0), MOST_PER_MINUTE) * MINUTE - taken
+    if not 0 <= tokens_used <= MOST_PER_MINUTE:
+        tokens_used = 0 if tokens_used < 0 else MOST_PER_MINUTE
+    return tokens_used * MINUTE - taken
 
 
 def empty_in(limits: Limits, requests: int, tokens: int) -> int:
@@ -177,10 +184,11 @@ def _written(milliseconds: int) -> str:
 
 def _left(names: tuple[str, str, str], limit: int, debt: int) -> Headers:
     most, remaining, reset = names
+    left, milliseconds = limit * MINUTE - debt, -(-debt // (limit * 1000))
     return (
-        (most, str(limit)),
-        (remaining, str(max(0, limit * MINUTE - debt) // MINUTE)),
-        (reset, _written(-(-debt // (limit * 1000)))),
+        (most, f"{limit}"),
+        (remaining, f"{left // MINUTE}" if left > 0 else "0"),
+        (reset, f"{milliseconds}ms" if milliseconds < 1000 else _written(milliseconds)),
     )
 
 

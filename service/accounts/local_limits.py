@@ -41,8 +41,10 @@ class Taken:
         if passed > 0:
             requests, tokens = limits.rates
             self.at = now
-            self.requests = max(0, self.requests - passed * requests) if requests else 0
-            self.tokens = max(0, self.tokens - passed * tokens) if tokens else 0
+            left = self.requests - passed * requests
+            self.requests = left if left > 0 and requests else 0
+            left = self.tokens - passed * tokens
+            self.tokens = left if left > 0 and tokens else 0
 
     def empty_at(self) -> int:
         """Return when nothing is taken of the rates any longer."""
@@ -67,6 +69,10 @@ class LocalLimiter:
 
     async def enter(self, caller: Caller, tokens: int) -> LocalLease:
         """Take a place and the rates, or nothing. Raises as `Limiter.enter`, but counts always."""
+        return self.enter_at_once(caller, tokens)
+
+    def enter_at_once(self, caller: Caller, tokens: int) -> LocalLease:
+        """Do as `enter` does: here nobody is asked."""
         key = self._key(caller)
         parts = cost(tokens, caller.limits.rates[1])
         met = self._met(caller, key, parts)
@@ -114,8 +120,9 @@ class LocalLimiter:
             self._accounts[caller.account_id] = self._accounts.get(caller.account_id, 0) + 1
         if limits.rates[0]:
             key.requests += MINUTE
-        key.tokens = min(key.tokens + parts, MOST_DEBT)
-        told = headers(limits, key.requests, key.tokens)
+        taken = key.tokens + parts
+        key.tokens = taken = taken if taken < MOST_DEBT else MOST_DEBT
+        told = headers(limits, key.requests, taken)
         return LocalLease(self, caller, key, parts, told)
 
     def _key(self, caller: Caller) -> Taken:
@@ -155,8 +162,7 @@ class LocalLease:
 
     def leave(self, tokens_used: int | None) -> None:
         """End the call; see `Lease.leave`."""
-        if self._left:
-            return
-        self._left = True
-        more = excess(self._caller.limits, self._parts, tokens_used)
-        self._limiter.leave(self._caller, self._key, more)
+        if not self._left:
+            self._left = True
+            more = excess(self._caller.limits, self._parts, tokens_used)
+            self._limiter.leave(self._caller, self._key, more)

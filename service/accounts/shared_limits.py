@@ -106,10 +106,14 @@ class SharedLimiter:
         """Return when the server knows of every call that has left."""
         await self._line.told()
 
+    def enter_at_once(self, caller: Caller, tokens: int) -> Lease | None:
+        """Let a call in that has no limits; see `Limiter.enter_at_once`."""
+        return None if bounded(caller.limits) else self._here.note(caller, 0)
+
     async def enter(self, caller: Caller, tokens: int) -> Lease:
         """Let a call in, or not; see `Limiter.enter`. One round trip, and none without limits."""
-        if not bounded(caller.limits):
-            return self._here.note(caller, 0)
+        if (lease := self.enter_at_once(caller, tokens)) is not None:
+            return lease
         if self._breaker.state(self._clock()) is State.OPEN:
             return await self._alone(caller, tokens)
         probe = self._breaker.enter(self._clock())

@@ -61,15 +61,21 @@ class Admission:
         self._max_queued = max_queued
         self._hand_over()
 
+    def enter_at_once(self) -> bool:
+        """Take a place if one is free; return whether there was."""
+        if self.in_flight >= self._max_in_flight:
+            return False
+        self.in_flight += 1
+        return True
+
     async def enter(self, priority: Priority, wait: Wait, seconds: float | None) -> float:
-        """Take a place, without a detour if one is free; returns when, which `leave` wants to know.
+        """Take a place, and wait for it if none is free; returns when, which `leave` wants to know.
 
         `seconds` is what is left of the caller's deadline, if it has one. Raises ServiceUnavailable
         when the queue is full or would take longer than that, or when the process drains; and what
         ends `wait`: DeadlineExceeded.
         """
-        if self.in_flight < self._max_in_flight:
-            self.in_flight += 1
+        if self.enter_at_once():
             return self._clock()
         expected = self._expected_wait(priority)
         if seconds is not None and seconds < expected:

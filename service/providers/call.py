@@ -21,13 +21,19 @@ _RESERVE_SHARE = 0.05  # of a deadline that are kept at most
 
 
 class Wait:
-    """Guards every wait for a provider: `with call.wait: await ...`. Not reentrant."""
+    """Guards every wait for a provider: `with call.wait: await ...`. Not reentrant.
+
+    `loop` is the one that runs, where that is known: to ask which it is costs a system call.
+    """
 
     _next: Wait | None = None
     _task: asyncio.Task[object] | None = None
     _error: Exception | None = None
     _ended = False  # whether `end` has cancelled the task that waits
     _cancelling = 0
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._loop = loop
 
     def end(self, error: Exception) -> None:
         """End the wait that is going on, or the next one, by raising `error` there, once."""
@@ -46,12 +52,17 @@ class Wait:
         if self._error is not None:
             wait.end(self._take())
 
+    def check(self) -> None:
+        """Raise what would end the next wait: for who may have to wait, and does not."""
+        if self._error is not None:
+            raise self._take()
+
     def __enter__(self) -> None:
         if self._error is not None:
             raise self._take()
-        self._task = asyncio.current_task()
-        if self._task is not None:
-            self._cancelling = self._task.cancelling()
+        self._task = task = asyncio.current_task(self._loop)
+        if task is not None:
+            self._cancelling = task.cancelling()
 
     def __exit__(
         self,
@@ -133,7 +144,7 @@ class Call:
     and `span` the piece of work within which it is asked. `sent` is set when a provider is sent a
     request for it: from then on it may cost something. `waited` counts the seconds that it has
     waited for others: for a place, and for providers. `seen` is what checking has seen of its
-    request, until that is encoded for the first time.
+    request, until that is encoded for the first time. `loop` is as a wait's.
     """
 
     seen: Seen | None = None
@@ -151,25 +162,32 @@ class Call:
         fallback: bool = True,
         trace: TraceContext | None = None,
         span: Span = NO_SPAN,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self.request_id = request_id
         self.may_serve = may_serve
         self.fallback = fallback
         self.trace = trace
         self.span = span
-        self.wait = Wait()
+        self.wait = Wait(loop)
+        self._loop = loop
         if seconds is not None:
-            loop = asyncio.get_running_loop()
+            self._loop = loop = self.loop
             # The answer has to be there in time, not to be sent off in time.
             left = max(seconds - min(_RESERVE_SHARE * seconds, _RESERVE), 0)
             self._until = loop.time() + left
             self._timer = loop.call_at(self._until, self.wait.end, _too_late())
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that it runs in."""
+        return self._loop or asyncio.get_running_loop()
+
     def seconds_left(self) -> float | None:
         """Return what is left for providers to answer in; None without a deadline."""
         if self._until is None:
             return None
-        return max(0.0, self._until - asyncio.get_running_loop().time())
+        return max(0.0, self._until - self.loop.time())
 
     def sending(self) -> None:
         """Say that a provider is sent a request for it now."""
@@ -187,10 +205,11 @@ class Call:
             fallback=self.fallback,
             trace=self.trace,
             span=self.span,
+            loop=self._loop,
         )
         fork._until = self._until
         if seconds is not None:
-            fork._until = asyncio.get_running_loop().time() + seconds
+            fork._until = self.loop.time() + seconds
         return fork
 
     def detach(self) -> Call:
@@ -198,9 +217,7 @@ class Call:
         call = self.fork()
         call.seen, self.seen = self.seen, None
         if call._until is not None:
-            call._timer = asyncio.get_running_loop().call_at(
-                call._until, call.wait.end, _too_late()
-            )
+            call._timer = self.loop.call_at(call._until, call.wait.end, _too_late())
         return call
 
     def join(self, fork: Call) -> None:

@@ -43,8 +43,7 @@ class Limits:
 
     def total(self, call: Call) -> asyncio.TimerHandle:
         """Start the limit on the whole attempt; whoever holds the timer cancels it."""
-        loop = asyncio.get_running_loop()
-        return loop.call_later(self._total, _end_whole, call.wait, self._total)
+        return call.loop.call_later(self._total, _end_whole, call.wait, self._total)
 
     def whole(self, call: Call) -> Running:
         """Limit the arrival of a whole answer from now on."""
@@ -60,7 +59,7 @@ class Limits:
 
 
 def _content_within(seconds: float, call: Call) -> asyncio.TimerHandle:
-    return asyncio.get_running_loop().call_later(seconds, _end_slow, call.wait, seconds)
+    return call.loop.call_later(seconds, _end_slow, call.wait, seconds)
 
 
 # The errors are made when a limit is met: nearly none is.

@@ -68,9 +68,11 @@ class Attempt:
         self._means = means
         self._visit = visit = Visit(step.candidate.state, stream=stream)
         self._traced = traced = trace.attempts.add()
-        traced.candidate = step.row
         traced.kind = step.kind
-        traced.start_ms = round((visit.started - began) * 1000)
+        if row := step.row:
+            traced.candidate = row
+        if start_ms := round((visit.started - began) * 1000):
+            traced.start_ms = start_ms
         self._stream = stream
         self._span = span = call.span
         if span.recording:

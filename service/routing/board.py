@@ -101,7 +101,10 @@ class Visit:
         self._here = True
         target.in_flight += 1
         self._latency.try_again(now)
-        self._probes = [it for it in target.breakers if it.until is not None and it.enter(now)]
+        self._probes: tuple[Breaker, ...] = ()
+        for breaker in target.breakers:
+            if breaker.until is not None and breaker.enter(now):
+                self._probes += (breaker,)
 
     @property
     def seconds(self) -> float:
@@ -145,7 +148,7 @@ class Visit:
     def _works(self) -> None:
         for breaker in self.target.breakers:
             breaker.succeed()
-        self._probes = []
+        self._probes = ()
 
 
 class Board:

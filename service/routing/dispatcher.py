@@ -27,6 +27,7 @@ from telemetry.metrics import Metrics
 # each drawing is a system call.
 _DRAW, _ID = 64, 96
 _BOTH = _DRAW + _ID
+_IDS = 2**_ID
 
 
 class Dispatcher:
@@ -57,18 +58,20 @@ class Dispatcher:
         run = Run(plan, request, call, _complete, _forget, means, stream=False)
         completion = await run.answer()
         winner = run.winner
-        route = run.route(completion.route if completion.HasField("route") else None)
+        if completion.HasField("route"):  # another llmbase's
+            completion.route.CopyFrom(run.route(completion.route))
+        else:
+            run.tell(completion.route)
         completion.id = _id(drawn)
         completion.created = int(means.now())
         completion.model = winner.step.candidate.model_id
-        completion.route.CopyFrom(route)
         if not completion.HasField("usage"):
             characters = estimate.completion_characters(completion)
             completion.usage.CopyFrom(estimate.usage(request, characters))
         usage = completion.usage
         winner.settle(usage)
         winner.finish(completion)
-        run.charge(usage)
+        plan.charge(winner.step.candidate, usage)
         winner.leave()
         return completion
 
@@ -110,7 +113,7 @@ class Dispatcher:
 
 
 def _id(drawn: int) -> str:
-    return f"chatcmpl-{drawn % 2**_ID:024x}"
+    return f"chatcmpl-{drawn % _IDS:024x}"
 
 
 def _complete(to: Candidate, http: Encoded, call: Call) -> Awaitable[ChatCompletion]:

@@ -9,7 +9,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, Usage
-from llmbase.v1.routing_pb2 import RouteAttemptKind, RouteTrace, RouteVerdict
+from llmbase.v1.routing_pb2 import (
+    RouteAttemptKind,
+    RouteCandidate,
+    RouteTrace,
+    RouteVerdict,
+)
 
 from service.config import ModelConfig
 from service.providers.call import Call
@@ -51,11 +56,15 @@ class Step(NamedTuple):
 class Plan:
     """The targets of one call. `dry` changes nothing outside: the budget is only imagined spent."""
 
+    waits: tuple[float, ...] = ()  # seconds until those that were passed over may be tried
     _session: int | None = None
+    _unable: frozenset[tuple[str, int]] = frozenset()  # targets that must not be tried again
     _models_left: list[str] | None = None  # fallbacks to go on to; None: not begun
     # Of the current model: its targets, and how each stands, as listed.
     _ordered: Sequence[Candidate] = ()
     _standings: Sequence[Standing] = ()
+    # Of those that were not looked at: their rows in the trace, and the places of these.
+    _rows: dict[int, tuple[RouteCandidate, int]]
     _most = 0  # attempts at them
     _taken = False  # whether one has been tried in this round
     _pause = 0.0  # seconds before its first is
@@ -75,7 +84,6 @@ class Plan:
         trace.requested_model = self.requested = request.model
         trace.draw = self._draw = draw
         self.models: list[str] = []  # that were asked, or would have been but for their targets
-        self.waits: list[float] = []  # seconds until those that were passed over may be tried
         self._router = router
         self._request = request
         self._call = call
@@ -85,9 +93,7 @@ class Plan:
         if key:
             self._session = trace.session = policy.session(key)
         self._tally = Tally(request, call, stream=stream, dry=dry)
-        self._unable: set[tuple[str, int]] = set()  # targets that must not be tried again
         self._left: list[Candidate] = []  # of this round of the current model's targets
-        self._rows: dict[int, int] = {}  # of those that were not looked at: place in the trace
 
     def next(self) -> Step | None:
         """Return the next target that may be tried, None when there is none.
@@ -127,7 +133,7 @@ class Plan:
         traced = self.trace.candidates[step.row]
         traced.ClearField("gate")
         seen.tell(traced)
-        self.waits.append(step.candidate.state.wait())
+        self.waits += (step.candidate.state.wait(),)
         self.give_up(step)
         self._tally.take_back(step.candidate, step.gate)
         return False
@@ -149,7 +155,7 @@ class Plan:
 
     def give_up(self, step: Step) -> None:
         """What went wrong will go wrong again at this target: no repeats."""
-        self._unable.add((step.candidate.model_id, step.candidate.listed))
+        self._unable |= {(step.candidate.model_id, step.candidate.listed)}
 
     def passed_over(self, *verdicts: RouteVerdict.ValueType) -> bool:
         """Whether a target was passed over for one of these reasons."""
@@ -187,9 +193,9 @@ class Plan:
             session=self._session,
             dry=self._dry,
         )
-        self._rows = {}
+        self._rows = rows = {}
         for candidate in self._ordered:
-            self._rows[candidate.listed] = self._add_row(candidate)
+            rows[candidate.listed] = self._add_row(candidate)
         self._most = model.max_attempts or len(self._ordered)
         self._pause = 0.0
         self._begin_round()
@@ -221,26 +227,22 @@ class Plan:
     def _look_at(
         self, candidate: Candidate, purpose: RouteAttemptKind.ValueType, pause: float
     ) -> Step | None:
-        row = self._rows.pop(candidate.listed, None)
-        if row is None:
-            row = self._add_row(candidate)
-        traced = self.trace.candidates[row]
+        known = self._rows.pop(candidate.listed, None)
+        traced, row = known or self._add_row(candidate)
         if self._tally.attempts(candidate.model_id) >= self._most:
             traced.verdict = _MAX_ATTEMPTS
             return None
         seen = self._tally.look(candidate, hedge=purpose == HEDGE)
         if seen.tell(traced) != TAKEN:
-            self.waits.append(candidate.state.wait())
+            self.waits += (candidate.state.wait(),)
             return None
         repeat = self._tally.take(candidate, seen) and purpose == ORIGINAL
         return Step(candidate, row, REPEAT if repeat else purpose, seen, pause)
 
-    def _add_row(self, candidate: Candidate) -> int:
+    def _add_row(self, candidate: Candidate) -> tuple[RouteCandidate, int]:
         rows = self.trace.candidates
+        place = len(rows)
         row = rows.add()
-        row.model = candidate.model_id
-        row.provider = candidate.provider.name
-        row.provider_model = candidate.provider_model
-        row.listed = listed = candidate.listed
-        self._standings[listed].tell(row.standing)
-        return len(rows) - 1
+        row.CopyFrom(candidate.row)
+        self._standings[candidate.listed].tell(row.standing)
+        return row, place

@@ -34,14 +34,11 @@ class Standing(NamedTuple):
     available: bool = True
 
     def tell(self, traced: RouteStanding) -> None:
-        """Write it into the trace."""
-        traced.weight = self.weight
+        """Write into the trace what of it changes; weight and price are there: see `Candidate`."""
         traced.in_flight = self.in_flight
         traced.available = self.available
         if self.current_weight:
             traced.current_weight = self.current_weight
-        if self.price is not None:
-            traced.price_nanos = self.price
         if self.first_content is not None:
             traced.first_content = self.first_content
 

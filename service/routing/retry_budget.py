@@ -20,7 +20,8 @@ class RetryBudget:
 
     def deposit(self) -> None:
         """An original was sent."""
-        self.level = min(_MOST, self.level + SHARE)
+        level = self.level + SHARE
+        self.level = level if level < _MOST else _MOST
 
     def withdraw(self) -> bool:
         """Take a token for a repeat or a hedge; False when there is none."""

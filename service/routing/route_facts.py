@@ -18,22 +18,24 @@ _LONGEST = 128
 _UNPLAIN = re.compile(r"[^!-+\--~]")  # what an id may not hold: a comma, and all but visible ASCII
 
 
-def of(
-    requested: str, to: Candidate, models: Sequence[str], ignored: Iterable[str], attempts: int
-) -> RouteFacts:
-    """Return the facts of an answer by a target, after so many attempts at these models."""
-    route = RouteFacts()
-    route.requested_model = requested
-    route.served_model = to.model_id
-    route.provider = to.provider.name
+def write(
+    route: RouteFacts,
+    requested: str,
+    to: Candidate,
+    models: Sequence[str],
+    ignored: Iterable[str],
+    attempts: int,
+) -> None:
+    """Write the facts of an answer by a target, after so many attempts at these models."""
+    route.CopyFrom(to.facts)
     route.attempts = attempts
     if to.model_id != requested:
+        route.requested_model = requested
         route.fallback_applied = True
         route.fallback_reason = "model_unavailable"
         route.fallback_chain.extend(models)
     if ignored and to.parameters == "warn":
         route.ignored_parameters.extend(ignored)
-    return route
 
 
 def joined(ours: RouteFacts, theirs: RouteFacts | None, *, silent: bool = False) -> RouteFacts:

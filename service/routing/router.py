@@ -6,6 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from llmbase.v1.chat_completion_pb2 import RouteFacts
+from llmbase.v1.routing_pb2 import RouteCandidate, RouteStanding
+
 from service.config import ModelConfig
 from service.errors import ModelNotFound
 from service.providers.provider import AnyProvider
@@ -23,12 +26,14 @@ class Candidate:
     `listed` is its place among the model's targets; `parameters` is the model's policy for what the
     target cannot honour; `cost` is what the target costs us and `price` what the model costs the
     caller, as far as is known. How it stands is in its `state`, and nothing else of it changes.
+    What every trace and every answer says of it is there to be copied: `row` and `facts`.
     """
 
     __slots__ = (
         "_name",
         "_rate",
         "cost",
+        "facts",
         "listed",
         "model",
         "model_id",
@@ -36,6 +41,7 @@ class Candidate:
         "price",
         "provider",
         "provider_model",
+        "row",
         "state",
         "target",
     )
@@ -61,6 +67,16 @@ class Candidate:
         self.price = money.prices(model.pricing)
         self._name = f"{target.provider}/{target.model or ''}"
         self._rate = money.rate(self.cost) if model.policy == "cheapest" else None
+        self.facts = RouteFacts(
+            requested_model=model_id, served_model=model_id, provider=provider.name
+        )
+        self.row = RouteCandidate(
+            model=model_id,
+            provider=provider.name,
+            provider_model=provider_model,
+            listed=listed,
+            standing=RouteStanding(weight=target.weight, price_nanos=self._rate),
+        )
 
     def standing(self, score: int, *, stream: bool) -> Standing:
         """Return what puts it in its place; `score` is smooth weighting's."""

@@ -32,6 +32,8 @@ class Run(Generic[T]):
 
     winner: Attempt
     _ignored: tuple[str, ...] = ()  # by the winner
+    _attempts = 0  # that were begun
+    _faults: tuple[ProviderFault, ...] = ()
     _unfit: InvalidRequest | None = None
 
     def __init__(
@@ -53,7 +55,6 @@ class Run(Generic[T]):
         self._means = means
         self._stream = stream
         self._began = means.clock()
-        self._faults: list[ProviderFault] = []
 
     async def answer(self) -> T:
         """Return the first answer. Raises as `Dispatcher.complete` does."""
@@ -66,8 +67,15 @@ class Run(Generic[T]):
                 await self._pause(step.pause)
             if not plan.still(step):
                 continue
-            asked = clock()
-            answer = await self._try(step, http)
+            asked, slow = clock(), self._slow(step.candidate)
+            if slow is not None:
+                answer = await self._race(step, http, slow)
+            else:
+                try:
+                    answer = await self._only(step, http)
+                except ProviderFault as fault:
+                    self._failed(step, fault)
+                    answer = None
             self._call.waited += clock() - asked
             if answer is not None:
                 return answer
@@ -75,16 +83,22 @@ class Run(Generic[T]):
 
     def route(self, theirs: RouteFacts | None) -> RouteFacts:
         """Return how the answer came about; `theirs` is what another llmbase says of its part."""
-        if self._ignored:
-            count_ignored(self._means.metrics, self._ignored)
-        plan, candidate = self._plan, self.winner.step.candidate
-        attempts = len(plan.trace.attempts)
-        ours = route_facts.of(plan.requested, candidate, plan.models, self._ignored, attempts)
-        if candidate.model_id != plan.requested:
-            self._means.metrics.count(FALLBACKS, model=plan.requested)
+        ours = RouteFacts()
+        self.tell(ours)
         if theirs is None:
             return ours
-        return route_facts.joined(ours, theirs, silent=candidate.parameters == "drop")
+        silent = self.winner.step.candidate.parameters == "drop"
+        return route_facts.joined(ours, theirs, silent=silent)
+
+    def tell(self, route: RouteFacts) -> None:
+        """Write down, and count, how an answer came about that nobody else had a part in."""
+        ignored, plan, candidate = self._ignored, self._plan, self.winner.step.candidate
+        if ignored:
+            count_ignored(self._means.metrics, ignored)
+        requested = plan.requested
+        route_facts.write(route, requested, candidate, plan.models, ignored, self._attempts)
+        if candidate.model_id != requested:
+            self._means.metrics.count(FALLBACKS, model=requested)
 
     def charge(self, usage: Usage) -> None:
         """Say in the trace what the caller pays for so much of an answer."""
@@ -107,23 +121,22 @@ class Run(Generic[T]):
             return stream, attempt
         return None
 
-    async def _try(self, step: Step, http: Encoded) -> T | None:
-        """Return the answer of a target, or of the one beside it; None when they failed."""
-        candidate = step.candidate
+    def _slow(self, candidate: Candidate) -> float | None:
+        """Return after how many seconds a target is hedged; None: it is not, or not yet."""
         hedge = candidate.model.hedge
-        if hedge is not None and hedge.enabled:
-            usual = candidate.state.latency(stream=self._stream).quantile(_SLOW_SHARE)
-            if usual is not None:
-                return await self._race(step, http, usual)
-        self.winner = self._attempt(step, self._request, self._call)
-        self._ignored = http.ignored
-        try:
-            return await self.winner.run(self._ask(candidate, http, self._call))
-        except ProviderFault as fault:
-            self._failed(step, fault)
+        if hedge is None or not hedge.enabled:
             return None
+        return candidate.state.latency(stream=self._stream).quantile(_SLOW_SHARE)
+
+    def _only(self, step: Step, http: Encoded) -> Awaitable[T]:
+        """Return the answer of a target that is asked alone."""
+        call = self._call
+        self.winner = winner = self._attempt(step, self._request, call)
+        self._ignored = http.ignored
+        return winner.run(self._ask(step.candidate, http, call))
 
     async def _race(self, step: Step, http: Encoded, usual: float) -> T | None:
+        """Return the answer of a target, or of the one beside it; None when they failed."""
         race: Race[T] = Race(self._call, self._drop)
         ignored = {step.row: http.ignored}
         try:
@@ -158,6 +171,7 @@ class Run(Generic[T]):
 
     def _attempt(self, step: Step, request: ChatCompletionRequest, call: Call) -> Attempt:
         trace = self._plan.trace
+        self._attempts += 1
         return Attempt(step, request, call, trace, self._means, self._began, stream=self._stream)
 
     async def _encode(self, step: Step, request: ChatCompletionRequest) -> Encoded | None:
@@ -190,7 +204,7 @@ class Run(Generic[T]):
         if fault.kind is FaultKind.REJECTED:
             raise ending.rejected(fault, step.candidate.provider) from None
         # Without its traceback, whose frames hold this run, and with it the request.
-        self._faults.append(fault.with_traceback(None))
+        self._faults += (fault.with_traceback(None),)
         if fault.status in _HOPELESS:
             self._plan.give_up(step)
 

@@ -9,12 +9,17 @@ from service.routing import gate, money
 from service.routing.board import ProviderState, TargetState
 from service.routing.breaker import State
 from service.routing.gate import Gate
-from service.routing.purse import Purse
+from service.routing.purse import DryPurse, Purse
 from service.routing.router import Candidate
 
 
 class Tally:
     """Of one call; `dry` as for its plan."""
+
+    # The providers and the models of the attempts there have been.
+    _asked: tuple[str, ...] = ()
+    _models: tuple[str, ...] = ()
+    _hedged: ProviderState | None = None
 
     def __init__(
         self, request: ChatCompletionRequest, call: Call, *, stream: bool, dry: bool
@@ -22,26 +27,23 @@ class Tally:
         self._request = request
         self._call = call
         self._stream = stream
-        # The providers and the models of the attempts there have been.
-        self._asked: list[str] = []
-        self._models: list[str] = []
-        self._purse = Purse(dry=dry)
+        self._purse = DryPurse() if dry else Purse()
 
     def attempts(self, model_id: str) -> int:
         """Return how many attempts there have been at a model's targets."""
         return self._models.count(model_id)
 
     def hedge(self, slow: Candidate) -> None:
-        """Hedges are of this target's originals from now on."""
-        self._purse.hedge(slow.state.provider)
+        """Hedges are of this target's originals from now on; its provider's budget pays."""
+        self._hedged = slow.state.provider
 
     def look(self, candidate: Candidate, *, hedge: bool) -> Gate:
         """Return what decides on a target."""
-        state = candidate.state
+        state, asked = candidate.state, self._asked
         breaker = state.state()
         # The first attempt of a call is its own; a move to a provider that works is free.
-        charged = hedge or candidate.provider.name in self._asked
-        if breaker is State.HALF_OPEN and self._asked:
+        charged = hedge or candidate.provider.name in asked
+        if asked and breaker is State.HALF_OPEN:
             charged = True
         seen = Gate(
             breaker,
@@ -70,24 +72,26 @@ class Tally:
 
     def take(self, candidate: Candidate, seen: Gate) -> bool:
         """A target is to be asked; return whether its provider was asked before."""
-        before = candidate.provider.name in self._asked
+        name = candidate.provider.name
+        before = name in self._asked
         if seen.charged:
             self._purse.pay(self._payer(candidate, seen.hedge))
         elif not before:
             self._purse.earn(candidate.state.provider)
-        self._asked.append(candidate.provider.name)
-        self._models.append(candidate.model_id)
+        self._asked += (name,)
+        self._models += (candidate.model_id,)
         return before
 
     def take_back(self, candidate: Candidate, seen: Gate) -> None:
         """A target that was taken was not asked after all."""
-        self._asked.remove(candidate.provider.name)
-        self._models.remove(candidate.model_id)
+        self._asked = _without(self._asked, candidate.provider.name)
+        self._models = _without(self._models, candidate.model_id)
         if seen.charged:
             self._purse.give_back(self._payer(candidate, seen.hedge))
 
     def _payer(self, candidate: Candidate, hedge: bool) -> ProviderState:
-        return self._purse.payer(candidate.state.provider, hedge=hedge)
+        """Return whose budget an attempt is paid from."""
+        return self._hedged if hedge and self._hedged is not None else candidate.state.provider
 
     def _usual(self, state: TargetState) -> float | None:
         latency = state.stream if self._stream else state.whole
@@ -102,3 +106,9 @@ class Tally:
         if candidate.cost is None:
             return None
         return money.worst_case(candidate.cost, candidate.model, self._request)
+
+
+def _without(names: tuple[str, ...], name: str) -> tuple[str, ...]:
+    """Return the names, one of them fewer."""
+    place = names.index(name)
+    return names[:place] + names[place + 1 :]

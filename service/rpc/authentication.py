@@ -59,6 +59,8 @@ class Authenticator:
         digest = hashlib.sha256(key.encode()).hexdigest()
         caller = self._callers.get(digest)
         if caller is not None:
+            if caller.account_id == OPERATOR or self._directory is None:
+                return caller
             return await self._with_account(caller)
         found = await self._directory.find(digest) if self._directory is not None else None
         if found is None:

@@ -7,8 +7,8 @@ import contextlib
 import logging
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import Any, NoReturn, cast
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, NoReturn
 
 import grpc
 from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, RouteFacts, Usage
@@ -89,7 +89,8 @@ class OpenCall:
         self.model = asked = request.model
         model = self.generation.router.model(asked)
         self.single_flight = model.single_flight
-        rpc_span.asked(self.call.span, request)
+        if self.call.span.recording:
+            rpc_span.asked(self.call.span, request)
         if self.content is not None:
             self.content.asked(request)
         if not self.caller.may_use(asked):
@@ -104,7 +105,7 @@ class OpenCall:
 
 
 class Calls:
-    """Opens, admits, ends and counts RPCs. `clock` gives monotonic seconds."""
+    """Opens, admits, ends and counts RPCs of the running loop. `clock` gives monotonic seconds."""
 
     def __init__(
         self,
@@ -124,6 +125,7 @@ class Calls:
         self._open: set[OpenCall] = set()
         self._idle: asyncio.Event | None = None  # while somebody waits for that
         self._refusing = False
+        self._loop = asyncio.get_running_loop()
         self.cohort = Cohort()  # of RPCs that ask a model
         metrics.follow(ACTIVE_STREAMS, lambda: {(): self._streams()})
 
@@ -144,7 +146,7 @@ class Calls:
             if self._refusing:  # now, not before: looking a key up can take a while
                 raise _shutting_down()
             urgency = priority.from_text(metadata.get(priority.HEADER))
-            call = _call(metadata, context.time_remaining(), caller, trace, span)
+            call = self._call(metadata, context.time_remaining(), caller, trace, span)
             opened = OpenCall(method, call, caller, self._clock(), generation, urgency)
             if span.content:
                 key = metadata.get("authorization", "").removeprefix("Bearer ")
@@ -213,17 +215,17 @@ class Calls:
         if self._idle is not None and not self._open:
             self._idle.set()
             self._idle = None
-        opened.call.close()
+        call, method, model, outcome = opened.call, opened.method, opened.model, opened.outcome
+        call.close()
         opened.generation.let_go()
-        outcome = opened.outcome
-        self._ended[opened.method, outcome].count()
-        if opened.call.span.recording:
+        self._ended[method, outcome].count()
+        if call.span.recording:
             rpc_span.finish(opened)
         now = self._clock()
-        if opened.model and opened.method in _CHATS:
-            self._ended_of_model[opened.model, outcome].count()
-            whole, waited = outcome == "OK", opened.call.waited
-            opened.timing.tell(self._times, opened.method, opened.model, waited, now, whole=whole)
+        if model and method in _CHATS:
+            self._ended_of_model[model, outcome].count()
+            whole = outcome == "OK"
+            opened.timing.tell(self._times, method, model, call.waited, now, whole=whole)
         log.write(_LOG, "call", _line(opened, now - opened.started))
 
     def count(self, method: str, reason: str) -> None:
@@ -253,6 +255,30 @@ class Calls:
             _LOG.info("refused", extra={"method": method, "reason": said.reason})
         trace = () if opened is None else opened.trailing_metadata()
         await context.abort(said.code, said.message, (*said.trailing_metadata, *trace))
+
+    def _call(
+        self,
+        metadata: Mapping[str, str],
+        seconds: float | None,
+        caller: Caller,
+        trace: TraceContext | None,
+        span: Span,
+    ) -> Call:
+        """Return the call that a caller asks for."""
+        request_id = metadata.get("x-request-id")
+        if request_id is None or not _SANE_ID.fullmatch(request_id):
+            request_id = secrets.token_hex(16)
+        fallback = metadata.get("x-llmbase-fallback")
+        forbidden = fallback is not None and fallback.lower() == "off"
+        return Call(
+            request_id,
+            seconds=seconds,
+            may_serve=_never if forbidden else caller.may_use,
+            fallback=not forbidden,
+            trace=trace if span.context is None else span.context,
+            span=span,
+            loop=self._loop,
+        )
 
     def _streams(self) -> int:
         return sum(opened.method == _STREAM for opened in self._open)
@@ -287,7 +313,8 @@ def _shutting_down() -> ServiceUnavailable:
 
 def _texts(context: Context) -> Mapping[str, str]:
     """Return the request's metadata; of a repeated key the last. What we know of it is text."""
-    return dict(cast("Iterable[tuple[str, str]]", context.invocation_metadata() or ()))
+    entries: Any = context.invocation_metadata() or ()
+    return dict(entries)
 
 
 def _caller(
@@ -297,28 +324,6 @@ def _caller(
     authorization = texts.get("authorization")
     uris = () if authorization else peer_uris(context)
     return generation.authenticator.caller(authorization, uris)
-
-
-def _call(
-    metadata: Mapping[str, str],
-    seconds: float | None,
-    caller: Caller,
-    trace: TraceContext | None,
-    span: Span,
-) -> Call:
-    """Return the call that a caller asks for."""
-    request_id = metadata.get("x-request-id", "")
-    if not _SANE_ID.fullmatch(request_id):
-        request_id = secrets.token_hex(16)
-    forbidden = metadata.get("x-llmbase-fallback", "").lower() == "off"
-    return Call(
-        request_id,
-        seconds=seconds,
-        may_serve=_never if forbidden else caller.may_use,
-        fallback=not forbidden,
-        trace=trace if span.context is None else span.context,
-        span=span,
-    )
 
 
 def _never(model_id: str) -> bool:
@@ -336,11 +341,11 @@ def _line(opened: OpenCall, seconds: float) -> dict[str, object]:
     }
     if opened.priority is not Priority.INTERACTIVE:
         line["priority"] = opened.priority.value
-    if opened.holding is not None:
-        queued = opened.holding.entered - opened.started
+    if (holding := opened.holding) is not None:
+        queued = holding.entered - opened.started
         if queued > _NOTICED:
             line["queued_ms"] = round(queued * 1000, 1)
-    if opened.replayed:
+    if opened.timing.borrowed:
         line["replayed"] = True
     if (route := opened.route) is not None:
         line["provider"] = route.provider

@@ -91,26 +91,28 @@ class Desk:
         """
         # Who has no limit of tokens is let in whatever it will use.
         tokens = _tokens(request, call.seen) if caller.limits.tokens_per_minute else 0
-        with call.wait:
-            lease = await self._limiter.enter(caller, tokens)
-        asked = self._clock()
-        if self._admission.in_flight >= self._admission.limit:
+        call.wait.check()
+        lease = self._limiter.enter_at_once(caller, tokens)
+        if lease is None:
+            with call.wait:
+                lease = await self._limiter.enter(caller, tokens)
+        asked = entered = self._clock()
+        if not self._admission.enter_at_once():
             call.seen = None  # who has to wait keeps no second copy of what was asked
-        try:
-            entered = await self._admission.enter(priority, call.wait, call.seconds_left())
-        except BaseException:
-            lease.leave(0)
-            raise
-        queued = entered - asked
-        call.waited += queued
-        self._queued[(priority,)].observe(queued)
+            try:
+                entered = await self._admission.enter(priority, call.wait, call.seconds_left())
+            except BaseException:
+                lease.leave(0)
+                raise
+            call.waited += entered - asked
+        self._queued[(priority,)].observe(entered - asked)
         holding = Holding(self._admission, lease, entered)
         if pays is not None:
             try:
-                model = pays.router.model(request.model)
-                holding.charge = await self._charging.open(
-                    caller, request, model, pays.prices, call
-                )
+                charge = self._charging.open(caller, request, pays.prices, call)
+                if charge.pays:
+                    await self._charging.hold(charge, pays.router)
+                holding.charge = charge
             except BaseException:
                 holding.close()
                 raise

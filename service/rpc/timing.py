@@ -49,7 +49,8 @@ class Timing:
         if self.borrowed:
             return
         if self.own:
-            times.overhead[(method,)].observe(max(first - self.started - waited, 0.0))
+            overhead = first - self.started - waited
+            times.overhead[(method,)].observe(overhead if overhead > 0.0 else 0.0)
         if self.chunks:
             times.first_content[(model,)].observe(first - self.started)
             if whole and self.chunks > 1:

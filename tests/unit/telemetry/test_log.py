@@ -69,6 +69,20 @@ def test_a_line_without_a_record_reads_as_one_with_it(written: io.StringIO) -> N
     assert list(one.items()) == list(other.items())
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "1970-01-01T00:00:00.000+00:00"),
+        (0.0078125, "1970-01-01T00:00:00.007+00:00"),
+        (61.0625, "1970-01-01T00:01:01.062+00:00"),
+        (61.9999, "1970-01-01T00:01:01.999+00:00"),
+    ],
+)
+def test_a_lines_time_has_milliseconds_and_is_never_ahead(seconds: float, text: str) -> None:
+    record = logging.makeLogRecord({"created": seconds, "name": "x", "msg": "m"})
+    assert json.loads(log.JsonLines().format(record))["time"] == text
+
+
 def test_whoever_else_listens_gets_the_record(
     written: io.StringIO, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 
 import pytest
 from llmbase.v1 import chat_completion_pb2 as pb
@@ -14,6 +15,8 @@ from service.accounts.prices import PriceTable
 from service.config import AccountsConfig, ModelConfig, PricingConfig
 from service.money import Nanos
 from service.providers.call import Call
+from service.routing.board import Board
+from service.routing.router import Router
 from telemetry.metrics import Metrics
 
 CALLER = Caller("ci", "key_1", allowing(("*",)), "acme")
@@ -46,8 +49,15 @@ async def _charge(caller: Caller, pricing: PricingConfig | None, **request) -> t
         messages=[pb.Message(role=pb.ROLE_USER, content=[pb.ContentPart(text="Hello")])],
         **request,
     )
-    prices = PriceTable({"m": model})
-    return await charging.open(caller, asked, model, prices, Call("r")), books.settled
+    models = {"m": model}
+    router, prices = (
+        Router(models, {}, Board({}, lambda: 0.0, random.Random(1))),
+        PriceTable(models),
+    )
+    charge = charging.open(caller, asked, prices, Call("r"))
+    if charge.pays:
+        await charging.hold(charge, router)
+    return charge, books.settled
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ KEY = "a-key-for-the-rpc-floor"
 class _Free:
     """A charge of nothing."""
 
+    pays = False
     tokens = 0
 
     def room(self) -> None:
@@ -33,7 +34,7 @@ class _Free:
 class FreeOfCharge:
     """Opens charges of nothing: who pays is for other tests."""
 
-    async def open(self, *_: Any) -> _Free:
+    def open(self, *_: Any) -> _Free:
         return _Free()
 
 

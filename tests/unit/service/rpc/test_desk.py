@@ -33,12 +33,22 @@ class _Lease:
 
 
 class _Limiter:
-    def __init__(self, error=None):
+    """`asks`: somebody has to be asked."""
+
+    def __init__(self, error=None, *, asks=False):
         self.error = error
+        self.asks = asks
         self.leases = []
         self.tokens = []
 
+    def enter_at_once(self, caller, tokens):
+        return None if self.asks else self._entered(tokens)
+
     async def enter(self, caller, tokens):
+        await asyncio.sleep(0)
+        return self._entered(tokens)
+
+    def _entered(self, tokens):
         if self.error is not None:
             raise self.error
         self.tokens.append(tokens)
@@ -47,7 +57,8 @@ class _Limiter:
 
 
 class _Charge:
-    def __init__(self):
+    def __init__(self, *, pays):
+        self.pays = pays
         self.closed = 0
         self.tokens = 12
 
@@ -56,15 +67,18 @@ class _Charge:
 
 
 class _Books:
+    """With an error: it is what whoever pays is told."""
+
     def __init__(self, error=None):
         self.error = error
         self.charges = []
 
-    async def open(self, *_):
-        if self.error is not None:
-            raise self.error
-        self.charges.append(_Charge())
+    def open(self, *_):
+        self.charges.append(_Charge(pays=self.error is not None))
         return self.charges[-1]
+
+    async def hold(self, *_):
+        raise self.error
 
 
 class _Router:
@@ -106,6 +120,24 @@ async def test_everything_is_taken_and_given_back_once():
     assert admission.in_flight == 0
     assert limiter.leases[0].left == [12]
     assert books.charges[0].closed == 1
+
+
+async def test_a_limiter_that_has_to_ask_is_waited_for():
+    limiter, admission, _, desk = _parts(_Limiter(asks=True))
+    holding = await _take(desk)
+    assert (admission.in_flight, len(limiter.leases)) == (1, 1)
+    holding.close()
+    assert (admission.in_flight, limiter.leases[0].left) == (0, [12])
+
+
+@pytest.mark.parametrize("asks", [False, True])
+async def test_a_call_that_is_over_takes_nothing(asks):
+    limiter, admission, books, desk = _parts(_Limiter(asks=asks))
+    call = Call("r")
+    call.wait.end(ServiceUnavailable("over"))
+    with pytest.raises(ServiceUnavailable):
+        await _take(desk, call=call)
+    assert (limiter.leases, admission.in_flight, books.charges) == ([], 0, [])
 
 
 async def test_what_was_seen_of_a_request_is_kept_unless_it_has_to_wait():
