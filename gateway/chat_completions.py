@@ -85,7 +85,9 @@ class ChatCompletions:
         if model := asked.model:
             exchange.headers["x-llmbase-requested-model"] = header_value(model)
         seen = _repeats(request, asked, streamed=options.stream)
+        work.pause()
         await self._cohort.stage()
+        work.go_on()
         if options.stream:
             work.form = "stream"
             renderer: Renderer = StreamRenderer(options.include_usage)

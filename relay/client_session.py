@@ -61,7 +61,8 @@ class ClientSession:
             return False
         if size + metadata <= self._largest_request:
             return True
-        return size <= self._largest_in_parts and metadata <= LARGEST_METADATA
+        fits = size <= self._largest_in_parts and metadata <= LARGEST_METADATA
+        return fits and not self._outbox.busy
 
     def begin(
         self,
@@ -88,7 +89,7 @@ class ClientSession:
             self._outbox.put(len(request), call=number, message=request)
             self._outbox.put(call=number, half_close=True)
         else:
-            self._outbox.put_long(_in_parts(call, request, self._largest_request))
+            self._outbox.put_long(number, _in_parts(number, request, self._largest_request))
         return call
 
     async def run(self, stream: Stream) -> None:
@@ -126,6 +127,7 @@ class ClientSession:
     def left(self, call: RemoteCall) -> None:
         """Tells the server that the caller has ended the call."""
         if self._calls.pop(call.number, None) is not None:
+            self._outbox.drop_long(call.number)
             self._outbox.put(call=call.number, cancel=True)
             self._half_close_if_over()
 
@@ -158,6 +160,7 @@ class ClientSession:
             call.begin_answer(from_wire(frame.initial_metadata.metadata))
         elif kind == "status":
             del self._calls[frame.call]
+            self._outbox.drop_long(frame.call)  # who has answered reads no more of it
             call.end(status_from_wire(frame.status))
             self._half_close_if_over()
 
@@ -179,12 +182,10 @@ class ClientSession:
             call.terminate(status)
 
 
-def _in_parts(call: RemoteCall, request: bytes, largest: int) -> Iterator[Frame]:
-    """Make the frames of a request one by one, as long as there is a caller."""
+def _in_parts(call: int, request: bytes, largest: int) -> Iterator[Frame]:
+    """Make the frames of a request one by one."""
     for at in range(0, len(request), largest):
-        if call.status is not None:
-            return
         part = request[at : at + largest]
         kind = "part" if at + largest < len(request) else "message"
-        yield len(part), {"call": call.number, kind: part}
-    yield 0, {"call": call.number, "half_close": True}
+        yield len(part), {"call": call, kind: part}
+    yield 0, {"call": call, "half_close": True}

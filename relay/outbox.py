@@ -14,6 +14,7 @@ from typing import Any, Final
 
 _LARGE: Final = 256 * 1024  # bytes after which a message takes no more frames
 _MUCH: Final = 4 * 1024 * 1024  # bytes after which nobody is to add much
+_MANY: Final = 8  # of what is long, after which nobody is to add more
 
 Frame = tuple[int, dict[str, Any]]  # its size, and its fields
 
@@ -31,7 +32,7 @@ class Outbox:
         self._on_room = on_room
         self._messages: deque[Any] = deque()
         self._sizes: deque[int] = deque()  # of the messages
-        self._long: deque[Iterator[Frame]] = deque()
+        self._long: dict[int, Iterator[Frame]] = {}  # by the call; whose turn it is first
         self._wake: asyncio.Future[None] | None = None
         self._closed = False
         self.waiting = 0  # bytes that the stream has not taken
@@ -40,6 +41,11 @@ class Outbox:
     def full(self) -> bool:
         """Whether the stream is far behind with what there is."""
         return self.waiting >= _MUCH
+
+    @property
+    def busy(self) -> bool:
+        """Whether so much is long already that more is better off elsewhere."""
+        return len(self._long) >= _MANY
 
     def put(self, size: int = 0, **frame: Any) -> None:
         """Adds a frame of about `size` bytes, given by its fields. In vain when closed."""
@@ -55,10 +61,14 @@ class Outbox:
         if self._wake is not None:
             self._rouse()
 
-    def put_long(self, frames: Iterator[Frame]) -> None:
-        """Adds frames that are large together: one goes with each message, so that others' can."""
-        self._long.append(frames)
+    def put_long(self, call: int, frames: Iterator[Frame]) -> None:
+        """Adds a call's frames that are large together: one of them goes with each message."""
+        self._long[call] = frames
         self._rouse()
+
+    def drop_long(self, call: int) -> None:
+        """Forgets what a call has not sent of them."""
+        self._long.pop(call, None)
 
     def close(self) -> None:
         """Takes no more frames; `run` returns when those that are there have left."""
@@ -85,13 +95,14 @@ class Outbox:
     def _go_on(self) -> None:
         """Puts the next frame of what is long, in turn."""
         while self._long:
-            frame = next(self._long[0], None)
+            call = next(iter(self._long))
+            frames = self._long.pop(call)
+            frame = next(frames, None)
             if frame is not None:
-                self._long.rotate(-1)
+                self._long[call] = frames  # behind the others
                 size, fields = frame
                 self.put(size, **fields)
                 return
-            self._long.popleft()
 
     def _rouse(self) -> None:
         wake, self._wake = self._wake, None

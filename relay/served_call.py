@@ -56,8 +56,7 @@ class ServedCall:
         self._outbox = outbox
         self._limit = limit
         self._serialize: Callable[[Any], bytes] | None = None
-        self._parts: list[bytes] = []  # of the request
-        self._size = 0  # of all of it that has come
+        self._parts = bytearray()  # of the request; one by one they could be any number
         self._complete = False
         self._begun = False  # the caller knows the initial metadata
         self._left = False  # the caller wants to hear no more
@@ -68,19 +67,21 @@ class ServedCall:
         """Takes a part of the request. One that is too large, or makes it so, ends the call."""
         if self._rpc.status is not None:
             return
-        self._size += len(part)
+        size = len(self._parts) + len(part)
         if len(part) > LARGEST_REQUEST:
             self._rpc.terminate(too_large("Received", len(part), LARGEST_REQUEST))
-        elif self._size > self._limit:
-            self._rpc.terminate(too_large("Received", self._size, self._limit))
+        elif size > self._limit:
+            self._rpc.terminate(too_large("Received", size, self._limit))
         else:
-            self._parts.append(part)
+            self._parts += part
 
     def request(self, message: bytes) -> None:
         """Takes the request, or the last part of it, likewise."""
-        self.request_part(message)
-        self._rpc.request = b"".join(self._parts)
-        self._parts.clear()
+        if self._parts or len(message) > LARGEST_REQUEST:
+            self.request_part(message)
+            message = bytes(self._parts)
+            self._parts = bytearray()
+        self._rpc.request = message
 
     def half_close(self) -> None:
         """Hears that the request is complete."""

@@ -25,10 +25,15 @@ class Cohort:
             asyncio.get_running_loop().call_soon(self._end_turn)
         self._arrived += 1
 
+    @property
+    def several(self) -> bool:
+        """Whether there are others to wait for."""
+        return self._arrived > 1 or self._before > 1
+
     @types.coroutine
     def stage(self) -> Generator[None, None, None]:
         """Let the other calls come as far as this one is; at once where it came alone."""
-        if self._arrived > 1 or self._before > 1:
+        if self.several:
             yield
 
     def _end_turn(self) -> None:

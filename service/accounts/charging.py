@@ -100,13 +100,13 @@ class Charging:
             if self.config.unpriced == "refuse":
                 raise PriceUnknown(f"The model {charge.model_id} has no price.")
             return
-        try:
-            with charge.call.wait:
+        with charge.call.wait:  # outside: the end of a drain is no store that is away
+            try:
                 await self._reservations.reserve(reservation)
-        except ServiceUnavailable:
-            # Then it is taken on trust: what it cost is settled when the store is back.
-            if self.config.store_down == "refuse":
-                raise
+            except ServiceUnavailable:
+                # Then it is taken on trust: what it cost is settled when the store is back.
+                if self.config.store_down == "refuse":
+                    raise
         charge.reservation = reservation
 
 

@@ -103,6 +103,7 @@ class Answers:
         try:
             if replayed:
                 opened.timing.borrowed = True
+                opened.call.seen = None  # it encodes nothing
                 await self._calls.admit(opened, request, pays=False)
             opened.trace = record.trace
             route = await reader.route(opened.call.wait)
@@ -214,6 +215,7 @@ async def _streamed(
     except BaseException as error:
         holding.fail(error, trace)
         raise
+    call.seen = None  # where nothing was encoded
     if holding.charge is None:
         return answer
     return MeteredAnswer(answer, holding.charge, trace, request.n or 1)

@@ -7,7 +7,8 @@ import contextlib
 import logging
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import types
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from typing import Any, NoReturn
 
 import grpc
@@ -126,7 +127,7 @@ class Calls:
         self._idle: asyncio.Event | None = None  # while somebody waits for that
         self._refusing = False
         self._loop = asyncio.get_running_loop()
-        self.cohort = Cohort()  # of RPCs that ask a model
+        self._cohort = Cohort()
         metrics.follow(ACTIVE_STREAMS, lambda: {(): self._streams()})
 
     async def open(self, method: str, context: Context) -> OpenCall:
@@ -135,7 +136,7 @@ class Calls:
         Raises MissingApiKey, InvalidApiKey, InvalidRequest (a priority that is none),
         ServiceUnavailable (while draining, or when the key is not known and the store is away).
         """
-        self.cohort.arrive()
+        self._cohort.arrive()
         metadata = _texts(context)
         trace = trace_context.parse(metadata.get(TRACEPARENT), metadata.get(TRACESTATE))
         span = rpc_span.begin(self._tracer, method, trace)
@@ -143,8 +144,7 @@ class Calls:
         generation.hold()  # now: while a key is looked up it may be replaced
         try:
             caller = await _caller(generation, metadata, context)
-            if self._refusing:  # now, not before: looking a key up can take a while
-                raise _shutting_down()
+            self._let_in()  # now, not before: looking a key up can take a while
             urgency = priority.from_text(metadata.get(priority.HEADER))
             call = self._call(metadata, context.time_remaining(), caller, trace, span)
             opened = OpenCall(method, call, caller, self._clock(), generation, urgency)
@@ -158,10 +158,19 @@ class Calls:
         self._open.add(opened)
         return opened
 
+    @types.coroutine
+    def side_by_side(self, opened: OpenCall) -> Generator[None, None, None]:
+        """Let the RPCs that came in the same turn come as far. What that takes is not its own."""
+        if self._cohort.several:
+            began = self._clock()
+            yield
+            opened.call.waited += self._clock() - began
+
     async def admit(
         self, opened: OpenCall, request: ChatCompletionRequest, *, pays: bool
     ) -> Holding:
         """Take what the RPC needs to be worked on, until it is closed. Raises as the desk does."""
+        self._let_in()
         payer = opened.generation if pays else None
         opened.holding = holding = await self._desk.take(
             opened.caller, opened.priority, opened.call, request, payer
@@ -177,6 +186,7 @@ class Calls:
 
         Raises as `admit` does.
         """
+        self._let_in()
         opened.generation.hold()
         call = opened.call.detach()
         holding: Holding | None = None
@@ -298,6 +308,11 @@ class Calls:
         """Refuse every new RPC from now on, and those that still wait to be admitted."""
         self._refusing = True
         self._desk.dismiss(_shutting_down)
+
+    def _let_in(self) -> None:
+        """Raise ServiceUnavailable for an RPC that has not begun when the process drains."""
+        if self._refusing:
+            raise _shutting_down()
 
     def cut(self) -> None:
         """End every open RPC: the time to drain is over."""

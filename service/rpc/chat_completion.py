@@ -29,9 +29,9 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
         try:
             opened = await self._calls.open("CreateChatCompletion", context)
             opened.check(request)
-            await self._calls.cohort.stage()
+            await self._calls.side_by_side(opened)
             completion = await self._answers.complete(request, opened)
-            await self._calls.cohort.stage()
+            await self._calls.side_by_side(opened)
             self._calls.answered(opened)
             if opened.content is not None:
                 opened.content.answered(completion)
@@ -55,7 +55,7 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
         try:
             opened = await self._calls.open("StreamChatCompletion", context)
             opened.check(request)
-            await self._calls.cohort.stage()
+            await self._calls.side_by_side(opened)
             answer = await self._answers.stream(request, opened)
             self._calls.answered(opened)
             if opened.content is not None:

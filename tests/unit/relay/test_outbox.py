@@ -69,8 +69,8 @@ async def test_what_is_long_lets_others_through_and_takes_turns() -> None:
             yield MANY, {"call": call, "cancel": True}
 
     running = asyncio.create_task(outbox.run(written.write))
-    outbox.put_long(long(1))
-    outbox.put_long(long(2))
+    outbox.put_long(1, long(1))
+    outbox.put_long(2, long(2))
     await settled()
     outbox.put(call=9, cancel=True)
     assert made == [1]  # no part is made before the one in front of it has left

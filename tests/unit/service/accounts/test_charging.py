@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import random
 
@@ -13,6 +14,7 @@ from service.accounts.caller import Caller, SpendCap, allowing
 from service.accounts.charging import Charge, Charging
 from service.accounts.prices import PriceTable
 from service.config import AccountsConfig, ModelConfig, PricingConfig
+from service.errors import ServiceUnavailable
 from service.money import Nanos
 from service.providers.call import Call
 from service.routing.board import Board
@@ -80,3 +82,25 @@ async def test_an_answer_within_its_max_tokens_is_not_cut_for_having_long_words(
     pricing = PricingConfig(prompt="0.000001", completion="0.000004")
     charge, _ = await _charge(caller, pricing, max_tokens=1000)
     assert 1000 * 6 < charge.room() < 1000 * 10
+
+
+async def test_the_end_of_a_drain_is_not_taken_for_a_store_that_is_away():
+    class Away(_Books):
+        async def reserve(self, reservation):
+            await asyncio.Event().wait()
+
+    books = Away()
+    config = AccountsConfig(store_down="serve")
+    charging = Charging(config, books, books, lambda: 1_800_000_000.0, type, Metrics({}))
+    pricing = PricingConfig(prompt="0.000001", completion="0.000004")
+    models = {"m": ModelConfig(targets=[{"provider": "p"}], pricing=pricing)}
+    asked = pb.ChatCompletionRequest(model="m", messages=[pb.Message(role=pb.ROLE_USER)])
+    caller, call = dataclasses.replace(CALLER, prepaid=True), Call("r")
+    charge = charging.open(caller, asked, PriceTable(models), call)
+    router = Router(models, {}, Board({}, lambda: 0.0, random.Random(1)))
+    holding = asyncio.create_task(charging.hold(charge, router))
+    await asyncio.sleep(0)
+    call.wait.end(ServiceUnavailable("The server is shutting down.", retry_after=1))
+    with pytest.raises(ServiceUnavailable):
+        await holding
+    assert charge.reservation is None
