@@ -52,6 +52,7 @@ async def test_a_rolling_restart_under_500_open_streams_breaks_none_and_fails_no
         await asyncio.gather(*(it.start() for it in replicas))
         await _until_healthy(balancer, 2)
         async with _Callers(balancer) as callers:
+            await _until_called(replicas, providers)
             await callers.open(STREAMS)
             for replica in replicas:
                 open_ = providers.asked(*HELD)
@@ -111,6 +112,13 @@ async def _until_healthy(balancer: Balancer, count: int, *doors: int) -> None:
 
     async with asyncio.timeout(PATIENCE):
         while await healthy() != {count}:  # noqa: ASYNC110 - Envoy tells nobody
+            await asyncio.sleep(0.05)
+
+
+async def _until_called(replicas: tuple[Running, ...], providers: Providers) -> None:
+    """Wait until calls come to each: what Envoy tells of is not yet what its workers do."""
+    async with asyncio.timeout(PATIENCE):
+        while not all(providers.asked("glm-5")[it.path] for it in replicas):  # noqa: ASYNC110 - a thread's
             await asyncio.sleep(0.05)
 
 
