@@ -17,7 +17,7 @@ from channel.status import Status
 # Bytes. The window is HTTP/2's; it holds two parts, so that one is on its way while one is read.
 WINDOW: Final = 64 * 1024
 PART: Final = 32 * 1024
-LARGEST_REQUEST: Final = 256 * 1024
+LARGEST_REQUEST: Final = 256 * 1024  # in one piece, and each part of a larger one
 # Of a status, or of initial metadata; gRPC's own limit is lower. More would block the stream.
 LARGEST_METADATA: Final = 64 * 1024
 # What a message costs beside its content: many tiny ones are to be bounded, too.

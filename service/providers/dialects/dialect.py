@@ -89,7 +89,7 @@ class Dialect(Protocol):
     ) -> HttpRequest:
         """Translate a checked request; `model` is the provider's own name for it.
 
-        `seen` is what a look at it has found, if there was one; who does not need it looks himself.
+        `seen` is what a look at it has found, if there was one: it only spares another.
         """
         ...
 
