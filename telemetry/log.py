@@ -1,14 +1,17 @@
 """The log of every process: one JSON object per line on standard error.
 
-Never a prompt, an answer or a key.
+Never a prompt, an answer or a key. The lines that every call writes leave together at the end of
+the loop's turn: made side by side they cost half, and one write does for a dozen of them.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
@@ -20,6 +23,12 @@ import orjson
 # What every record has, and has first; the rest of a record is what `extra` brought.
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _OWN_FIRST = len(vars(logging.makeLogRecord({})))
+# Bytes that a pipe takes in one piece (POSIX's least PIPE_BUF is less, Linux's is this): workers
+# write to the same one, and none may come into the middle of another's line.
+_IN_ONE_PIECE = 4096
+_MOST_HELD = 1000  # lines
+
+_Line = tuple[float, str, str, Mapping[str, object]]  # Unix time, logger, message, what it says
 
 
 class JsonLines(logging.Formatter):
@@ -49,30 +58,52 @@ class _ToStderr(logging.StreamHandler[TextIO]):
     def __init__(self) -> None:
         super().__init__(sys.stderr)
         self.setFormatter(JsonLines())
+        # Of any thread: a deque is added to and taken from in one step.
+        self._held: deque[_Line] = deque()
+
+    def hold(self, line: _Line) -> None:
+        """Write a line when the loop's turn ends; at once where no loop runs."""
+        held = self._held
+        held.append(line)
+        if len(held) == 1:
+            try:
+                asyncio.get_running_loop().call_soon(self._write_held)
+            except RuntimeError:
+                self._write_held()
+        elif len(held) > _MOST_HELD:
+            self._write_held()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record's line, after those that came before it."""
+        self._write_held()
+        super().emit(record)
+
+    def flush(self) -> None:
+        """Write what is held; called at the process's end, too."""
+        self._write_held()
+        super().flush()
+
+    def _write_held(self) -> None:
+        for piece in _pieces(self._held):
+            try:
+                self.stream.write(piece)
+            except (OSError, ValueError):
+                continue  # nobody may read it any more: a call is not to fail for that
 
 
 def write(logger: logging.Logger, message: str, fields: Mapping[str, object]) -> None:
     """Log at the level info, as `logger.info(message, extra=fields)` does, for lines of every call.
 
-    Where the log is this module's alone no record is made of it: that costs more than the line.
+    Where the log is this module's alone no record is made of it: that costs more than the line,
+    which is made later: `fields` is not to be changed any more.
     """
     if not logger.isEnabledFor(logging.INFO):
         return
     handlers = logging.root.handlers
-    if logger.handlers or len(handlers) != 1 or not isinstance(handlers[0], _ToStderr):
+    if logger.handlers or len(handlers) != 1 or not isinstance(to := handlers[0], _ToStderr):
         logger.info(message, extra=dict(fields))
         return
-    line = {
-        "time": _time(time.time()),
-        "level": "info",
-        "logger": logger.name,
-        "message": message,
-        **fields,
-    }
-    try:
-        handlers[0].stream.write(f"{_rendered(line)}\n")
-    except (OSError, ValueError):
-        return  # nobody may read it any more: a call is not to fail for that
+    to.hold((time.time(), logger.name, message, fields))
 
 
 def places(trace: TracebackType | None) -> list[str]:
@@ -99,6 +130,28 @@ def to_stderr(level: str = "info") -> None:
 
 def _rendered(line: Mapping[str, object]) -> str:
     return orjson.dumps(line, default=str).decode()
+
+
+def _pieces(held: deque[_Line]) -> Iterator[str]:
+    """Take all that is held, and return it in pieces of whole lines, each fit for one write."""
+    piece, size = "", 0
+    while held:
+        seconds, name, message, fields = held.popleft()
+        line = {
+            "time": _time(seconds),
+            "level": "info",
+            "logger": name,
+            "message": message,
+            **fields,
+        }
+        text = orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE)
+        if size + len(text) > _IN_ONE_PIECE and piece:
+            yield piece
+            piece, size = "", 0
+        piece += text.decode()
+        size += len(text)
+    if piece:
+        yield piece
 
 
 def _time(seconds: float) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
+import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -59,6 +62,7 @@ def test_lines_below_the_level_are_not_written(written: io.StringIO) -> None:
 
 
 def test_a_line_without_a_record_reads_as_one_with_it(written: io.StringIO) -> None:
+    _alone()
     logger, fields = logging.getLogger("llmbase.x"), {"request_id": "req_1", "ms": 1.5}
     logger.info("call", extra=fields)
     log.write(logger, "call", fields)
@@ -95,10 +99,132 @@ def test_whoever_else_listens_gets_the_record(
 
 def test_a_line_of_a_call_is_left_out_below_the_level(written: io.StringIO) -> None:
     log.to_stderr("warning")
+    _alone()
     log.write(logging.getLogger("llmbase.x"), "call", {})
     assert written.getvalue() == ""
 
 
 def test_a_log_that_nobody_reads_any_more_fails_no_call(written: io.StringIO) -> None:
+    _alone()
     written.close()
     log.write(logging.getLogger("llmbase.x"), "call", {})
+
+
+class _Pipe(io.StringIO):
+    """Remembers what came with each write; some writes fail."""
+
+    def __init__(self, failing: int = 0) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
+        self._failing = failing
+
+    def write(self, text: str) -> int:
+        if self._failing:
+            self._failing -= 1
+            raise BlockingIOError
+        self.pieces.append(text)
+        return super().write(text)
+
+
+def _alone(stream: io.StringIO | None = None) -> None:
+    """Take away what pytest hears of a test's records with: only the process's own log is left."""
+    root = logging.getLogger()
+    (ours,) = [it for it in root.handlers if isinstance(it.formatter, log.JsonLines)]
+    root.handlers[:] = [ours]
+    if stream is not None:
+        assert isinstance(ours, logging.StreamHandler)
+        ours.stream = stream
+
+
+def _ids(text: str) -> list[str]:
+    return [json.loads(line)["request_id"] for line in text.splitlines()]
+
+
+async def _call(*names: str) -> None:
+    for name in names:
+        log.write(logging.getLogger("llmbase.x"), "call", {"request_id": name})
+
+
+async def test_lines_of_one_turn_leave_in_one_write_at_its_end(
+    written: io.StringIO,
+) -> None:
+    pipe = _Pipe()
+    _alone(pipe)
+    await _call("one", "two", "three")
+    assert not pipe.pieces
+    await asyncio.sleep(0)
+    assert [_ids(piece) for piece in pipe.pieces] == [["one", "two", "three"]]
+    await _call("four")
+    await asyncio.sleep(0)
+    assert _ids(pipe.pieces[1]) == ["four"]
+
+
+async def test_no_write_is_more_than_a_pipe_takes_in_one_piece(
+    written: io.StringIO,
+) -> None:
+    pipe = _Pipe()
+    _alone(pipe)
+    names = [f"{i:03d}" * (1 + i % 40) for i in range(200)] + ["long" * 2000, "short"]
+    await _call(*names)
+    await asyncio.sleep(0)
+    assert [name for piece in pipe.pieces for name in _ids(piece)] == names
+    assert len(pipe.pieces) < 20
+    assert all(len(piece) <= 4096 for piece in pipe.pieces if "long" not in piece)
+    assert all(piece.endswith("}\n") for piece in pipe.pieces)
+
+
+async def test_a_record_comes_after_the_lines_that_were_written_before_it(
+    written: io.StringIO,
+) -> None:
+    _alone()
+    await _call("one")
+    logging.getLogger("llmbase.x").error("fault", extra={"request_id": "two"})
+    await _call("three")
+    await asyncio.sleep(0)
+    assert _ids(written.getvalue()) == ["one", "two", "three"]
+
+
+async def test_a_write_that_fails_takes_no_other_line_along(
+    written: io.StringIO,
+) -> None:
+    pipe = _Pipe(failing=1)
+    _alone(pipe)
+    await _call(*["x" * 4000] * 3)
+    await asyncio.sleep(0)
+    await _call("later")
+    await asyncio.sleep(0)
+    assert len(pipe.pieces) == 3
+    assert _ids(pipe.pieces[-1]) == ["later"]
+
+
+async def test_a_turn_without_end_does_not_hold_lines_without_end(written: io.StringIO) -> None:
+    _alone()
+    await _call(*map(str, range(3000)))
+    assert len(written.getvalue().splitlines()) > 1500
+
+
+async def test_a_thread_without_a_loop_writes_at_once(written: io.StringIO) -> None:
+    _alone()
+    fields = {"request_id": "one"}
+    thread = threading.Thread(
+        target=log.write, args=(logging.getLogger("llmbase.x"), "call", fields)
+    )
+    thread.start()
+    thread.join()
+    assert _ids(written.getvalue()) == ["one"]
+
+
+def test_what_is_held_at_the_process_s_end_is_written() -> None:
+    program = (
+        "import asyncio, logging\n"
+        "from telemetry import log\n"
+        "log.to_stderr()\n"
+        "async def call():\n"
+        "    log.write(logging.getLogger('llmbase.x'), 'call', {'request_id': 'last'})\n"
+        "    raise SystemExit\n"
+        "asyncio.new_event_loop().run_until_complete(call())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True
+    )
+    assert _ids(done.stderr) == ["last"]
