@@ -142,16 +142,14 @@ def _read_messages(request: Any, value: Any, reading: Reading) -> None:
         raise BadField("", "must be an array of objects")
     add = request.messages.add
     for i, item in enumerate(value):
-        message = add()
         # A role and a string: nearly all are no more, and go the short way.
         if type(item) is dict and len(item) == 2:
             role, content = item.get("role"), item.get("content")
             if type(content) is str and type(role) is str and role in ROLES:
-                message.role = ROLES[role]
-                message.content.add().text = content
+                add(role=ROLES[role]).content.add(text=content)
                 continue
         try:
-            _MESSAGE.read(message, item, reading)
+            _MESSAGE.read(add(), item, reading)
         except BadField as bad:
             raise bad.below(i) from None
 

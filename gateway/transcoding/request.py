@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import orjson
 from llmbase.v1 import chat_completion_pb2 as pb
 
+from gateway.transcoding.as_written import as_written, keep_parameters, keep_schema
+from gateway.transcoding.body import BROKEN, values_of, why
 from gateway.transcoding.fields import BadField, Field, Reading, Table
 from gateway.transcoding.messages import MESSAGES
 from gateway.transcoding.rows import (
@@ -45,7 +46,6 @@ from gateway.transcoding.tools import (
     write_response_format,
     write_tool_choice,
 )
-from gateway.transcoding.verbatim import keep_schemas
 
 # What JSON -> message -> JSON changes, field by field; everything else comes back as it was.
 CANONICAL: Mapping[str, str] = {
@@ -65,6 +65,9 @@ CANONICAL: Mapping[str, str] = {
     "arguments": "absent arguments of a tool call are {}",
     "stream": "false is absent, as are stream_options that ask for nothing",
 }
+
+# Keys whose values are read from their text.
+AS_WRITTEN = frozenset({"tools", "response_format"})
 
 EFFORTS = {
     "none": pb.REASONING_EFFORT_NONE,
@@ -96,19 +99,15 @@ def request_from_json(
 
     Raises BadField for everything that no message can hold, broken JSON included.
     """
-    try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadField("", f"The body must be valid JSON: {error}") from None
-    if type(parsed) is not dict:
-        raise BadField("", "The body must be a JSON object.")
     request = pb.ChatCompletionRequest()
-    reading = Reading(parsed)
-    REQUEST.read(request, parsed, reading)
-    if parsed.get("stream_options") is not None and not reading.stream:
+    try:
+        values = values_of(body, AS_WRITTEN)
+        reading = Reading(values)
+        REQUEST.read(request, values, reading)
+    except BROKEN as error:
+        raise why(body, error) from None
+    if values.get("stream_options") is not None and not reading.stream:
         raise BadField("stream_options", "is only allowed when stream is true")
-    if request.tools or request.HasField("response_format"):
-        keep_schemas(request, body)
     options = RequestOptions(reading.stream, reading.include_usage)
     return request, options, tuple(reading.ignored)
 
@@ -216,11 +215,11 @@ REQUEST = Table(
         "presence_penalty": number("presence_penalty"),
         "stop": Field(_read_stop, lambda r: list(r.stop) or None, shape=_STOP),
         "seed": integer("seed", INT64),
-        "tools": repeated("tools", TOOL),
+        "tools": as_written(repeated("tools", TOOL), keep_parameters),
         "tool_choice": Field(read_tool_choice, write_tool_choice, shape=TOOL_CHOICE),
         "parallel_tool_calls": flag("parallel_tool_calls"),
-        "response_format": Field(
-            read_response_format, write_response_format, shape=RESPONSE_FORMAT
+        "response_format": as_written(
+            Field(read_response_format, write_response_format, shape=RESPONSE_FORMAT), keep_schema
         ),
         "reasoning_effort": word("reasoning_effort", EFFORTS),
         "chat_template_kwargs": _KWARGS,
