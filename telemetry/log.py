@@ -1,7 +1,7 @@
 """The log of every process: one JSON object per line on standard error.
 
-Never a prompt, an answer or a key. The lines that every call writes leave together at the end of
-the loop's turn: made side by side they cost half, and one write does for a dozen of them.
+Never a prompt, an answer or a key. The lines that every call writes leave together after the
+loop's turn: made side by side they cost half, and one write does for a dozen of them.
 """
 
 from __future__ import annotations
@@ -62,14 +62,16 @@ class _ToStderr(logging.StreamHandler[TextIO]):
         self._held: deque[_Line] = deque()
 
     def hold(self, line: _Line) -> None:
-        """Write a line when the loop's turn ends; at once where no loop runs."""
+        """Write a line after the loop's turn; at once where no loop runs."""
         held = self._held
         held.append(line)
         if len(held) == 1:
             try:
-                asyncio.get_running_loop().call_soon(self._write_held)
+                loop = asyncio.get_running_loop()
             except RuntimeError:
                 self._write_held()
+            else:  # behind the answers that leave at the turn's end: nobody waits for a line
+                loop.call_soon(loop.call_soon, self._write_held)
         elif len(held) > _MOST_HELD:
             self._write_held()
 

@@ -140,22 +140,31 @@ def _ids(text: str) -> list[str]:
     return [json.loads(line)["request_id"] for line in text.splitlines()]
 
 
+async def _next_turn() -> None:
+    """Let what was written leave, which is behind what the turn itself has left to do."""
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
 async def _call(*names: str) -> None:
     for name in names:
         log.write(logging.getLogger("llmbase.x"), "call", {"request_id": name})
 
 
-async def test_lines_of_one_turn_leave_in_one_write_at_its_end(
+async def test_lines_of_one_turn_leave_in_one_write_after_all_else(
     written: io.StringIO,
 ) -> None:
     pipe = _Pipe()
     _alone(pipe)
     await _call("one", "two", "three")
-    assert not pipe.pieces
+    seen: list[int] = []
+    asyncio.get_running_loop().call_soon(lambda: seen.append(len(pipe.pieces)))
     await asyncio.sleep(0)
+    assert seen == [0]
+    await _next_turn()
     assert [_ids(piece) for piece in pipe.pieces] == [["one", "two", "three"]]
     await _call("four")
-    await asyncio.sleep(0)
+    await _next_turn()
     assert _ids(pipe.pieces[1]) == ["four"]
 
 
@@ -166,7 +175,7 @@ async def test_no_write_is_more_than_a_pipe_takes_in_one_piece(
     _alone(pipe)
     names = [f"{i:03d}" * (1 + i % 40) for i in range(200)] + ["long" * 2000, "short"]
     await _call(*names)
-    await asyncio.sleep(0)
+    await _next_turn()
     assert [name for piece in pipe.pieces for name in _ids(piece)] == names
     assert len(pipe.pieces) < 20
     assert all(len(piece) <= 4096 for piece in pipe.pieces if "long" not in piece)
@@ -180,7 +189,7 @@ async def test_a_record_comes_after_the_lines_that_were_written_before_it(
     await _call("one")
     logging.getLogger("llmbase.x").error("fault", extra={"request_id": "two"})
     await _call("three")
-    await asyncio.sleep(0)
+    await _next_turn()
     assert _ids(written.getvalue()) == ["one", "two", "three"]
 
 
@@ -190,9 +199,9 @@ async def test_a_write_that_fails_takes_no_other_line_along(
     pipe = _Pipe(failing=1)
     _alone(pipe)
     await _call(*["x" * 4000] * 3)
-    await asyncio.sleep(0)
+    await _next_turn()
     await _call("later")
-    await asyncio.sleep(0)
+    await _next_turn()
     assert len(pipe.pieces) == 3
     assert _ids(pipe.pieces[-1]) == ["later"]
 
