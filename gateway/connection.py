@@ -11,7 +11,8 @@ from gateway.address import parse_address
 
 # What a message may hold beyond the body it came from: names of fields, ids, route facts.
 _SLACK = 1024 * 1024
-
+# Milliseconds: after so much silence a peer is pinged, and so long it may take to answer.
+_SILENCE, _PATIENCE = 40_000, 20_000
 
 _TLS = "grpcs://"
 
@@ -48,8 +49,9 @@ def open_channel(service: str, max_body: int, tls: ServiceTls | None = None) -> 
         # slow client does not take: what it does not take is to stay with the provider.
         ("grpc.http2.bdp_probe", 0),
         # A peer that vanished is noticed in a minute, also while an answer is awaited.
-        ("grpc.keepalive_time_ms", 40_000),
-        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_time_ms", _SILENCE),
+        ("grpc.keepalive_timeout_ms", _PATIENCE),
+        ("grpc.http2.ping_timeout_ms", _PATIENCE),  # else a minute, whatever the line above says
         ("grpc.http2.max_pings_without_data", 0),
         # A service that was restarted is found again soon.
         ("grpc.initial_reconnect_backoff_ms", 100),

@@ -29,6 +29,8 @@ from service.providers.provider import NO_FACTS
 from telemetry.tracing import Attributes
 
 _LARGEST_MESSAGE = 64 * 2**20  # bytes, as the service itself takes them
+# Milliseconds: after so much silence a peer is pinged, and so long it may take to answer.
+_SILENCE, _PATIENCE = 30_000, 10_000
 # Seconds by which their deadline may be over before ours: they keep a reserve for telling us, and
 # clocks differ.
 _CLOCKS = 0.15
@@ -56,8 +58,9 @@ def open_channel(
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2_000),  # one that is back is not left out for long
         ("grpc.use_local_subchannel_pool", 1),  # two providers share no connection
-        ("grpc.keepalive_time_ms", 30_000),
-        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.keepalive_time_ms", _SILENCE),
+        ("grpc.keepalive_timeout_ms", _PATIENCE),
+        ("grpc.http2.ping_timeout_ms", _PATIENCE),  # else a minute, whatever the line above says
         ("grpc.http2.max_pings_without_data", 0),  # an answer may be long in coming
         ("grpc.enable_http_proxy", 0),  # what is not in the configuration is not used
         ("grpc.service_config_disable_resolution", 1),

@@ -40,6 +40,8 @@ def options(config: ServerConfig, *, reuse_port: bool = False) -> Options:
         "grpc.enable_channelz": int(config.channelz),
         "grpc.keepalive_time_ms": _ms(bounds.keepalive_time),
         "grpc.keepalive_timeout_ms": _ms(bounds.keepalive_timeout),
+        # Else a ping has a minute, whatever the line above says.
+        "grpc.http2.ping_timeout_ms": _ms(bounds.keepalive_timeout),
         "grpc.http2.max_pings_without_data": 0,  # our own pings: an answer may be long in coming
         # Clients ping through minutes-long unary calls: gRPC's own bound (5 min) breaks them off.
         "grpc.http2.min_recv_ping_interval_without_data_ms": _ms(bounds.min_ping_interval),

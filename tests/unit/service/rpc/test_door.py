@@ -41,6 +41,7 @@ def test_what_is_set_is_told_in_grpcs_own_units() -> None:
             "grpc.max_concurrent_streams": 7,
             "grpc.keepalive_time_ms": 2000,
             "grpc.keepalive_timeout_ms": 500,
+            "grpc.http2.ping_timeout_ms": 500,
             "grpc.http2.min_recv_ping_interval_without_data_ms": 10_000,
             "grpc.http2.max_ping_strikes": 0,
         }
