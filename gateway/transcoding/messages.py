@@ -143,11 +143,13 @@ def _read_messages(request: Any, value: Any, reading: Reading) -> None:
     add = request.messages.add
     for i, item in enumerate(value):
         # A role and a string: nearly all are no more, and go the short way.
-        if type(item) is dict and len(item) == 2:
-            role, content = item.get("role"), item.get("content")
-            if type(content) is str and type(role) is str and role in ROLES:
-                add(role=ROLES[role]).content.add(text=content)
+        try:
+            role, content = ROLES[item["role"]], item["content"]
+            if type(content) is str and len(item) == 2:
+                add(role=role).content.add(text=content)
                 continue
+        except (KeyError, TypeError):
+            pass  # what else it is, or what is wrong with it, is found below
         try:
             _MESSAGE.read(add(), item, reading)
         except BadField as bad:
