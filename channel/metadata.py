@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
@@ -36,7 +36,7 @@ def received(sent: Iterable[Any] | None) -> Entries:
         return ()
     if isinstance(sent, dict):
         raise TypeError("metadata is a sequence of pairs, not a dict")
-    entries = tuple([(key, value) for key, value in sent])
+    entries = tuple(map(tuple, sent))
     if len(entries) > 1:
         try:  # nearly always all of it is text, and is looked at as one
             keys, values = zip(*entries, strict=True)
@@ -45,6 +45,15 @@ def received(sent: Iterable[Any] | None) -> Entries:
         except (TypeError, ValueError, grpc.aio.InternalError):
             pass  # the entry it is about is found below
     return tuple([_entry(key, value) for key, value in entries])
+
+
+def received_texts(texts: Sequence[str]) -> Entries:
+    """The entries of keys and values by turns. Raises as `received`; ValueError if they are odd."""
+    keys, values = tuple(texts[::2]), texts[1::2]
+    pairs = zip(keys, values, strict=True)
+    if _are_of_text(keys) and (text := "".join(values)).isascii() and text.isprintable():
+        return tuple(pairs)
+    return received(pairs)
 
 
 def as_handlers_see(entries: Entries) -> tuple[Metadatum, ...]:

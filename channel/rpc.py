@@ -1,7 +1,8 @@
 """One call: what its two sides share, who steps its handler, and how it ends.
 
 The handler runs only while somebody waits for it: `advance` steps it until it has handed something
-over, so a message is never buffered and a handler never runs ahead of its reader. A call ends for
+over, so a message is never buffered and a handler never runs ahead of its reader. Who waits in no
+task has it stepped by `step`, and is called when there is news. A call ends for
 its caller as soon as there is a status; a handler that is not through by then (it closes things, it
 ignores its cancellation) finishes in a task that the server waits for when it stops.
 """
@@ -47,6 +48,8 @@ class Rpc(CallState):
     on_handler_end: Callable[[], None] | None = None
     driven = False  # some task is in `advance`
     ahead = False  # and it wants to hear of initial metadata that comes ahead of messages
+    on_news: Callable[[], None] | None = None  # of who uses `step`; it may hold what holds this
+    waits = False  # after a `step`: for something that is still to come
     _waiting: Waiting | None = None
 
     def __init__(
@@ -111,6 +114,31 @@ class Rpc(CallState):
             if self.status is not None and not task.ended:
                 self._unwind(task)
 
+    def step(self) -> None:
+        """Steps the handler, which must not wait, until it does, hands something over or ends.
+
+        `on_news` is called when it no longer `waits`, and for what does not come of this.
+        """
+        task = self.task or self._start()
+        self.driven = True
+        try:
+            awaited: Any = task.step_on()
+        finally:
+            self.driven = False
+            if self.status is not None and not task.ended:
+                self._unwind(task)
+        if self.status is None and awaited is not HANDED_OVER:
+            self.waits = True
+            if awaited is None:
+                self.loop.call_soon(self._go_on)
+            else:
+                awaited.add_done_callback(self._go_on)
+
+    def _go_on(self, awaited: object = None) -> None:
+        self.waits = False
+        if self.status is None and self.on_news is not None:
+            self.on_news()
+
     def terminate(self, status: Status) -> None:
         """Ends the call from outside its handler, which is cancelled. No effect after the end."""
         if self.status is not None:
@@ -130,6 +158,8 @@ class Rpc(CallState):
             self._waiting.release()
         if self._watchers:
             self.wake_watchers()
+        if self.on_news is not None and not self.driven:
+            self.loop.call_soon(self.on_news)  # as a task would be woken
 
     def end(self, status: Status) -> None:
         """Decides, once, how the call ends: a handler may not heed that it has ended."""
@@ -164,6 +194,7 @@ class Rpc(CallState):
         """Lets the handler of an ended call finish: at once if it can, else in a kept task."""
         if self.loop.is_closed():
             return
-        task.step_if_ready()
+        if task.awaited is None or task.awaited.done():
+            task.step_on()
         if not task.ended:
             self._keeper.keep(task.run_to_end())

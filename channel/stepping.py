@@ -93,12 +93,9 @@ class SteppedTask:
             return yielded
         return self._wait_for(yielded)
 
-    def step_if_ready(self) -> None:
-        """Steps on with the outcome of what the coroutine awaits, unless that is still to come."""
-        if self.awaited is None:
-            self.step()
-        elif self.awaited.done():
-            self.step(_failure(self.awaited))
+    def step_on(self) -> object:
+        """Steps with the outcome of what the coroutine awaits, which must be there."""
+        return self.step(None if self.awaited is None else _failure(self.awaited))
 
     async def run_to_end(self) -> None:
         """Steps through all that is left; cancelling this cancels the coroutine."""

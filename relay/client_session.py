@@ -14,9 +14,11 @@ from channel.status import CANCELLED, Status
 from relay.frames import (
     LARGEST_METADATA,
     WINDOW,
+    from_texts,
     from_wire,
     microseconds,
     status_from_wire,
+    to_texts,
     to_wire,
 )
 from relay.outbox import Frame, Outbox
@@ -43,6 +45,7 @@ class ClientSession:
         self._calls: dict[int, RemoteCall] = {}
         self._last = 0
         self._largest_request = self._largest_in_parts = -1  # until the server says what it takes
+        self._whole_requests = False
         self._drained = False  # no call may be opened any more
         self._retired = False  # by the caller's own doing
         self.welcomed = asyncio.Event()
@@ -78,14 +81,15 @@ class ClientSession:
         if call.status is not None:
             return call  # its time ran out before it began
         self._calls[number] = call
-        opened = {
-            "method": method,
-            "metadata": to_wire(metadata),
-            "timeout_us": microseconds(timeout),
-            "credit": WINDOW,
-        }
-        self._outbox.put(call=number, open=opened)
-        if len(request) <= self._largest_request:
+        opened = {"method": method, "timeout_us": microseconds(timeout), "credit": WINDOW}
+        fits = len(request) <= self._largest_request
+        texts = to_texts(metadata) if fits and self._whole_requests else None
+        if texts is not None:
+            whole = {**opened, "metadata": texts, "message": request}
+            self._outbox.put(len(request), call=number, whole_request=whole)
+            return call
+        self._outbox.put(call=number, open={**opened, "metadata": to_wire(metadata)})
+        if fits:
             self._outbox.put(len(request), call=number, message=request)
             self._outbox.put(call=number, half_close=True)
         else:
@@ -152,22 +156,34 @@ class ClientSession:
         call = self._calls.get(frame.call)
         if call is None:
             return  # it has been cancelled
-        if kind == "message":
+        if kind == "whole_answer":
+            answer = frame.whole_answer
+            if call.initial_metadata is None:
+                call.initial_metadata = from_texts(answer.initial_metadata)
+            call.receive(answer.message)
+            trailing_metadata = from_wire(answer.trailing_metadata)
+            self._end(call, Status(grpc.StatusCode.OK, "", trailing_metadata))
+        elif kind == "message":
             call.receive(frame.message)
         elif kind == "part":
             call.receive_part(frame.part)
         elif kind == "initial_metadata":
             call.begin_answer(from_wire(frame.initial_metadata.metadata))
         elif kind == "status":
-            del self._calls[frame.call]
-            self._outbox.drop_long(frame.call)  # who has answered reads no more of it
-            call.end(status_from_wire(frame.status))
-            self._half_close_if_over()
+            self._end(call, status_from_wire(frame.status))
+
+    def _end(self, call: RemoteCall, status: Status) -> None:
+        if self._calls.pop(call.number, None) is None:
+            return  # what came with the status was too large
+        self._outbox.drop_long(call.number)  # who has answered reads no more of it
+        call.end(status)
+        self._half_close_if_over()
 
     def _receive_news(self, frame: ServerFrame, kind: str | None) -> None:
         if kind == "welcome":
             self._largest_request = frame.welcome.largest_request
             self._largest_in_parts = frame.welcome.largest_in_parts
+            self._whole_requests = frame.welcome.whole_requests
             self.welcomed.set()
         elif kind == "drain":
             self._drained = True

@@ -5,13 +5,14 @@ What is sent is given as the fields of a frame: a message made beforehand would 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any, Final, cast
 
 import grpc
 from llmbase.relay.v1 import relay_pb2
 
-from channel.metadata import Entries, received
+from channel.metadata import Entries, received, received_texts
 from channel.status import Status
 
 # Bytes. The window is HTTP/2's; it holds two parts, so that one is on its way while one is read.
@@ -47,9 +48,24 @@ def from_wire(entries: Iterable[relay_pb2.MetadataEntry]) -> Entries:
     )
 
 
+def to_texts(entries: Entries) -> list[str] | None:
+    """Metadata as whole requests and answers carry it; None if some is bytes, which they cannot."""
+    texts = cast("list[str]", [*chain.from_iterable(entries)])
+    try:
+        "".join(texts)
+    except TypeError:
+        return None
+    return texts
+
+
+def from_texts(texts: Sequence[str]) -> Entries:
+    """Metadata as it came in one. Raises as `received_texts`."""
+    return received_texts(texts[:]) if texts else ()
+
+
 def size_of(entries: Entries) -> int:
     """Bytes of keys and values."""
-    return sum([len(key) + len(value) for key, value in entries])
+    return sum(map(len, chain.from_iterable(entries)))
 
 
 def microseconds(seconds: float | None) -> int | None:
@@ -57,7 +73,7 @@ def microseconds(seconds: float | None) -> int | None:
     return None if seconds is None else max(1, int(min(seconds * _MICROSECONDS, _FOR_EVER)))
 
 
-def timeout_of(opened: relay_pb2.Open) -> float | None:
+def timeout_of(opened: relay_pb2.Open | relay_pb2.WholeRequest) -> float | None:
     """The seconds that a call has; None without a deadline."""
     return opened.timeout_us / _MICROSECONDS if opened.HasField("timeout_us") else None
 

@@ -31,6 +31,10 @@ class Line(Protocol):
 class RemoteCall(CallState):
     """One call. `limit` is the largest message it takes, in bytes; `timeout` is in seconds."""
 
+    _size = 0  # of the parts
+    _unread = 0  # of the parts, what does not count as read
+    _window: Window | None = None  # of a call that goes on after its first message
+
     def __init__(
         self,
         number: int,
@@ -45,13 +49,9 @@ class RemoteCall(CallState):
         self._line = line
         self._deserialize = deserialize
         self._limit = limit
-        self._inbox: deque[tuple[bytes, int]] = (
-            deque()
-        )  # with what each counts; the first: `message`
+        # With what each counts. The first is `message`.
+        self._inbox: deque[tuple[bytes, int]] = deque()
         self._parts: list[bytes] = []
-        self._size = 0  # of the parts
-        self._unread = 0  # of the parts, what does not count as read
-        self._window = Window(WINDOW)
         if timeout is not None:
             self._set_deadline(timeout)
 
@@ -117,12 +117,14 @@ class RemoteCall(CallState):
         self._inbox.append((message, cost))
         if self.message is NOTHING:
             self.message = message
-        self.wake_watchers()
+        if self._watchers:
+            self.wake_watchers()
 
     def end(self, status: Status) -> None:
         """Takes the status. Messages that came before it are still there to be read."""
         self._settle(status)
-        self.wake_watchers()
+        if self._watchers:
+            self.wake_watchers()
         self._tell_end()
 
     def _fits(self, data: bytes) -> bool:
@@ -133,5 +135,9 @@ class RemoteCall(CallState):
         return False
 
     def _read(self, size: int) -> None:
-        if self.status is None and (credit := self._window.read(size)):
+        if self.status is not None:
+            return
+        if self._window is None:
+            self._window = Window(WINDOW)
+        if credit := self._window.read(size):
             self._line.give(self, credit)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Any
 
 import grpc
-from llmbase.relay.v1.relay_pb2 import CallerFrame, Drain, RelayResponse, Welcome
+from llmbase.relay.v1.relay_pb2 import (
+    CallerFrame,
+    Drain,
+    Open,
+    RelayResponse,
+    Welcome,
+    WholeRequest,
+)
 
 from channel.in_process import InProcessServer
 from relay.frames import LARGEST_REQUEST
 from relay.outbox import Outbox
 from relay.served_call import ServedCall
-
-_LOG = logging.getLogger("llmbase.relay")
 
 
 class Violation(Exception):
@@ -30,7 +34,7 @@ class ServerSession:
         self._loop = asyncio.get_running_loop()
         self._outbox = Outbox(RelayResponse, self._look_again)
         self._calls: dict[int, ServedCall] = {}
-        self._running: set[asyncio.Task[None]] = set()
+        self._opened: list[ServedCall] = []  # by what is being read
         self._last = 0
         self._half_closed = False
         self._peer = ""
@@ -46,7 +50,11 @@ class ServerSession:
         Afterwards, also when it is cancelled, no call is left. Raises Violation.
         """
         self._peer = context.peer()
-        takes = Welcome(largest_request=LARGEST_REQUEST, largest_in_parts=self._largest_message)
+        takes = Welcome(
+            largest_request=LARGEST_REQUEST,
+            largest_in_parts=self._largest_message,
+            whole_requests=True,
+        )
         self._outbox.put(welcome=takes)
         if self._servicers.stopping:
             self.drain()
@@ -74,6 +82,13 @@ class ServerSession:
         while (request := await context.read()) is not grpc.aio.EOF:
             for frame in request.frames:
                 self._receive(frame)
+            self._look_at_opened()
+
+    def _look_at_opened(self) -> None:
+        """Starts handlers, after all has been read: it may have cancelled some of the calls."""
+        opened, self._opened = self._opened, []
+        for call in opened:
+            call.look()
 
     def _read_all(self, reading: asyncio.Task[None]) -> None:
         self._half_closed = True
@@ -82,8 +97,11 @@ class ServerSession:
 
     def _receive(self, frame: CallerFrame) -> None:
         kind = frame.WhichOneof("kind")
+        if kind == "whole_request":
+            self._open(frame.call, frame.whole_request)
+            return
         if kind == "open":
-            self._open(frame)
+            self._open(frame.call, frame.open)
             return
         call = self._calls.get(frame.call)
         if call is None:
@@ -95,44 +113,36 @@ class ServerSession:
             call.request_part(frame.part)
         elif kind == "half_close":
             call.half_close()
+            self._opened.append(call)
         elif kind == "credit":
-            call.credit.add(frame.credit)
+            call.give(frame.credit)
         elif kind == "cancel":
-            del self._calls[frame.call]
             call.leave()
 
-    def _open(self, frame: CallerFrame) -> None:
-        number = frame.call
+    def _open(self, number: int, opened: Open | WholeRequest) -> None:
         if number <= self._last:
             raise Violation(f"call {number} is opened after {self._last}")
         try:
             call = ServedCall(
                 number,
-                frame.open,
+                opened,
                 self._servicers,
                 self._outbox,
                 self._peer,
                 self._largest_message,
+                self._hear_end,
             )
         except (TypeError, ValueError, grpc.aio.InternalError) as error:
             raise Violation(f"metadata of call {number}: {error}") from None
         self._last = number
         self._calls[number] = call
-        task = self._loop.create_task(self._serve(number, call))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._opened.append(call)
 
     def _look_again(self) -> None:
-        for call in self._calls.values():
-            call.credit.look_again()
+        for call in tuple(self._calls.values()):
+            call.look()
 
-    async def _serve(self, number: int, call: ServedCall) -> None:
-        try:
-            await call.run()
-        except Exception as error:
-            _LOG.exception("relay failed")
-            call.fail(error)
-        finally:
-            self._calls.pop(number, None)
-            if self._half_closed and not self._calls:
-                self._outbox.close()
+    def _hear_end(self, number: int) -> None:
+        del self._calls[number]
+        if self._half_closed and not self._calls:
+            self._outbox.close()

@@ -10,7 +10,13 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from llmbase.relay.v1.relay_pb2 import CallerFrame, MetadataEntry, Open, RelayRequest
+from llmbase.relay.v1.relay_pb2 import (
+    CallerFrame,
+    MetadataEntry,
+    Open,
+    RelayRequest,
+    WholeRequest,
+)
 
 from channel.in_process import InProcessServer
 from relay.server_session import ServerSession, Violation
@@ -32,9 +38,18 @@ OPENS = st.builds(
     timeout_us=st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1), st.just(1000)),
     credit=st.one_of(st.integers(0, 100_000), st.just(2**64 - 1)),
 )
+WHOLE = st.builds(
+    WholeRequest,
+    method=st.sampled_from([f"/{SERVICE}/Ask", f"/{SERVICE}/Listen", "/no/Such", ""]),
+    metadata=st.lists(st.sampled_from(["key", "key-bin", "Upper", "", "\xff"]), max_size=4),
+    timeout_us=st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1), st.just(1000)),
+    credit=st.one_of(st.integers(0, 100_000), st.just(2**64 - 1)),
+    message=st.binary(max_size=20),
+)
 CALLS = st.integers(0, 4)
 FRAMES = st.one_of(
     st.builds(CallerFrame, call=CALLS, open=OPENS),
+    st.builds(CallerFrame, call=CALLS, whole_request=WHOLE),
     st.builds(CallerFrame, call=CALLS, message=st.binary(max_size=20)),
     st.builds(CallerFrame, call=CALLS, part=st.binary(max_size=20)),
     st.builds(CallerFrame, call=CALLS, half_close=st.booleans()),
@@ -42,6 +57,9 @@ FRAMES = st.one_of(
     st.builds(CallerFrame, call=CALLS, credit=st.integers(0, 2**64 - 1)),
     st.builds(CallerFrame, call=CALLS),
 )
+
+
+ENDS = {"status", "whole_answer"}
 
 
 async def echo(request: StringValue, context: Any) -> StringValue:
@@ -74,7 +92,7 @@ def test_it_ends_and_leaves_nothing(batches: list[list[CallerFrame]]) -> None:
         assert servicers.calls_of(session._outbox) == []
         if not running.cancelled() and running.exception() is not None:
             assert isinstance(running.exception(), Violation)
-        ended = [it.call for it in pipe.down.frames if it.WhichOneof("kind") == "status"]
+        ended = [it.call for it in pipe.down.frames if it.WhichOneof("kind") in ENDS]
         assert len(ended) == len(set(ended)), "a call ends once"
 
     run(main())

@@ -23,8 +23,8 @@ async def test_calls_that_begin_in_one_turn_share_a_message_each_way() -> None:
         assert [(await call).value for call in calls] == [str(number) for number in range(50)]
         assert len(both.pipe.up.seen) == 1
         assert len(both.pipe.down.seen) == 1
-        assert both.pipe.up.kinds() == ["open", "message", "half_close"] * 50
-        assert both.pipe.down.kinds() == ["message", "status"] * 50
+        assert both.pipe.up.kinds() == ["whole_request"] * 50
+        assert both.pipe.down.kinds() == ["whole_answer"] * 50
 
 
 async def test_what_one_turn_makes_ready_in_many_streams_is_one_message() -> None:

@@ -9,7 +9,7 @@ import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
-from relay.credit import Credit, Window
+from relay.credit import Window
 from relay.frames import PART, WINDOW
 from tests.unit.channel.doors import text_of, texts
 from tests.unit.relay.pipes import LARGEST, outcome, relayed, settled
@@ -20,16 +20,6 @@ KB = text_of("x" * 1000)
 def test_a_window_gives_credit_back_in_halves() -> None:
     window = Window(100)
     assert [window.read(size) for size in (20, 29, 1, 49, 60)] == [0, 0, 50, 0, 109]
-
-
-async def test_who_waits_for_credit_is_woken_by_it() -> None:
-    credit = Credit(0)
-    waiting = asyncio.create_task(credit.change())
-    await settled()
-    assert not waiting.done()
-    credit.add(10)
-    await waiting
-    assert credit.left == 10
 
 
 class Flood:

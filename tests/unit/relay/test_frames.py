@@ -9,12 +9,14 @@ from llmbase.relay.v1 import relay_pb2
 from channel.metadata import received
 from channel.status import Status
 from relay.frames import (
+    from_texts,
     from_wire,
     microseconds,
     size_of,
     status_from_wire,
     status_to_wire,
     timeout_of,
+    to_texts,
     to_wire,
 )
 
@@ -25,6 +27,15 @@ def test_metadata_keeps_its_order_its_repeated_keys_and_its_bytes() -> None:
     sent = relay_pb2.InitialMetadata(metadata=to_wire(ENTRIES))
     assert from_wire(sent.metadata) == ENTRIES
     assert size_of(ENTRIES) == 22
+
+
+def test_metadata_of_text_keeps_its_order_and_its_repeated_keys() -> None:
+    entries = received((("one", "1"), ("two", ""), ("one", "again")))
+    texts = to_texts(entries)
+    assert texts is not None
+    assert from_texts(relay_pb2.WholeAnswer(initial_metadata=texts).initial_metadata) == entries
+    assert (to_texts(()), from_texts([])) == ([], ())
+    assert to_texts(ENTRIES) is None  # some of it is bytes
 
 
 @pytest.mark.parametrize(("key", "value"), [("Upper", b"x"), ("", b"x"), ("key", b"\xe9")])

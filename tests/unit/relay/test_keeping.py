@@ -12,6 +12,7 @@ from llmbase.relay.v1.relay_pb2 import (
     MetadataEntry,
     RelayResponse,
     ServerFrame,
+    WholeAnswer,
 )
 
 from relay.client_session import ClientSession
@@ -79,12 +80,25 @@ async def test_what_is_no_relay_is_left_alone_for_a_while() -> None:
     assert await Line(None, welcomed=True).keep(5) == [2.0, 2.0]
 
 
+UPPER = InitialMetadata(metadata=[MetadataEntry(key="Upper", value=b"")])
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        ServerFrame(call=1, initial_metadata=UPPER),
+        ServerFrame(call=1, whole_answer=WholeAnswer(initial_metadata=["Upper", ""])),
+        ServerFrame(call=1, whole_answer=WholeAnswer(initial_metadata=["odd"])),
+        ServerFrame(call=1, whole_answer=WholeAnswer(trailing_metadata=UPPER.metadata)),
+    ],
+)
 @in_virtual_time
-async def test_metadata_that_grpc_would_not_carry_ends_the_stream_and_not_its_keeper() -> None:
-    upper = InitialMetadata(metadata=[MetadataEntry(key="Upper", value=b"")])
+async def test_metadata_that_grpc_would_not_carry_ends_the_stream_and_not_its_keeper(
+    frame: ServerFrame,
+) -> None:
     line = Line(grpc.aio.EOF, welcomed=True)
     call = line.keeper.session.begin("/a/b", b"", (), None, None)
-    line.keeper._connect = lambda: _telling(ServerFrame(call=1, initial_metadata=upper))
+    line.keeper._connect = lambda: _telling(frame)
     keeping = asyncio.create_task(line.keeper.run())
     await settled()
     assert call.status is not None

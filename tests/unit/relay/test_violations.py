@@ -8,7 +8,14 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
-from llmbase.relay.v1.relay_pb2 import CallerFrame, MetadataEntry, Open, RelayRequest, Status
+from llmbase.relay.v1.relay_pb2 import (
+    CallerFrame,
+    MetadataEntry,
+    Open,
+    RelayRequest,
+    Status,
+    WholeRequest,
+)
 
 from channel.in_process import InProcessServer
 from relay.frames import LARGEST_REQUEST
@@ -17,6 +24,8 @@ from tests.unit.channel.doors import SERVICE, generic_handler
 from tests.unit.relay.pipes import LARGEST, Pipe, ServerEnd, settled
 
 OPEN = Open(method=f"/{SERVICE}/Ask", credit=1000)
+WHOLE = WholeRequest(method=f"/{SERVICE}/Ask", credit=1000)
+PAIR = ("key", "text")
 
 
 async def echo(request: StringValue, context: Any) -> StringValue:
@@ -58,6 +67,15 @@ def frame(call: int = 1, **said: Any) -> CallerFrame:
         [frame(1, part=b"")],
         [frame(0, credit=1)],
         [frame(1, open=Open(method="/a/b", metadata=[MetadataEntry(key="Upper", value=b"")]))],
+        [frame(0, whole_request=WHOLE)],
+        [frame(1, whole_request=WHOLE), frame(1, whole_request=WHOLE)],
+        [frame(2, open=OPEN), frame(1, whole_request=WHOLE)],
+        [frame(2, whole_request=WHOLE), frame(1, open=OPEN)],
+        [frame(1, whole_request=WholeRequest(method="/a/b", metadata=["key"]))],
+        [frame(1, whole_request=WholeRequest(method="/a/b", metadata=["Upper", ""]))],
+        [frame(1, whole_request=WholeRequest(method="/a/b", metadata=["key", "\xe9"]))],
+        [frame(1, whole_request=WholeRequest(method="/a/b", metadata=["key-bin", "text"]))],
+        [frame(1, whole_request=WholeRequest(method="/a/b", metadata=[*PAIR, "key", "two\n"]))],
     ],
 )
 async def test_frames_that_make_no_sense_end_the_stream(frames: list[CallerFrame]) -> None:
@@ -90,6 +108,26 @@ async def test_a_call_that_makes_no_sense_ends_alone(
     assert server.status(1).code == code.value[0]
     await server.tell(frame(2, open=OPEN), frame(2, message=b""), frame(2, half_close=True))
     assert server.status(2).code == 0
+    assert server.session.calls == 0
+    server.pipe.up.end()
+    await asyncio.wait_for(server.running, 5)
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        (bytes(LARGEST_REQUEST + 1), grpc.StatusCode.RESOURCE_EXHAUSTED),
+        (b"\xff", grpc.StatusCode.UNKNOWN),
+    ],
+)
+async def test_a_whole_request_that_makes_no_sense_ends_alone(
+    message: bytes, code: grpc.StatusCode
+) -> None:
+    server = Server()
+    asked = WholeRequest(method=WHOLE.method, credit=1000, message=message)
+    await server.tell(frame(whole_request=asked), frame(2, whole_request=WHOLE))
+    assert server.status(1).code == code.value[0]
+    assert server.pipe.down.kinds().count("whole_answer") == 1
     assert server.session.calls == 0
     server.pipe.up.end()
     await asyncio.wait_for(server.running, 5)
