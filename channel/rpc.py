@@ -49,7 +49,7 @@ class Rpc(CallState):
     driven = False  # some task is in `advance`
     ahead = False  # and it wants to hear of initial metadata that comes ahead of messages
     on_news: Callable[[], None] | None = None  # of who uses `step`; it may hold what holds this
-    waits = False  # after a `step`: for something that is still to come
+    waits = False  # the handler, after a `step`, for something that is still to come
     _waiting: Waiting | None = None
 
     def __init__(
@@ -117,7 +117,8 @@ class Rpc(CallState):
     def step(self) -> None:
         """Steps the handler, which must not wait, until it does, hands something over or ends.
 
-        `on_news` is called when it no longer `waits`, and for what does not come of this.
+        One that waits is stepped again when that is over. `on_news` is called for what comes then,
+        and for what comes of others.
         """
         task = self.task or self._start()
         self.driven = True
@@ -136,8 +137,10 @@ class Rpc(CallState):
 
     def _go_on(self, awaited: object = None) -> None:
         self.waits = False
-        if self.status is None and self.on_news is not None:
-            self.on_news()
+        if self.status is None:
+            self.step()
+            if self.on_news is not None and (not self.waits or self.initial_metadata is not None):
+                self.on_news()
 
     def terminate(self, status: Status) -> None:
         """Ends the call from outside its handler, which is cancelled. No effect after the end."""
