@@ -56,10 +56,11 @@ class Answer:
                 self._data = self._serialized(rpc.take())
                 if self._data is not None and self._tell_whole(self._data, self._status):
                     return False
-            self._begin()
+            if not self._begun:
+                self._begin()
             if not self._send():
                 return False
-        if rpc.initial_metadata is not None and not self._begun:
+        if not self._begun and rpc.initial_metadata is not None:
             self._begin()
         return not self.over
 
@@ -94,9 +95,7 @@ class Answer:
         return True
 
     def _begin(self) -> None:
-        metadata = self._rpc.initial_metadata
-        if self._begun or metadata is None:
-            return
+        metadata = self._rpc.initial_metadata or ()
         self._begun = True
         # A message or a status alone says that there is none.
         if metadata or (self._data is None and self._rpc.status is None):
