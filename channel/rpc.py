@@ -1,10 +1,10 @@
 """One call: what its two sides share, who steps its handler, and how it ends.
 
 The handler runs only while somebody waits for it: `advance` steps it until it has handed something
-over, so a message is never buffered and a handler never runs ahead of its reader. Who waits in no
-task has it stepped by `step`, and is called when there is news. A call ends for
-its caller as soon as there is a status; a handler that is not through by then (it closes things, it
-ignores its cancellation) finishes in a task that the server waits for when it stops.
+over, so a message is never buffered and a handler never runs ahead of its reader. Who has no task
+to wait in uses `step`, and is called when there is news. A call ends for its caller as soon as
+there is a status; a handler that is not through by then (it closes things, it ignores its
+cancellation) finishes in a task that the server waits for when it stops.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Rpc(CallState):
     peer = "in-process"  # unless who opens it knows better
     task: SteppedTask | None = None
     on_handler_end: Callable[[], None] | None = None
-    driven = False  # some task is in `advance`
+    driven = False  # some task is in `advance`, or the handler in a `step`
     ahead = False  # and it wants to hear of initial metadata that comes ahead of messages
     on_news: Callable[[], None] | None = None  # of who uses `step`; it may hold what holds this
     waits = False  # the handler, after a `step`, for something that is still to come

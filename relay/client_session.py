@@ -158,11 +158,11 @@ class ClientSession:
             return  # it has been cancelled
         if kind == "whole_answer":
             answer = frame.whole_answer
+            status = Status(grpc.StatusCode.OK, "", from_wire(answer.trailing_metadata))
             if call.initial_metadata is None:
                 call.initial_metadata = from_texts(answer.initial_metadata)
             call.receive(answer.message)
-            trailing_metadata = from_wire(answer.trailing_metadata)
-            self._end(call, Status(grpc.StatusCode.OK, "", trailing_metadata))
+            self._end(call, status)
         elif kind == "message":
             call.receive(frame.message)
         elif kind == "part":

@@ -34,7 +34,7 @@ class ServerSession:
         self._loop = asyncio.get_running_loop()
         self._outbox = Outbox(RelayResponse, self._look_again)
         self._calls: dict[int, ServedCall] = {}
-        self._opened: list[ServedCall] = []  # by what is being read
+        self._due: list[ServedCall] = []  # which what is being read has opened, or completed
         self._last = 0
         self._half_closed = False
         self._peer = ""
@@ -82,12 +82,12 @@ class ServerSession:
         while (request := await context.read()) is not grpc.aio.EOF:
             for frame in request.frames:
                 self._receive(frame)
-            self._look_at_opened()
+            self._look_at_due()
 
-    def _look_at_opened(self) -> None:
+    def _look_at_due(self) -> None:
         """Starts handlers, after all has been read: it may have cancelled some of the calls."""
-        opened, self._opened = self._opened, []
-        for call in opened:
+        due, self._due = self._due, []
+        for call in due:
             call.look()
 
     def _read_all(self, reading: asyncio.Task[None]) -> None:
@@ -113,7 +113,7 @@ class ServerSession:
             call.request_part(frame.part)
         elif kind == "half_close":
             call.half_close()
-            self._opened.append(call)
+            self._due.append(call)
         elif kind == "credit":
             call.give(frame.credit)
         elif kind == "cancel":
@@ -136,7 +136,7 @@ class ServerSession:
             raise Violation(f"metadata of call {number}: {error}") from None
         self._last = number
         self._calls[number] = call
-        self._opened.append(call)
+        self._due.append(call)
 
     def _look_again(self) -> None:
         for call in tuple(self._calls.values()):

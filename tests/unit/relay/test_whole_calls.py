@@ -173,6 +173,31 @@ async def test_a_whole_answer_waits_like_any_other_and_its_metadata_does_not(how
         assert both.server.calls == 0
 
 
+@pytest.mark.parametrize("turns", [0, 1])
+async def test_credit_that_comes_while_the_handler_waits_leaves_it_alone(turns: int) -> None:
+    go_on, steps = asyncio.Event(), []
+
+    async def wait(request: StringValue, context: Any) -> StringValue:
+        for _ in range(turns):
+            steps.append("a turn")
+            await asyncio.sleep(0)
+        steps.append("waits")
+        await go_on.wait()
+        return request
+
+    async with relayed(ask=wait) as both:
+        asked = WholeRequest(method=f"/{SERVICE}/Ask", credit=1000)
+        both.server._receive(CallerFrame(call=1, whole_request=asked))
+        both.server._look_at_due()
+        for _ in range(3):
+            both.server._receive(CallerFrame(call=1, credit=1))
+        assert steps == (["a turn"] if turns else ["waits"])
+        go_on.set()
+        await settled()
+        assert steps == [*["a turn"] * turns, "waits"]
+        assert said(both) == ["whole_answer"]
+
+
 async def test_a_call_that_is_cancelled_in_the_turn_in_which_it_began_never_starts() -> None:
     started = []
 
