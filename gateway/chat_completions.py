@@ -39,6 +39,7 @@ from gateway.transcoding.request import request_from_json
 from gateway.whole_answer import WholeAnswer
 from telemetry.metrics import Metrics, count_ignored
 from wire.cohort import Cohort
+from wire.leftovers import LEFTOVERS
 
 if TYPE_CHECKING:
     from grpc.aio import UnaryStreamCall
@@ -77,7 +78,9 @@ class ChatCompletions:
         work = exchange.work = Work(time.perf_counter)  # the loop's ticks in milliseconds
         try:
             asked, options, ignored = request_from_json(body)
+            size = len(body)
             del body  # it can be megabytes of an image, and the answer minutes
+            LEFTOVERS.give_back(size)
         except BadField as bad:
             raise bad_field(bad) from None
         if ignored:

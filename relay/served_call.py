@@ -21,6 +21,7 @@ from channel.status import CANCELLED, Status
 from relay.answer import Answer
 from relay.frames import LARGEST_REQUEST, from_texts, from_wire, timeout_of, too_large
 from relay.outbox import Outbox
+from wire.leftovers import LEFTOVERS
 
 _LOG = logging.getLogger("llmbase.relay")
 _NO_REQUEST: Final = Status(grpc.StatusCode.INTERNAL, "The call has no request.")
@@ -122,4 +123,6 @@ class ServedCall:
     def _found(self, rpc: Rpc, method_handler: MethodHandler) -> None:
         self._answer.serialize = method_handler.response_serializer
         if method_handler.request_deserializer is not None:
+            size = len(cast(bytes, rpc.request))
             rpc.request = method_handler.request_deserializer(cast(bytes, rpc.request))
+            LEFTOVERS.give_back(size)

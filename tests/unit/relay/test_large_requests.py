@@ -15,6 +15,7 @@ from llmbase.relay.v1.relay_pb2 import CallerFrame, Open
 from relay.frames import LARGEST_REQUEST
 from tests.unit.channel.doors import SERVICE, text_of
 from tests.unit.relay.pipes import LARGEST, outcome, relayed, settled
+from wire.leftovers import LEFTOVERS
 
 LARGE = "x" * (3 * LARGEST_REQUEST)
 
@@ -132,3 +133,14 @@ async def test_what_is_left_of_a_request_is_not_sent_to_who_has_answered() -> No
         assert isinstance(await asking, grpc.aio.AioRpcError)
         assert not both.client._outbox._long
         both.pipe.up.open.set()
+
+
+async def test_what_a_large_request_leaves_in_the_heap_is_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[int] = []
+    monkeypatch.setattr(LEFTOVERS, "give_back", given.append)
+    async with relayed(ask=length) as both:
+        await both.ask(LARGE)
+    (size,) = given
+    assert size == len(StringValue(value=LARGE).SerializeToString())
