@@ -12,8 +12,10 @@ from collections.abc import Callable
 from functools import lru_cache
 
 LARGE = 2**20  # bytes of a request from which on it is worth it
-# The more lies about in a heap, the longer it is looked through: no more of the time than this.
+# The more lies about in a heap, the longer it is looked through, and everybody waits: no more of
+# the time than this share, and where it takes long (seconds), seldom.
 _SHARE = 0.1
+_LONG, _SELDOM = 0.01, 60.0
 
 
 class Leftovers:
@@ -36,7 +38,8 @@ class Leftovers:
             return
         began = self._worked()
         self._trim()
-        self._next = self._clock() + (self._worked() - began) / _SHARE
+        took = self._worked() - began
+        self._next = self._clock() + (took / _SHARE if took < _LONG else _SELDOM)
 
 
 @lru_cache(1)

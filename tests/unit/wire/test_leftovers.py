@@ -38,12 +38,21 @@ def test_only_large_requests_are_worth_it() -> None:
 
 
 def test_no_more_than_a_tenth_of_the_time_goes_to_it() -> None:
-    heap = _Heap(0.01)
+    heap = _Heap(0.009)
     leftovers = Leftovers(heap.trim, heap.clock, heap.clock)
-    while heap.now < 10:
+    while heap.now < 9:
         leftovers.give_back(LARGE)
         heap.now += 0.001
     assert 90 <= heap.trimmed <= 100
+
+
+def test_a_heap_that_takes_long_is_looked_through_once_a_minute() -> None:
+    heap = _Heap(0.02)
+    leftovers = Leftovers(heap.trim, heap.clock, heap.clock)
+    while heap.now < 300:
+        leftovers.give_back(LARGE)
+        heap.now += 0.5
+    assert heap.trimmed == 5
 
 
 def test_work_that_others_hold_up_is_not_taken_for_more() -> None:
