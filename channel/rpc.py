@@ -117,8 +117,7 @@ class Rpc(CallState):
     def step(self) -> None:
         """Steps the handler, which must not wait, until it does, hands something over or ends.
 
-        One that waits is stepped again when that is over. `on_news` is called for what comes then,
-        and for what comes of others.
+        `on_news` is called when one that waits can be stepped again, and for what comes of others.
         """
         task = self.task or self._start()
         self.driven = True
@@ -137,10 +136,12 @@ class Rpc(CallState):
 
     def _go_on(self, awaited: object = None) -> None:
         self.waits = False
-        if self.status is None:
+        if self.status is not None:
+            return
+        if self.on_news is not None:
+            self.on_news()  # who has to be rid of what others handed over before the next step
+        else:
             self.step()
-            if self.on_news is not None and (not self.waits or self.initial_metadata is not None):
-                self.on_news()
 
     def terminate(self, status: Status) -> None:
         """Ends the call from outside its handler, which is cancelled. No effect after the end."""

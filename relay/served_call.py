@@ -112,13 +112,16 @@ class ServedCall:
                     return
                 else:
                     rpc.step()
-        except Exception as error:  # the caller is not to wait for ever
+        except BaseException as error:  # the caller is not to wait for ever
             _LOG.exception("relay failed")
             rpc.terminate(CANCELLED)
             answer.end(Status(grpc.StatusCode.INTERNAL, f"The relay failed: {type(error)}"))
-        if answer.over:
-            rpc.on_news = None  # which holds this
-            self._on_over(self._number)
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            if answer.over:
+                rpc.on_news = None  # which holds this
+                self._on_over(self._number)
 
     def _found(self, rpc: Rpc, method_handler: MethodHandler) -> None:
         self._answer.serialize = method_handler.response_serializer

@@ -8,10 +8,11 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
+from llmbase.relay.v1.relay_pb2 import CallerFrame, Open, RelayRequest
 
 from relay.credit import Window
 from relay.frames import PART, WINDOW
-from tests.unit.channel.doors import text_of, texts
+from tests.unit.channel.doors import SERVICE, text_of, texts
 from tests.unit.relay.pipes import LARGEST, outcome, relayed, settled
 
 KB = text_of("x" * 1000)
@@ -229,3 +230,42 @@ async def test_a_reader_that_stands_still_holds_nobody_else_back() -> None:
         assert (await both.ask("through")).value == "through"
         for call in still:
             call.cancel()
+
+
+async def test_what_other_tasks_of_a_handler_write_waits_for_credit_too() -> None:
+    async def listen(request: StringValue, context: Any) -> None:
+        for i in range(3):
+            await asyncio.create_task(context.write(text_of(f"{i}" + "x" * 100)))
+
+    async with relayed(listen=listen) as both:
+        opened = Open(method=f"/{SERVICE}/Listen", credit=250)
+        frames = ({"open": opened}, {"message": b""}, {"half_close": True})
+        asked = RelayRequest(frames=[CallerFrame(call=1, **frame) for frame in frames])
+        await both.pipe.up.write(asked)
+        await settled()
+        assert both.pipe.down.kinds().count("message") == 2
+        more = RelayRequest(frames=[CallerFrame(call=1, credit=10_000)])
+        await both.pipe.up.write(more)
+        await settled()
+        assert both.pipe.down.kinds()[-2:] == ["message", "status"]
+        assert both.pipe.down.kinds().count("message") == 3
+
+
+class _Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise ValueError("it has no text")
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_call_ends_whatever_comes_out_of_its_handler(waits: bool) -> None:
+    async def ask(request: StringValue, context: Any) -> StringValue:
+        if waits:
+            await asyncio.sleep(0)
+        raise _Unspeakable
+
+    async with relayed(ask=ask) as both:
+        async with asyncio.timeout(5):
+            ended = await outcome(both.ask())
+        assert isinstance(ended, grpc.aio.AioRpcError)
+        assert ended.code() is grpc.StatusCode.INTERNAL
+        assert (both.client.calls, both.server.calls) == (0, 0)
