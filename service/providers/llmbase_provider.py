@@ -61,6 +61,8 @@ def open_channel(
         ("grpc.keepalive_time_ms", _SILENCE),
         ("grpc.keepalive_timeout_ms", _PATIENCE),
         ("grpc.http2.ping_timeout_ms", _PATIENCE),  # else a minute, whatever the line above says
+        # Probes of the line's speed are pings, too: on a slow one they come back late.
+        ("grpc.http2.bdp_probe", 0),
         ("grpc.http2.max_pings_without_data", 0),  # an answer may be long in coming
         ("grpc.enable_http_proxy", 0),  # what is not in the configuration is not used
         ("grpc.service_config_disable_resolution", 1),

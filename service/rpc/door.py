@@ -40,8 +40,11 @@ def options(config: ServerConfig, *, reuse_port: bool = False) -> Options:
         "grpc.enable_channelz": int(config.channelz),
         "grpc.keepalive_time_ms": _ms(bounds.keepalive_time),
         "grpc.keepalive_timeout_ms": _ms(bounds.keepalive_timeout),
-        # Else a ping has a minute, whatever the line above says.
+        # Else a ping has a minute, whatever the line above says. It holds for gRPC's own probes of
+        # the line's speed, too, and their answers come behind what the client is sending: an upload
+        # over a slow line would be cut. So there are none.
         "grpc.http2.ping_timeout_ms": _ms(bounds.keepalive_timeout),
+        "grpc.http2.bdp_probe": 0,
         "grpc.http2.max_pings_without_data": 0,  # our own pings: an answer may be long in coming
         # Clients ping through minutes-long unary calls: gRPC's own bound (5 min) breaks them off.
         "grpc.http2.min_recv_ping_interval_without_data_ms": _ms(bounds.min_ping_interval),

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -20,7 +21,9 @@ import grpc
 import pytest
 
 from gateway import connection
+from service.config import ServerConfig
 from service.providers import llmbase_provider
+from service.rpc import door
 from tests.support import config
 from tests.support.asking import hello
 from tests.support.config import KEY
@@ -123,6 +126,55 @@ async def test_a_call_to_a_server_that_stopped_ends(
             async with asyncio.timeout(NOTICED):
                 await call
     assert ended.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+@contextlib.asynccontextmanager
+async def _slow_line(port: int, rate: int) -> AsyncIterator[int]:
+    """A way to a port of this machine that carries so many bytes a second. Gives its own port."""
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+            while data := await reader.read(4096):
+                writer.write(data)
+                await writer.drain()
+                await asyncio.sleep(len(data) / rate)
+        writer.close()
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(pump(reader, back), pump(there, writer))
+
+    near = socket.socket()
+    near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32_768)  # else the line's end holds it all
+    near.bind(("127.0.0.1", 0))
+    async with await asyncio.start_server(carry, sock=near, limit=8192):
+        yield near.getsockname()[1]
+
+
+async def test_an_upload_over_a_slow_line_is_not_taken_for_silence() -> None:
+    bounds = {"keepalive_time": "1s", "keepalive_timeout": "1s"}
+    options = door.options(ServerConfig.model_validate({"connections": bounds}))
+    server = grpc.aio.server(options=options)
+    server.add_generic_rpc_handlers((_Length(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with (
+            _slow_line(port, rate=100_000) as slow,
+            grpc.aio.insecure_channel(f"127.0.0.1:{slow}") as channel,
+        ):
+            answer = await channel.unary_unary("/any/Length")(b"x" * 500_000, timeout=60)
+    finally:
+        await server.stop(0)
+    assert answer == b"500000"
+
+
+class _Length(grpc.GenericRpcHandler):
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        async def length(request: bytes, context: object) -> bytes:
+            return str(len(request)).encode()
+
+        return grpc.unary_unary_rpc_method_handler(length)
 
 
 async def test_a_stream_of_a_client_that_stopped_is_given_up(
