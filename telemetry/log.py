@@ -60,19 +60,13 @@ class _ToStderr(logging.StreamHandler[TextIO]):
         self.setFormatter(JsonLines())
         # Of any thread: a deque is added to and taken from in one step.
         self._held: deque[_Line] = deque()
+        self._told: asyncio.AbstractEventLoop | None = None  # which is going to write them
 
     def hold(self, line: _Line) -> None:
         """Write a line after the loop's turn; at once where no loop runs."""
         held = self._held
         held.append(line)
-        if len(held) == 1:
-            try:
-                loop = asyncio.get_running_loop()
-            except RuntimeError:
-                self._write_held()
-            else:  # behind the answers that leave at the turn's end: nobody waits for a line
-                loop.call_soon(loop.call_soon, self._write_held)
-        elif len(held) > _MOST_HELD:
+        if len(held) > _MOST_HELD or not self._will_write():
             self._write_held()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -85,7 +79,21 @@ class _ToStderr(logging.StreamHandler[TextIO]):
         self._write_held()
         super().flush()
 
+    def _will_write(self) -> bool:
+        """Whether a loop is going to write what is held: one that was told, or the running one."""
+        if (told := self._told) is not None and not told.is_closed():
+            return True
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+        self._told = loop
+        # Behind the answers that leave at the turn's end: nobody waits for a line.
+        loop.call_soon(loop.call_soon, self._write_held)
+        return True
+
     def _write_held(self) -> None:
+        self._told = None  # what comes from now on needs a call of its own
         for piece in _pieces(self._held):
             try:
                 self.stream.write(piece)
@@ -137,16 +145,11 @@ def _rendered(line: Mapping[str, object]) -> str:
 def _pieces(held: deque[_Line]) -> Iterator[str]:
     """Take all that is held, and return it in pieces of whole lines, each fit for one write."""
     piece, size = "", 0
-    while held:
-        seconds, name, message, fields = held.popleft()
-        line = {
-            "time": _time(seconds),
-            "level": "info",
-            "logger": name,
-            "message": message,
-            **fields,
-        }
-        text = orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE)
+    while True:
+        try:
+            text = _text(*held.popleft())
+        except IndexError:
+            break
         if size + len(text) > _IN_ONE_PIECE and piece:
             yield piece
             piece, size = "", 0
@@ -154,6 +157,14 @@ def _pieces(held: deque[_Line]) -> Iterator[str]:
         size += len(text)
     if piece:
         yield piece
+
+
+def _text(seconds: float, name: str, message: str, fields: Mapping[str, object]) -> bytes:
+    head = {"time": _time(seconds), "level": "info", "logger": name, "message": message}
+    try:
+        return orjson.dumps({**head, **fields}, default=str, option=orjson.OPT_APPEND_NEWLINE)
+    except orjson.JSONEncodeError as error:  # a number beyond 64 bits, a text that is none
+        return orjson.dumps({**head, "fault": str(error)}, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _time(seconds: float) -> str:

@@ -237,3 +237,49 @@ def test_what_is_held_at_the_process_s_end_is_written() -> None:
         [sys.executable, "-c", program], check=False, capture_output=True, text=True
     )
     assert _ids(done.stderr) == ["last"]
+
+
+async def test_a_line_that_cannot_be_written_takes_no_other_along(written: io.StringIO) -> None:
+    _alone()
+    logger = logging.getLogger("llmbase.x")
+    for fields in ({"request_id": "one"}, {"n": 2**70}, {"s": "\ud800"}, {"request_id": "two"}):
+        log.write(logger, "call", fields)
+    await _next_turn()
+    lines = [json.loads(line) for line in written.getvalue().splitlines()]
+    assert [line.get("request_id") for line in lines] == ["one", None, None, "two"]
+    assert all("fault" in line for line in lines[1:3])
+
+
+def test_a_loop_that_was_closed_in_time_keeps_no_line_of_the_next(written: io.StringIO) -> None:
+    _alone()
+
+    async def leave() -> None:
+        await _call("one")
+
+    async def stay() -> None:
+        await _call("two")
+        await _next_turn()
+
+    first = asyncio.new_event_loop()
+    first.run_until_complete(leave())  # whose turn is its last
+    first.close()
+    assert written.getvalue() == ""
+    second = asyncio.new_event_loop()
+    second.run_until_complete(stay())
+    second.close()
+    assert _ids(written.getvalue()) == ["one", "two"]
+
+
+def test_threads_that_write_at_once_lose_no_line(written: io.StringIO) -> None:
+    _alone()
+
+    def run(name: str) -> None:
+        for i in range(2000):
+            log.write(logging.getLogger("llmbase.x"), "call", {"request_id": f"{name}{i}"})
+
+    threads = [threading.Thread(target=run, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(_ids(written.getvalue()))) == 8000
