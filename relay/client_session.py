@@ -60,12 +60,11 @@ class ClientSession:
 
         Not if it takes nothing any more: calls are better off without it.
         """
-        if self._drained or self._outbox.full:
+        if self._drained or self._outbox.full or metadata > LARGEST_METADATA:
             return False
         if size + metadata <= self._largest_request:
             return True
-        fits = size <= self._largest_in_parts and metadata <= LARGEST_METADATA
-        return fits and not self._outbox.busy
+        return size <= self._largest_in_parts and not self._outbox.busy
 
     def begin(
         self,

@@ -19,7 +19,14 @@ from channel.in_process import InProcessServer
 from channel.rpc import Rpc
 from channel.status import CANCELLED, Status
 from relay.answer import Answer
-from relay.frames import LARGEST_REQUEST, from_texts, from_wire, timeout_of, too_large
+from relay.frames import (
+    LARGEST_METADATA,
+    LARGEST_REQUEST,
+    from_texts,
+    from_wire,
+    timeout_of,
+    too_large,
+)
 from relay.outbox import Outbox
 from wire.leftovers import LEFTOVERS
 
@@ -31,7 +38,7 @@ class ServedCall:
     """One call. `limit` is the largest message either way, in bytes; `on_over` is told its number.
 
     The handler starts when the call is looked at and the request is complete. Raises as `from_wire`
-    and `from_texts`.
+    and `from_texts`, and ValueError for more metadata than may be.
     """
 
     def __init__(
@@ -46,8 +53,10 @@ class ServedCall:
     ) -> None:
         request: bytes | None = None
         if isinstance(opened, WholeRequest):
+            _check_size(sum(map(len, opened.metadata)))
             metadata, request = from_texts(opened.metadata), opened.message
         else:
+            _check_size(sum(len(it.key) + len(it.value) for it in opened.metadata))
             metadata = from_wire(opened.metadata)
         whole, timeout = request is not None, timeout_of(opened)
         self._rpc = servicers.open(opened.method, None, metadata, timeout, outbox, self._found)
@@ -129,3 +138,9 @@ class ServedCall:
             size = len(cast(bytes, rpc.request))
             rpc.request = method_handler.request_deserializer(cast(bytes, rpc.request))
             LEFTOVERS.give_back(size)
+
+
+def _check_size(metadata: int) -> None:
+    # Before anything is made of it: keys that were seen are remembered.
+    if metadata > LARGEST_METADATA:
+        raise ValueError(f"{metadata} bytes, where {LARGEST_METADATA} are allowed")

@@ -12,7 +12,7 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 from llmbase.relay.v1.relay_pb2 import CallerFrame, Open
 
-from relay.frames import LARGEST_REQUEST
+from relay.frames import LARGEST_METADATA, LARGEST_REQUEST
 from tests.unit.channel.doors import SERVICE, text_of
 from tests.unit.relay.pipes import LARGEST, outcome, relayed, settled
 from wire.leftovers import LEFTOVERS
@@ -76,7 +76,9 @@ async def test_a_request_over_the_servers_limit_is_not_relayed() -> None:
     async with relayed(ask=length) as both:
         assert both.client.takes(LARGEST)
         assert not both.client.takes(LARGEST + 1)
-        assert not both.client.takes(LARGEST, metadata=LARGEST_REQUEST)
+        assert not both.client.takes(LARGEST, metadata=LARGEST_METADATA + 1)
+        assert both.client.takes(1, metadata=LARGEST_METADATA)
+        assert not both.client.takes(1, metadata=LARGEST_METADATA + 1)
 
 
 async def test_a_stream_that_takes_nothing_is_given_few_large_requests() -> None:

@@ -71,6 +71,12 @@ def frame(call: int = 1, **said: Any) -> CallerFrame:
         [frame(1, whole_request=WHOLE), frame(1, whole_request=WHOLE)],
         [frame(2, open=OPEN), frame(1, whole_request=WHOLE)],
         [frame(2, whole_request=WHOLE), frame(1, open=OPEN)],
+        [
+            frame(
+                1, open=Open(method="/a/b", metadata=[MetadataEntry(key="k" * 65_536, value=b"v")])
+            )
+        ],
+        [frame(1, whole_request=WholeRequest(method="/a/b", metadata=["k", "v" * 65_536]))],
         [frame(1, whole_request=WholeRequest(method="/a/b", metadata=["key"]))],
         [frame(1, whole_request=WholeRequest(method="/a/b", metadata=["Upper", ""]))],
         [frame(1, whole_request=WholeRequest(method="/a/b", metadata=["key", "\xe9"]))],
