@@ -44,11 +44,11 @@ class Leftovers:
 
 @lru_cache(1)
 def _malloc_trim() -> Callable[[int], object]:
-    import ctypes  # noqa: PLC0415 - only who is sent much has to load it
-
     try:
+        import ctypes  # noqa: PLC0415 - only who is sent much has to load it
+
         trim: Callable[[int], object] = ctypes.CDLL(None).malloc_trim
-    except (OSError, AttributeError):  # another malloc than glibc's keeps less
+    except (ImportError, OSError, AttributeError):  # another malloc than glibc's keeps less
         return lambda kept: None
     return trim
 

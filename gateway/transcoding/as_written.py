@@ -7,7 +7,7 @@ kept, which is most of what reading them costs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -17,12 +17,23 @@ from llmbase.v1 import chat_completion_pb2 as pb
 
 from gateway.transcoding.fields import MAX_DEPTH, BadField, Field, Reading, check_depth
 
-# What is kept: texts of at most so many bytes, and so many of them. A coding agent's tools have
-# some 60 KB.
+# What is kept: texts of at most so many bytes, of which so few keys are left out, and so many of
+# them. A coding agent's tools have some 60 KB.
 _LARGEST_KEPT = 64 * 1024
+_MOST_IGNORED = 32
 _KEPT = 64
 
+_Found = tuple[bytes, tuple[str, ...]]  # a request that has it, serialized; what was left out
+
 _ABSENT = msgspec.Raw(b"")
+
+
+class _NotKept(Exception):
+    """What was found, where that is much more than its text: a cache does not keep exceptions."""
+
+    def __init__(self, found: _Found) -> None:
+        super().__init__()
+        self.found = found
 
 
 class _Function(msgspec.Struct, gc=False):
@@ -53,16 +64,24 @@ def as_written(
     `row` reads the value itself, `keep_schemas` the schemas in its text.
     """
 
-    def read_text(text: bytes) -> tuple[bytes, Iterable[str]]:
+    def read_text(text: bytes) -> _Found:
         request, reading = pb.ChatCompletionRequest(), Reading({})
         row.read(request, orjson.loads(text), reading)
         keep_schemas(request, text)
         return request.SerializeToString(), tuple(reading.ignored)
 
-    known = lru_cache(_KEPT)(read_text)
+    @lru_cache(_KEPT)
+    def kept(text: bytes) -> _Found:
+        found = read_text(text)
+        if len(found[1]) > _MOST_IGNORED:
+            raise _NotKept(found)
+        return found
 
     def read(request: Any, text: bytes, reading: Reading) -> None:
-        found, ignored = (known if len(text) <= _LARGEST_KEPT else read_text)(text)
+        try:
+            found, ignored = (kept if len(text) <= _LARGEST_KEPT else read_text)(text)
+        except _NotKept as it:
+            found, ignored = it.found
         request.MergeFromString(found)
         reading.ignored.update(dict.fromkeys(ignored))
 
@@ -99,7 +118,10 @@ def _decoded(decode: Callable[[bytes], Any], text: bytes) -> Any:
         return decode(text)
     except msgspec.DecodeError:
         # A duplicate that does not count can still be of a wrong type: go on without it.
-        return decode(orjson.dumps(orjson.loads(text)))
+        try:
+            return decode(orjson.dumps(orjson.loads(text)))
+        except orjson.JSONEncodeError:  # which writes 254 levels
+            raise BadField("", f"must not nest deeper than {MAX_DEPTH} levels") from None
 
 
 def _text(raw: msgspec.Raw, *, above: int) -> str:

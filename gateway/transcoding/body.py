@@ -1,4 +1,8 @@
-"""A request's body as the values of its keys, some of them as the text they are. Pure."""
+"""A request's body as the values of its keys, some of them as the text they are. Pure.
+
+Of a key that comes twice the last value counts, and the others only have to be JSON by its grammar:
+numbers too large and bytes that are no UTF-8 are not found in them.
+"""
 
 from __future__ import annotations
 

@@ -86,6 +86,7 @@ class _Counted:
 
     def _read(self, request: Any, value: Any, reading: Reading) -> None:
         self.read += 1
+        reading.ignored.update(dict.fromkeys(value.split(",")))
         request.user = value
 
 
@@ -104,6 +105,17 @@ def test_what_is_kept_is_bounded_in_number_and_size() -> None:
     long = orjson.dumps("x" * 70_000)
     assert counted.of(long) == counted.of(long)
     assert counted.read == 203
+    many = orjson.dumps(",".join(map(str, range(100))))
+    assert counted.of(many) == counted.of(many)
+    assert counted.read == 205
+
+
+def test_a_schema_too_deep_beside_a_duplicate_of_a_wrong_type_is_refused_as_any() -> None:
+    deep = b'{"a":' * 300 + b"1" + b"}" * 300
+    function = b'"function":7,"function":{"name":"f","parameters":%s}' % deep
+    body = b'{"messages":[],"tools":[{"type":"function",%s}]}' % function
+    with pytest.raises(BadField, match="tools: must not nest deeper than 64 levels"):
+        request_from_json(body)
 
 
 def test_a_request_without_tools_has_none_of_those_before_it() -> None:
