@@ -117,7 +117,8 @@ class Rpc(CallState):
     def step(self) -> None:
         """Steps the handler, which must not wait, until it does, hands something over or ends.
 
-        `on_news` is called when one that waits can be stepped again, and for what comes of others.
+        Who uses it has set `on_news`, which is called when one that waits can be stepped again, and
+        for what comes of others.
         """
         task = self.task or self._start()
         self.driven = True
@@ -136,12 +137,8 @@ class Rpc(CallState):
 
     def _go_on(self, awaited: object = None) -> None:
         self.waits = False
-        if self.status is not None:
-            return
-        if self.on_news is not None:
+        if self.status is None and self.on_news is not None:
             self.on_news()  # who has to be rid of what others handed over before the next step
-        else:
-            self.step()
 
     def terminate(self, status: Status) -> None:
         """Ends the call from outside its handler, which is cancelled. No effect after the end."""

@@ -19,7 +19,8 @@ from channel.status import Status
 WINDOW: Final = 64 * 1024
 PART: Final = 32 * 1024
 LARGEST_REQUEST: Final = 256 * 1024  # in one piece, and each part of a larger one
-# Of a status, or of initial metadata; gRPC's own limit is lower. More would block the stream.
+# Of a status, or of a call's or an answer's first metadata; gRPC's own limit is lower. More would
+# block the stream.
 LARGEST_METADATA: Final = 64 * 1024
 # What a message costs beside its content: many tiny ones are to be bounded, too.
 PER_MESSAGE: Final = 64

@@ -59,9 +59,9 @@ _response_format = msgspec.json.Decoder(_ResponseFormat).decode
 def as_written(
     row: Field, keep_schemas: Callable[[pb.ChatCompletionRequest, bytes], None]
 ) -> Field:
-    """Return a row of the request that is given the text of its value, as bytes, instead of it.
+    """Return a row of the request that is read as text, where `row` reads the value.
 
-    `row` reads the value itself, `keep_schemas` the schemas in its text.
+    `keep_schemas` fills in the schemas, from the same text.
     """
 
     def read_text(text: bytes) -> _Found:
@@ -85,7 +85,7 @@ def as_written(
         request.MergeFromString(found)
         reading.ignored.update(dict.fromkeys(ignored))
 
-    return Field(read, row.write, shape=row.shape)
+    return Field(read, row.write, shape=row.shape, as_text=True)
 
 
 def keep_parameters(request: pb.ChatCompletionRequest, text: bytes) -> None:

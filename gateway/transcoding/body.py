@@ -20,14 +20,14 @@ BROKEN = (msgspec.DecodeError, orjson.JSONDecodeError, UnicodeDecodeError, Recur
 _split = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-def values_of(body: bytes, as_written: Set[str]) -> dict[str, Any]:
-    """Return what the keys have; under those of `as_written` the text, in bytes, unless it is null.
+def values_of(body: bytes, as_text: Set[str]) -> dict[str, Any]:
+    """Return what the keys have; under those of `as_text` the text, in bytes, unless it is null.
 
     Raises one of BROKEN.
     """
     values: dict[str, Any] = {}
     for key, raw in _split(body).items():
-        if key not in as_written:
+        if key not in as_text:
             values[key] = orjson.loads(memoryview(raw))
         elif (text := bytes(raw)) != b"null":
             values[key] = text

@@ -57,6 +57,7 @@ class Field:
 
     A null never reaches a row: it means absent. `fate` and `note` say what becomes of the field;
     `shape` is the JSON Schema of its values, in which a Table stands for the objects it reads.
+    One that is read `as_text` is given the text of its value, as bytes: only a request's own can.
     """
 
     read: Read
@@ -64,6 +65,7 @@ class Field:
     fate: Literal["mapped", "ignored", "refused"] = "mapped"
     note: str = ""
     shape: Any = None
+    as_text: bool = False
 
 
 class Table:

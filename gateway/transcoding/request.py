@@ -66,9 +66,6 @@ CANONICAL: Mapping[str, str] = {
     "stream": "false is absent, as are stream_options that ask for nothing",
 }
 
-# Keys whose values are read from their text.
-AS_WRITTEN = frozenset({"tools", "response_format"})
-
 EFFORTS = {
     "none": pb.REASONING_EFFORT_NONE,
     "minimal": pb.REASONING_EFFORT_MINIMAL,
@@ -101,7 +98,7 @@ def request_from_json(
     """
     request = pb.ChatCompletionRequest()
     try:
-        values = values_of(body, AS_WRITTEN)
+        values = values_of(body, _AS_TEXT)
         reading = Reading(values)
         REQUEST.read(request, values, reading)
     except BROKEN as error:
@@ -258,3 +255,4 @@ REQUEST = Table(
         "function_call": refused("is OpenAI's deprecated form: use tool_choice"),
     },
 )
+_AS_TEXT = frozenset(key for key, row in REQUEST.rows.items() if row.as_text)
