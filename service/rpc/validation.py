@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 import orjson
 from llmbase.v1 import chat_completion_pb2 as pb
@@ -36,6 +37,9 @@ _RANGES = {
     "n": (1, 8),
 }
 _LISTS = frozenset({"stop", "logit_bias", "metadata"})
+# Schemas come again with every call of a program: so many that were found to be objects are known,
+# of at most so many characters.
+_KNOWN_SCHEMAS, _LONGEST_KNOWN = 256, 8192
 
 
 def check(request: pb.ChatCompletionRequest) -> Seen:
@@ -215,10 +219,17 @@ def _check_format(form: pb.ResponseFormat) -> None:
 
 
 def _is_json_object(text: str) -> bool:
+    return (_is_known_object if len(text) <= _LONGEST_KNOWN else _is_object)(text)
+
+
+def _is_object(text: str) -> bool:
     try:
         return isinstance(orjson.loads(text), dict)
     except orjson.JSONDecodeError:
         return False
+
+
+_is_known_object = lru_cache(_KNOWN_SCHEMAS)(_is_object)
 
 
 def _require(rule: bool, field: str, description: str) -> None:

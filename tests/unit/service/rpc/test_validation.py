@@ -1,5 +1,7 @@
 """What a request must be like: each rule by one request that keeps to it and one that does not."""
 
+import tracemalloc
+
 import pytest
 from google.protobuf import json_format
 from llmbase.v1 import chat_completion_pb2 as pb
@@ -154,3 +156,23 @@ def test_what_breaks_a_rule_is_refused_by_the_name_of_its_field(fields, field):
     (violation,) = raised.value.violations
     assert violation.field == field
     assert violation.description
+
+
+@pytest.mark.parametrize("length", [10, 100_000])
+def test_a_schema_is_judged_the_same_each_time(length):
+    text = "y" * length
+    for _ in range(2):
+        check(_request(tools=[_tool(parameters=f'{{"x":"{text}"}}')]))
+        with pytest.raises(InvalidRequest, match="must be an object"):
+            check(_request(tools=[_tool(parameters=f'["{text}"]')]))
+
+
+def test_no_long_schema_is_kept():
+    tracemalloc.start()
+    try:
+        for i in range(50):
+            schema = f'{{"x":"{i}{"y" * 100_000}"}}'
+            check(_request(tools=[_tool(parameters=schema)]))
+        assert tracemalloc.get_traced_memory()[0] < 2_000_000
+    finally:
+        tracemalloc.stop()
