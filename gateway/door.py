@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, MutableMapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from gateway.address import Address, TcpAddress, UnixAddress, parse_address
 from gateway.app import DRAIN
 from gateway.tls import Certificate, TlsFiles
+from gateway.unreadable import HttpProtocol
 from wire.turn import Turn
 
 _BACKLOG = 1024
@@ -87,21 +89,17 @@ async def start_http(
     wanted = parse_address(address)
     runner = web.AppRunner(
         app,
-        access_log=None,  # one line per request is written by the front
         handler_cancellation=True,  # or a client that left keeps its provider busy
-        keepalive_timeout=_IDLE,
-        max_headers=_MOST_HEADERS,
         shutdown_timeout=_LAST_WAIT,
-        logger=_WireLog(logging.getLogger("llmbase.gateway"), {}),
     )
     await runner.setup()
     loop = asyncio.get_running_loop()
     servers: list[asyncio.Server] = []
     try:
-        make: Callable[[], asyncio.Protocol] = _made_by(runner)
+        make: Callable[[], asyncio.Protocol] = partial(_protocol, runner, loop)
         if together:
             make = Turn(loop).protocol(make)
-        for listener in await _listeners(runner, wanted, reuse_port=reuse_port):
+        for listener in await _listeners(wanted, reuse_port=reuse_port):
             servers.append(
                 await loop.create_server(make, sock=listener, ssl=context, backlog=_BACKLOG)
             )
@@ -124,9 +122,7 @@ async def _close(runner: web.AppRunner, servers: list[asyncio.Server]) -> None:
     await runner.cleanup()
 
 
-async def _listeners(
-    runner: web.AppRunner, address: Address, *, reuse_port: bool
-) -> list[socket.socket]:
+async def _listeners(address: Address, *, reuse_port: bool) -> list[socket.socket]:
     """Return what is bound to an address (a name may be several), each `_ACCEPTED` times."""
     if isinstance(address, UnixAddress):
         _remove_stale(address.path)
@@ -134,7 +130,7 @@ async def _listeners(
             one.bind(address.path)
             return _copies([one.fileno()])
     bound = await asyncio.get_running_loop().create_server(
-        _made_by(runner), *address, reuse_port=reuse_port or None, start_serving=False
+        asyncio.Protocol, *address, reuse_port=reuse_port or None, start_serving=False
     )
     try:
         return _copies([one.fileno() for one in bound.sockets])
@@ -142,9 +138,10 @@ async def _listeners(
         bound.close()
 
 
-def _made_by(runner: web.AppRunner) -> web.Server:
+def _protocol(runner: web.AppRunner, loop: asyncio.AbstractEventLoop) -> HttpProtocol:
+    """Return the protocol of a new connection."""
     assert runner.server is not None  # noqa: S101 - it is set up
-    return runner.server
+    return HttpProtocol(runner.server, loop=loop, **_CONNECTIONS)
 
 
 def _copies(descriptors: list[int]) -> list[socket.socket]:
@@ -180,3 +177,11 @@ class _WireLog(logging.LoggerAdapter[logging.Logger]):
             self.logger.debug("not HTTP: %s", type(error).__name__)
         else:
             super().exception(msg, *args, **kwargs)
+
+
+_CONNECTIONS: dict[str, Any] = {
+    "access_log": None,  # one line per request is written by the front
+    "keepalive_timeout": _IDLE,
+    "max_headers": _MOST_HEADERS,
+    "logger": _WireLog(logging.getLogger("llmbase.gateway"), {}),
+}
