@@ -183,7 +183,7 @@ def command(
         if not worker.alone:
             http, told = worker.http, replace(told, metrics=worker.metrics)
         told = replace(told, traces=_tracing(traces, trace_sampling))
-        run(serve(service, http, told, tls, over, reuse_port=not worker.alone))
+        run(serve(service, http, told, tls, over, reuse_port=not worker.alone), worker.begin)
 
 
 def _tracing(endpoint: str | None, sampling: float) -> TracingSettings | None:

@@ -58,4 +58,4 @@ def command(
         file = ConfigFile(worker.adjust(config), config_file, adjust=worker.adjust)
         addresses = worker.grpc or grpc_addresses
         relay = RelayServer(config.server.max_message_bytes)
-        run(serve(file, addresses, (relay,), reuse_port=not worker.alone))
+        run(serve(file, addresses, (relay,), reuse_port=not worker.alone), worker.begin)

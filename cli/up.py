@@ -115,7 +115,7 @@ def command(
             return
         file = ConfigFile(worker.adjust(config), config_file, adjust=worker.adjust)
         where = replace(worker, http=worker.http or http, grpc=worker.grpc or grpc_addresses)
-        run(_trace(file, where, told, example))
+        run(_trace(file, where, told, example), worker.begin)
 
 
 def _local_model(key: str) -> Config:

@@ -13,11 +13,15 @@ from cli.workers.worker import VARIABLE, Worker
 
 
 class Child:
-    """A running worker; made by `start`. `line` is its ready line, once it has said it."""
+    """A running worker; made by `start`. `line` is its ready line, once it has said it.
+
+    `silent` counts what whoever watches it adds, until it is heard again.
+    """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self.line = ""
+        self.silent = 0
         self._ready = asyncio.Event()
         self._reading = asyncio.create_task(self._read())
 
@@ -71,6 +75,7 @@ class Child:
         """Read what it prints to the end, so that it never waits for a reader."""
         assert self._process.stdout is not None  # noqa: S101 - it is a pipe
         async for line in self._process.stdout:
+            self.silent = 0
             if line.startswith(b"ready ") and not self._ready.is_set():
                 self.line = line.decode().rstrip("\n")
                 self._ready.set()

@@ -13,11 +13,13 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from cli.workers.child import Child
+from cli.workers.heart import PERIOD
 from cli.workers.worker import Worker
 
 _LOG = logging.getLogger("llmbase.workers")
 _STEADY = 10.0  # seconds that a worker has to live for its end to be a surprise
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds before one that is no surprise is started again
+_SILENT = 30  # periods of its heart without a beat after which a worker hangs
 
 
 class Crew(Protocol):
@@ -31,16 +33,25 @@ class Crew(Protocol):
 
 
 class Supervisor:
-    """Runs `count` workers, each as `command`. `announce` is told the first one's ready line."""
+    """Runs `count` workers, each as `command`. `announce` is told the first one's ready line.
+
+    `period` is that of the workers' hearts, in seconds.
+    """
 
     def __init__(
-        self, count: int, crew: Crew, command: Sequence[str], announce: Callable[[str], None]
+        self,
+        count: int,
+        crew: Crew,
+        command: Sequence[str],
+        announce: Callable[[str], None],
+        period: float = PERIOD,
     ) -> None:
         self._count = count
         self._crew = crew
         self._told: dict[int, Worker] = {}
         self._command = command
         self._announce = announce
+        self._period = period
         self._children: dict[int, Child] = {}
         self._stop = asyncio.Event()
         self._tether, self._held = os.pipe()
@@ -54,6 +65,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end)
         loop.add_signal_handler(signal.SIGHUP, self._pass_on, signal.SIGHUP)
+        watching = asyncio.create_task(self._watch())
         try:
             started = await self._start_all()
             if not started:
@@ -65,6 +77,7 @@ class Supervisor:
             wrong = any(code not in (0, -signal.SIGTERM) for code in codes)
             return int(wrong or not started)
         finally:
+            watching.cancel()
             os.close(self._held)
             os.close(self._tether)
 
@@ -101,6 +114,20 @@ class Supervisor:
             if await self._told_within(pause):
                 return code
             await self._start_again(number)
+
+    async def _watch(self) -> None:
+        """End workers whose loops do not go round: new connections would go on coming to them.
+
+        Turns of our own are counted, no seconds: a machine that was asleep takes none.
+        """
+        while True:
+            await asyncio.sleep(self._period)
+            for number, child in self._children.items():
+                child.silent += child.is_ready
+                if child.silent == _SILENT:
+                    told = {"worker": number, "pid": child.pid, "silent_s": _SILENT * self._period}
+                    _LOG.error("worker hangs, ending it", extra=told)
+                    child.send(signal.SIGKILL)
 
     async def _start_again(self, number: int) -> None:
         if await self._start(number) and not self._stop.is_set():

@@ -5,6 +5,7 @@ A worker is a fresh process with the same arguments as its parent, and one varia
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import os
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cli.workers.heart import beat
 from service.mendable import ConfigError
 
 if TYPE_CHECKING:
@@ -38,6 +40,11 @@ class Worker:
     def alone(self) -> bool:
         """Whether there are no others."""
         return self.of == 1
+
+    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Show the parent, where there is one, that the loop goes round."""
+        if not self.alone:
+            beat(loop)
 
     def adjust(self, config: Config) -> Config:
         """Return what of a configuration holds for this worker. Raises ConfigError."""

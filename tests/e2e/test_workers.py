@@ -154,6 +154,18 @@ async def test_a_worker_that_is_killed_is_replaced_and_the_other_goes_on(up: Dep
         assert all(answer.complete for answer in await asyncio.gather(*tasks))
 
 
+@pytest.mark.matrix  # it takes the half minute after which a worker is said to hang
+async def test_a_worker_that_hangs_is_replaced_and_the_other_goes_on(up: Deployment) -> None:
+    (process,) = up.processes
+    stopped, other = sorted(children(process))
+    os.kill(stopped, signal.SIGSTOP)
+    (line,) = await until(process, "worker hangs, ending it", 1)
+    assert line["pid"] == stopped
+    await until(process, "worker is ready", 1)
+    after = children(process)
+    assert len(after) == 2 and after - {stopped} >= {other}
+
+
 async def test_all_workers_drain_and_no_stream_breaks(up: Deployment) -> None:
     (process,) = up.processes
     async with streams(up) as (go_on, tasks):
