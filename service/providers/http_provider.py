@@ -68,9 +68,7 @@ class HttpProvider:
         if not self._dialect.takes_image_urls:
             with call.wait:
                 request = await self._images.inline(request)
-        # It may be as large as the request, and a second target is seldom asked: given up here.
-        seen, call.seen = call.seen, None
-        return self._dialect.encode(request, model, stream=stream, seen=seen)
+        return self._dialect.encode(request, model, stream=stream, seen=call.seen)
 
     async def complete(self, http: HttpRequest, call: Call) -> ChatCompletion:
         """Return the whole answer. Raises ProviderFault, DeadlineExceeded."""

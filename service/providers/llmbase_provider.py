@@ -112,7 +112,6 @@ class LlmbaseProvider:
         self, request: ChatCompletionRequest, model: str, call: Call, *, stream: bool
     ) -> RpcRequest:
         """Return the request as it came, but for the model's name, and what is for us alone."""
-        call.seen = None  # nobody needs it on this way
         message = ChatCompletionRequest()
         message.CopyFrom(request)
         message.model = model

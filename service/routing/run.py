@@ -183,6 +183,9 @@ class Run(Generic[T]):
             )
             if http.ignored:
                 check_parameters(candidate, http)
+            # It may be as large as the request, and is not to be kept while a provider is waited
+            # for. A further target is seldom asked, and looks for itself.
+            self._call.seen = None
         except InvalidRequest as error:
             self._unfit = self._unfit or error  # another target may be able to
             self._plan.unfit(step)

@@ -215,7 +215,6 @@ async def _streamed(
     except BaseException as error:
         holding.fail(error, trace)
         raise
-    call.seen = None  # where nothing was encoded
     if holding.charge is None:
         return answer
     return MeteredAnswer(answer, holding.charge, trace, request.n or 1)

@@ -296,7 +296,6 @@ class Calls:
     def answered(self, opened: OpenCall) -> None:
         """The first content, or the whole answer, is there."""
         opened.timing.first = self._clock()
-        opened.call.seen = None  # where nothing was encoded for it
 
     async def ended(self) -> None:
         """Return when no RPC is open."""

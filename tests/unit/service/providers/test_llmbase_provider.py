@@ -12,7 +12,6 @@ from llmbase.v1 import chat_completion_pb2 as pb
 
 from service.errors import DeadlineExceeded, FaultKind, ProviderFault
 from service.providers.call import Call
-from service.providers.seen import Seen
 from telemetry.trace_context import TraceContext
 from tests.support.certificates import self_signed
 from tests.unit.service.providers.scripted_llmbase import (
@@ -346,11 +345,3 @@ async def test_tls_trusts_the_certificates_that_are_configured(tmp_path):
                 await _complete(provider)
     assert raised.value.kind is FaultKind.CONNECT
     assert len(far.requests) == 1
-
-
-async def test_what_was_seen_of_a_request_is_given_up():
-    request, call = pb.ChatCompletionRequest(model="m"), Call("r")
-    call.seen = Seen(request)
-    async with asking("grpc://127.0.0.1:1") as provider:
-        await provider.encode(request, "theirs", call, stream=True)
-    assert call.seen is None

@@ -134,15 +134,6 @@ async def test_a_stream_that_another_target_goes_on_with_is_encoded_with_what_ca
     assert fields(http)["messages"][-1] == {"role": "assistant", "content": "What came"}
 
 
-async def test_what_was_seen_is_given_up_when_it_is_encoded() -> None:
-    request = says("hi")
-    call = checked(request)
-
-    first = await provider().encode(request, "m", call, stream=False)
-    assert call.seen is None
-    assert await provider().encode(request, "m", call, stream=False) == first
-
-
 async def test_what_was_seen_goes_to_the_call_that_may_outlive_its_own() -> None:
     call = checked(says("hi"))
     seen = call.seen

@@ -10,6 +10,7 @@ from llmbase.v1 import chat_completion_pb2 as pb
 
 from service.errors import AllProvidersFailed, FaultKind, ProviderFault
 from service.providers.call import Call
+from service.providers.seen import Seen
 from tests.unit.service.routing.test_dispatcher import (
     REQUEST,
     _dispatcher,
@@ -56,3 +57,21 @@ async def _ask(how, request):
         answers = (_whole(),) if how == "answer" else (fault, _whole())
         dispatcher, _ = _dispatcher(*answers)
         await dispatcher.complete(request, Call("id"))
+
+
+@pytest.mark.parametrize("how", ["answer", "fallback", "stream"])
+async def test_what_was_seen_of_a_request_is_given_up_before_a_provider_is_waited_for(how):
+    last = pb.ChatCompletionChunk(last=True, usage=pb.Usage(total_tokens=1))
+    answer = _Stream(last) if how == "stream" else _whole()
+    first = _fault() if how == "fallback" else answer
+    dispatcher, providers = _dispatcher(first, answer)
+    call = Call("id")
+    call.seen = Seen(REQUEST)
+    kept = []
+    for provider in providers.values():
+        provider.waited_for = lambda call: kept.append(call.seen)
+    if how == "stream":
+        (await dispatcher.stream(REQUEST, call)).close()
+    else:
+        await dispatcher.complete(REQUEST, call)
+    assert kept == [None] * (1 + (how == "fallback"))

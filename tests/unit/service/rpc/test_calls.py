@@ -3,12 +3,10 @@
 import asyncio
 
 import pytest
-from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest
 
 from service.accounts.local_limits import LocalLimiter
 from service.admission.admission import Admission
 from service.errors import InvalidApiKey
-from service.providers.seen import Seen
 from service.rpc.calls import Calls
 from service.rpc.desk import Desk
 from telemetry.metrics import Metrics
@@ -84,15 +82,6 @@ async def test_a_call_holds_the_generation_it_began_with_until_it_is_closed():
         await calls.open("Method", _Context())
     calls.close(opened)
     assert (before.holders, after.holders) == (0, 0)
-
-
-async def test_what_was_seen_of_a_request_is_given_up_when_its_answer_begins():
-    calls = Calls(current(), lambda: 0.0, Metrics({}), _desk())
-    opened = await calls.open("Method", _Context())
-    opened.call.seen = Seen(ChatCompletionRequest(model="m"))
-    calls.answered(opened)
-    assert opened.call.seen is None
-    calls.close(opened)
 
 
 class _SlowStore:

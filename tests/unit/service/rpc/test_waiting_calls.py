@@ -95,16 +95,6 @@ async def turns(count: int = 8) -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_shared_stream_that_has_begun_keeps_nothing_of_what_was_seen() -> None:
-    door = Door()
-    door.dispatcher.go_on.set()
-    context = door.stream("k")
-    await turns()
-    assert context.initial is not None  # it has begun
-    assert door.dispatcher.calls[0].seen is None
-    await door.close()
-
-
 async def test_who_waits_for_anothers_answer_keeps_nothing_of_what_was_seen() -> None:
     door = Door()
     for _ in range(3):
