@@ -22,8 +22,9 @@ from service.idempotency.record import Reader, Record
 from service.idempotency.store import Scope, Store, fingerprint, not_kept
 from service.providers.call import Call
 from service.rpc import status
-from service.rpc.calls import Calls, OpenCall
+from service.rpc.calls import Calls
 from service.rpc.desk import Holding
+from service.rpc.open_call import OpenCall
 from telemetry.metrics import REPLAYS, Metrics
 
 Work = Callable[[ChatCompletionRequest, OpenCall, Record], Coroutine[Any, Any, None]]

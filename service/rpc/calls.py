@@ -1,4 +1,4 @@
-"""The RPCs that are open: what each brings along, how it ends, and one log line for it."""
+"""The RPCs that are open: how each begins and ends, and what is counted and logged of it."""
 
 from __future__ import annotations
 
@@ -12,21 +12,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mappi
 from typing import Any, NoReturn
 
 import grpc
-from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, RouteFacts, Usage
-from llmbase.v1.routing_pb2 import RouteTrace
+from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest
 
 from service.accounts.caller import Caller
 from service.admission import priority
-from service.admission.priority import Priority
-from service.errors import Error, InternalError, ModelNotAllowed, ServiceUnavailable
+from service.errors import Error, InternalError, ServiceUnavailable
 from service.providers.call import Call
-from service.routing import capability
-from service.rpc import rpc_span, status, validation
+from service.rpc import rpc_span, status
 from service.rpc.content import Content
 from service.rpc.current import Current, Generation
 from service.rpc.desk import Desk, Holding
 from service.rpc.identity import peer_uris
-from service.rpc.timing import Times, Timing
+from service.rpc.open_call import OpenCall
+from service.rpc.timing import Times
 from telemetry import log, trace_context
 from telemetry.metrics import ACTIVE_STREAMS, CALLS, MODEL_CALLS, Metrics
 from telemetry.trace_context import TRACEPARENT, TRACESTATE, TraceContext
@@ -35,74 +33,11 @@ from wire.cohort import Cohort
 
 _LOG = logging.getLogger("llmbase.rpc")
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_TRACE_KEY = "llmbase-route-trace-bin"
 _STREAM = "StreamChatCompletion"
 _CHATS = frozenset({"CreateChatCompletion", _STREAM})
-_NOTICED = 0.01  # seconds before it was admitted that are worth a word in a call's log line
 _DRAIN_RETRY_AFTER = 1.0  # seconds: another replica is ready by then
 
 Context = grpc.aio.ServicerContext[Any, Any]
-
-
-class OpenCall:
-    """One RPC from its metadata to its log line, and the generation that answers it."""
-
-    model = ""
-    single_flight = False  # whether its model answers calls that are alike once
-    route: RouteFacts | None = None
-    usage: Usage | None = None
-    holding: Holding | None = None  # since it was admitted
-    headers: tuple[tuple[str, str], ...] = ()  # what is left of its limits
-    content: Content | None = None  # unless the call's span is to have none
-    closed = False
-    outcome = "CANCELLED"  # unless something else is said: only a cancellation says nothing
-    code = "CANCELLED"  # gRPC's word for an outcome that is not OK
-
-    def __init__(
-        self,
-        method: str,
-        call: Call,
-        caller: Caller,
-        started: float,
-        generation: Generation,
-        priority: Priority,
-    ) -> None:
-        self.generation = generation
-        self.method = method
-        self.priority = priority
-        self.call = call
-        self.caller = caller
-        self.started = started
-        self.timing = Timing(started)
-        self.trace = RouteTrace()
-
-    @property
-    def replayed(self) -> bool:
-        """Whether another call's answer was there for it."""
-        return self.timing.borrowed
-
-    def check(self, request: ChatCompletionRequest) -> None:
-        """Check a request before anything is done for it.
-
-        Raises InvalidRequest, ModelNotFound, ModelNotAllowed, UnsupportedCapability.
-        """
-        self.call.seen = seen = validation.check(request)
-        self.model = asked = request.model
-        model = self.generation.router.model(asked)
-        self.single_flight = model.single_flight
-        if self.call.span.recording:
-            rpc_span.asked(self.call.span, request)
-        if self.content is not None:
-            self.content.asked(request)
-        if not self.caller.may_use(asked):
-            raise ModelNotAllowed(f"The API key may not use the model {asked}.")
-        capability.check(request, asked, model, seen)
-
-    def trailing_metadata(self) -> tuple[tuple[str, bytes], ...]:
-        """Return what is told after the answer: how it was routed."""
-        if not self.trace.candidates:
-            return ()
-        return ((_TRACE_KEY, self.trace.SerializeToString()),)
 
 
 class Calls:
@@ -236,7 +171,7 @@ class Calls:
             self._ended_of_model[model, outcome].count()
             whole = outcome == "OK"
             opened.timing.tell(self._times, method, model, call.waited, now, whole=whole)
-        log.write(_LOG, "call", _line(opened, now - opened.started))
+        log.write(_LOG, "call", opened.line(now - opened.started))
 
     def count(self, method: str, reason: str) -> None:
         """Count an RPC that has ended: OK, CANCELLED or the reason of its error."""
@@ -342,31 +277,3 @@ def _caller(
 
 def _never(model_id: str) -> bool:
     return False
-
-
-def _line(opened: OpenCall, seconds: float) -> dict[str, object]:
-    line: dict[str, object] = {
-        "request_id": opened.call.request_id,
-        "method": opened.method,
-        "key": opened.caller.name,
-        "model": opened.model,
-        "outcome": opened.outcome,
-        "ms": round(seconds * 1000, 1),
-    }
-    if opened.priority is not Priority.INTERACTIVE:
-        line["priority"] = opened.priority.value
-    if (holding := opened.holding) is not None:
-        queued = holding.entered - opened.started
-        if queued > _NOTICED:
-            line["queued_ms"] = round(queued * 1000, 1)
-    if opened.timing.borrowed:
-        line["replayed"] = True
-    if (route := opened.route) is not None:
-        line["provider"] = route.provider
-        line["served_model"] = route.served_model
-        line["attempts"] = route.attempts
-    if (usage := opened.usage) is not None:
-        line["prompt_tokens"] = usage.prompt_tokens
-        line["completion_tokens"] = usage.completion_tokens
-        line["usage_estimated"] = usage.estimated
-    return line

@@ -10,8 +10,9 @@ from llmbase.v1.chat_completion_pb2 import (
 from llmbase.v1.chat_completion_pb2_grpc import ChatCompletionServiceServicer
 
 from service.rpc.answers import Answers, StreamedAnswer
-from service.rpc.calls import Calls, Context, OpenCall
+from service.rpc.calls import Calls, Context
 from service.rpc.content import RecordedAnswer
+from service.rpc.open_call import OpenCall
 
 
 class ChatCompletionServicer(ChatCompletionServiceServicer):

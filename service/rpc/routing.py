@@ -7,7 +7,8 @@ from llmbase.v1.routing_pb2_grpc import RoutingServiceServicer
 
 from service.errors import InvalidRequest
 from service.routing.explain import explain
-from service.rpc.calls import Calls, Context, OpenCall
+from service.rpc.calls import Calls, Context
+from service.rpc.open_call import OpenCall
 
 _MILLISECOND = 0.001  # seconds
 

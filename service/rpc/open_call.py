@@ -1,0 +1,109 @@
+"""One RPC that is open, from its metadata to its log line."""
+
+from __future__ import annotations
+
+from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, RouteFacts, Usage
+from llmbase.v1.routing_pb2 import RouteTrace
+
+from service.accounts.caller import Caller
+from service.admission.priority import Priority
+from service.errors import ModelNotAllowed
+from service.providers.call import Call
+from service.routing import capability
+from service.rpc import rpc_span, validation
+from service.rpc.content import Content
+from service.rpc.current import Generation
+from service.rpc.desk import Holding
+from service.rpc.timing import Timing
+
+_TRACE_KEY = "llmbase-route-trace-bin"
+_NOTICED = 0.01  # seconds before it was admitted that are worth a word in a call's log line
+
+
+class OpenCall:
+    """One RPC from its metadata to its log line, and the generation that answers it."""
+
+    model = ""
+    single_flight = False  # whether its model answers calls that are alike once
+    route: RouteFacts | None = None
+    usage: Usage | None = None
+    holding: Holding | None = None  # since it was admitted
+    headers: tuple[tuple[str, str], ...] = ()  # what is left of its limits
+    content: Content | None = None  # unless the call's span is to have none
+    closed = False
+    outcome = "CANCELLED"  # unless something else is said: only a cancellation says nothing
+    code = "CANCELLED"  # gRPC's word for an outcome that is not OK
+
+    def __init__(
+        self,
+        method: str,
+        call: Call,
+        caller: Caller,
+        started: float,
+        generation: Generation,
+        priority: Priority,
+    ) -> None:
+        self.generation = generation
+        self.method = method
+        self.priority = priority
+        self.call = call
+        self.caller = caller
+        self.started = started
+        self.timing = Timing(started)
+        self.trace = RouteTrace()
+
+    @property
+    def replayed(self) -> bool:
+        """Whether another call's answer was there for it."""
+        return self.timing.borrowed
+
+    def check(self, request: ChatCompletionRequest) -> None:
+        """Check a request before anything is done for it.
+
+        Raises InvalidRequest, ModelNotFound, ModelNotAllowed, UnsupportedCapability.
+        """
+        self.call.seen = seen = validation.check(request)
+        self.model = asked = request.model
+        model = self.generation.router.model(asked)
+        self.single_flight = model.single_flight
+        if self.call.span.recording:
+            rpc_span.asked(self.call.span, request)
+        if self.content is not None:
+            self.content.asked(request)
+        if not self.caller.may_use(asked):
+            raise ModelNotAllowed(f"The API key may not use the model {asked}.")
+        capability.check(request, asked, model, seen)
+
+    def trailing_metadata(self) -> tuple[tuple[str, bytes], ...]:
+        """Return what is told after the answer: how it was routed."""
+        if not self.trace.candidates:
+            return ()
+        return ((_TRACE_KEY, self.trace.SerializeToString()),)
+
+    def line(self, seconds: float) -> dict[str, object]:
+        """Return what the log says of the call, which took so long."""
+        line: dict[str, object] = {
+            "request_id": self.call.request_id,
+            "method": self.method,
+            "key": self.caller.name,
+            "model": self.model,
+            "outcome": self.outcome,
+            "ms": round(seconds * 1000, 1),
+        }
+        if self.priority is not Priority.INTERACTIVE:
+            line["priority"] = self.priority.value
+        if (holding := self.holding) is not None:
+            queued = holding.entered - self.started
+            if queued > _NOTICED:
+                line["queued_ms"] = round(queued * 1000, 1)
+        if self.timing.borrowed:
+            line["replayed"] = True
+        if (route := self.route) is not None:
+            line["provider"] = route.provider
+            line["served_model"] = route.served_model
+            line["attempts"] = route.attempts
+        if (usage := self.usage) is not None:
+            line["prompt_tokens"] = usage.prompt_tokens
+            line["completion_tokens"] = usage.completion_tokens
+            line["usage_estimated"] = usage.estimated
+        return line
