@@ -46,6 +46,11 @@ class Child:
         return self._process.pid
 
     @property
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.returncode is None
+
+    @property
     def is_ready(self) -> bool:
         """Whether it has said so, and thus hears signals."""
         return self._ready.is_set()
@@ -67,7 +72,7 @@ class Child:
         """Send it a signal, if it still runs."""
         # Not through the process: that looks whether it has ended, and takes its exit code away
         # from whoever waits for it.
-        if self._process.returncode is None:
+        if self.runs:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, number)
 

@@ -123,7 +123,9 @@ class Supervisor:
         while True:
             await asyncio.sleep(self._period)
             for number, child in self._children.items():
-                child.silent += child.is_ready
+                if not (child.is_ready and child.runs):
+                    continue
+                child.silent += 1
                 if child.silent == _SILENT:
                     told = {"worker": number, "pid": child.pid, "silent_s": _SILENT * self._period}
                     _LOG.error("worker hangs, ending it", extra=told)

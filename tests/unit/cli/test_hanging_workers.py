@@ -15,16 +15,23 @@ from cli.workers.supervisor import Supervisor
 from cli.workers.worker import VARIABLE, Worker
 
 PERIOD = 0.05
-# Says that it is ready, and shows its life; the first one with the number 0 does not.
+# Says that it is ready, and shows its life; the first one with the number 0 does not. The one with
+# the number 1 drains for long.
 WORKER = f"""
-import json, os, pathlib, sys, time
+import json, os, pathlib, signal, sys, time
 number = json.loads(os.environ["{VARIABLE}"])["number"]
 once = pathlib.Path(sys.argv[1]) / str(number)
 hangs = number == 0 and not once.exists()
+left = 2000
+def drain(*signal):
+    global left
+    left = 200
+if number == 1:
+    signal.signal(signal.SIGTERM, drain)
 with once.open("a") as file:
     file.write(f"{{os.getpid()}}\\n")
 print("ready here", flush=True)
-for _ in range(2000):
+while left := left - 1:
     time.sleep({PERIOD / 4})
     if not hangs:
         print("alive", flush=True)
@@ -66,6 +73,7 @@ def test_a_worker_that_hangs_is_replaced_and_the_other_is_left_alone(
 
     with caplog.at_level(logging.INFO, "llmbase.workers"):
         asyncio.run(main())
+    # The one that had ended while the other drained was silent for long as well.
     (hung,) = [it for it in caplog.records if it.message == "worker hangs, ending it"]
     first, second = begun(0)
     assert vars(hung)["worker"] == 0
