@@ -62,6 +62,14 @@ def lines(product: Deployment, message: str = "call") -> list[dict[str, Any]]:
     return [line for line in found if line["message"] == message]
 
 
+async def until_told(product: Deployment, number: int = 1) -> list[dict[str, Any]]:
+    """Return the lines of that many calls: each is written soon after the call's answer."""
+    async with asyncio.timeout(10):
+        while len(told := lines(product)) < number:  # noqa: ASYNC110 - it is a file
+            await asyncio.sleep(0.01)
+    return told
+
+
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 async def test_a_repeat_gets_the_answer_that_is_kept_and_the_provider_is_asked_once(
     door: Door, product: Deployment, upstream: ScriptedUpstream, streamed: bool
@@ -74,7 +82,7 @@ async def test_a_repeat_gets_the_answer_that_is_kept_and_the_provider_is_asked_o
     assert again.usage == first.usage
     assert (first.route.replayed, again.route.replayed) == (False, True)
     assert len(upstream.requests) == 1
-    told = lines(product)
+    told = await until_told(product, 2)
     assert [line.get("replayed", False) for line in told] == [False, True]
     assert ["completion_tokens" in line for line in told] == [True, False]
 
@@ -107,9 +115,7 @@ async def test_who_leaves_and_is_back_in_time_finds_it_going_on(
     first.cancel()
     await asyncio.wait([first])
     exchange = await upstream.arrival(1)
-    async with asyncio.timeout(10):
-        while not lines(product):  # noqa: ASYNC110 - until the service knows: it is a file
-            await asyncio.sleep(0.01)
+    await until_told(product)  # the service knows
     go_on.set()
     again = await ask(door, body, "k-1")
     assert (again.text, again.complete) == ("Hello", True)
