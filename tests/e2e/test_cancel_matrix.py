@@ -20,6 +20,7 @@ from tests.support.asking import hello
 from tests.support.call_log import CallLog, until
 from tests.support.config import KEY
 from tests.support.deployments import Deployment
+from tests.support.hedging import UNHEDGED, make_known
 from tests.support.ledger_file import ACCOUNT, Entry, LedgerFile
 from tests.support.nobody import Nobody, nobody, states
 from tests.support.openai_wire import says, stream, unary
@@ -34,7 +35,6 @@ pytestmark = pytest.mark.matrix
 
 WITHIN = 0.2  # seconds: the bound of the API's contract
 TRIES = 3  # the machine may be busy: the best of these must be in time
-KNOWN = 21  # calls after which a target's usual speed is known
 CREDIT = 10**15  # nano-dollars
 BREATH = 0.02  # seconds for what the provider has sent to be read: how deep, not whether, we are
 
@@ -61,7 +61,7 @@ def settings(_upstream: ScriptedUpstream, empty: Nobody) -> dict[str, Any]:
         models[f"test/{name}"] = configuration.model((name, name))
     models["test/again"] = configuration.model(("patient", "again"), max_attempts=3)
     models["test/hedged"] = configuration.model(("slow", "first"), ("beta", "second"), hedge={})
-    models["test/unhedged"] = configuration.model(("slow", "first"))
+    models[UNHEDGED] = configuration.model(("slow", "first"))
     models["test/resuming"] = configuration.model(("alpha", "first"), ("beta", "second"))
     models["test/resuming"]["targets"][1]["continuation"] = True
     for each in models.values():
@@ -148,7 +148,7 @@ async def test_a_caller_leaves(
     if phase.continued:
         body["llmbase"] = {"continuation": "allow"}
     if phase.hedged:
-        await _make_known(way_in, upstream, body)
+        await make_known(way_in, upstream, body)
     log = CallLog(way.deployment)
 
     async def leave() -> float:
@@ -313,13 +313,6 @@ def _reaches(mark: Signal) -> Step:
         mark.set()
 
     return step
-
-
-async def _make_known(door: Door, upstream: ScriptedUpstream, body: dict[str, Any]) -> None:
-    """Let the first target's usual speed become known: without hedges, which would be late."""
-    for _ in range(KNOWN):
-        upstream.on("first", says("Hello"))
-        assert (await door.ask(body | {"model": "test/unhedged"})).complete
 
 
 async def _best(leave: Callable[[], Awaitable[float]]) -> float:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 import aiohttp
 import grpc
@@ -25,6 +24,7 @@ from tests.support.asking import hello
 from tests.support.config import KEY
 from tests.support.deployments import Deployment
 from tests.support.grpc_door import GrpcDoor
+from tests.support.hedging import UNHEDGED, make_known
 from tests.support.openai_wire import refuses, says, stream
 from tests.support.proto_request import proto_request
 from tests.support.scripted_upstream import ScriptedUpstream
@@ -33,7 +33,6 @@ from tests.support.scripts import Script, cut, stall
 TRACE = "llmbase-route-trace-bin"
 ROLE, HEL, LO, FINISH, *_ = says("Hel", "lo").events()
 WITHIN = 0.2  # seconds: the bound of the API's contract
-KNOWN = 21  # calls after which a target's usual speed is known
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +49,7 @@ def routed(
     config["models"]["test/frail"] = configuration.model(("frail", "first"), ("beta", "second"))
     config["models"]["test/key"] = configuration.model(("frail-too", "keyed"))
     config["models"]["test/hedged"] = configuration.model(*targets, hedge={})
-    config["models"]["test/unhedged"] = configuration.model(targets[0])
+    config["models"][UNHEDGED] = configuration.model(targets[0])
     resuming = configuration.model(*targets)
     resuming["targets"][1]["continuation"] = True
     config["models"]["test/resuming"] = resuming
@@ -113,13 +112,6 @@ async def test_an_error_has_a_trace_too(routed: Deployment, upstream: ScriptedUp
             await call
         trace = _trace(raised.value.trailing_metadata())
         assert [(it.outcome, it.status) for it in trace.attempts] == [("status", 503)]
-
-
-async def make_known(way: Door, upstream: ScriptedUpstream, body: dict[str, Any]) -> None:
-    """Let the usual time be known of the first target: without hedges, which would be late."""
-    for _ in range(KNOWN):
-        upstream.on("first", says("Hello"))
-        assert (await way.ask(body | {"model": "test/unhedged"})).complete
 
 
 async def test_a_slow_first_target_is_hedged_and_the_loser_released(

@@ -20,6 +20,7 @@ from tests.support.asking import hello
 from tests.support.config import PROVIDER_KEY
 from tests.support.deployments import Deployment
 from tests.support.grpc_door import GrpcDoor
+from tests.support.hedging import UNHEDGED, make_known
 from tests.support.openai_wire import refuses, says
 from tests.support.otlp import Span, Spans, named, receiving
 from tests.support.rest_door import RestDoor
@@ -29,7 +30,6 @@ from tests.support.signals import Signal
 
 CALLER = "00f067aa0ba902b7"
 REST = "POST /v1/chat/completions"
-KNOWN = 21  # answers after which a target's usual time is known
 SHAPES = ["up", pytest.param("sidecar", marks=pytest.mark.matrix)]
 
 
@@ -47,7 +47,7 @@ def deployed(
     config["telemetry"] = {"traces": spans.url} | telemetry
     targets = (("alpha", "first"), ("beta", "second"))
     config["models"]["test/hedged"] = configuration.model(*targets, hedge={})
-    config["models"]["test/unhedged"] = configuration.model(targets[0])
+    config["models"][UNHEDGED] = configuration.model(targets[0])
     if shape == "up":
         with deployments.one_process(upstream, directory, config) as deployment:
             yield deployment
@@ -135,9 +135,7 @@ async def test_a_hedge_is_an_attempt_of_its_own_and_the_slower_one_is_lost(
     trace = fresh()
     body = hello("test/hedged", stream=streamed)
     async with RestDoor(traced.http, KEY) as door:
-        for _ in range(KNOWN):  # without hedges, which a busy machine would bring about
-            upstream.on("first", says("Hello"))
-            assert (await door.ask(body | {"model": "test/unhedged"})).complete
+        await make_known(door, upstream, body)
         upstream.reset()
         upstream.on("first", Script(before=[stall]))
         upstream.on("second", says("Hello"))
