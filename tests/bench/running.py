@@ -33,6 +33,7 @@ class Bench:
         self._directory = directory
         self._quick = quick
         self._left = contextlib.ExitStack()
+        self._processes: dict[str, contextlib.ExitStack] = {}
         self.provider_port = 0
         self.subjects: dict[str, Running] = {}
         self.results: Results = {}
@@ -42,19 +43,20 @@ class Bench:
         provider = process(module("provider"), self._directory / "provider")
         with contextlib.ExitStack() as stack:
             self.provider_port = ready_port(*stack.enter_context(provider))
-            for name, start in self._starts.items():
-                at = self._directory / name.replace(" ", "-")
-                began = time.perf_counter()
-                running = stack.enter_context(start(self.provider_port, at))
-                uvloop.run(first_answer(running))
-                took = 1000 * (time.perf_counter() - began)
-                self.subjects[name] = running
-                self._keep("cold start", name, {"ms": took})
+            for name in self._starts:
+                self._processes[name] = stack.enter_context(contextlib.ExitStack())
+                self._start(name)
             self._left = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._left.close()
+
+    def start_anew(self, *subjects: str) -> None:
+        """Go on with other processes of these: two of one program can differ by a tenth."""
+        for name in subjects:
+            self._processes[name].close()
+            self._start(name)
 
     def run(self, name: str, scenario: Scenario, rounds: int, only: tuple[str, ...] = ()) -> None:
         """Measure every subject so many times. A wrong answer takes its subject out."""
@@ -69,6 +71,14 @@ class Bench:
                 except* (WrongAnswer, TimeoutError, OSError) as group:
                     self.failures.append(f"{name}: {subject}: {group.exceptions[0]!r}")
                     print(self.failures[-1], file=sys.stderr)
+
+    def _start(self, name: str) -> None:
+        start, at = self._starts[name], self._directory / name.replace(" ", "-")
+        began = time.perf_counter()
+        running = self._processes[name].enter_context(start(self.provider_port, at))
+        uvloop.run(first_answer(running))
+        self._keep("cold start", name, {"ms": 1000 * (time.perf_counter() - began)})
+        self.subjects[name] = running
 
     def _keep(self, scenario: str, subject: str, figures: Figures) -> None:
         """Keep the best of all rounds: what others do on the machine only ever adds."""
