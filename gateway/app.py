@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import grpc
-from aiohttp import web
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from llmbase.v1.account_pb2_grpc import AccountServiceStub
 from llmbase.v1.chat_completion_pb2_grpc import ChatCompletionServiceStub
@@ -28,11 +27,10 @@ from gateway.health import Health
 from gateway.labels import known_labels
 from gateway.models import Models
 from gateway.request_body import BodyReader
+from gateway.routes import Route, Routes
 from gateway.tls import TlsFiles
 from telemetry.metrics import HTTP_ACTIVE_STREAMS, OF_THE_DOOR, Metrics
 from telemetry.tracing import NO_TRACER, Tracer, TracingSettings
-
-DRAIN = web.AppKey("drain", Drain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +48,15 @@ class Settings:
     traces: TracingSettings | None = None  # as `metrics`: of a gateway that stands alone
 
 
+@dataclass(frozen=True, slots=True)
+class App:
+    """What a door opens: `front` answers, of `routes`, and `drain` knows how to close it."""
+
+    routes: Routes
+    front: Front
+    drain: Drain
+
+
 def new_request_id() -> str:
     """Return a fresh request id: `req_` and 24 hex digits."""
     return f"req_{os.urandom(12).hex()}"
@@ -62,7 +69,7 @@ def build_app(
     new_id: Callable[[], str] = new_request_id,
     metrics: Metrics | None = None,
     tracer: Tracer = NO_TRACER,
-) -> web.Application:
+) -> App:
     """Return the application. The channel stays the caller's to close.
 
     `metrics` is where it counts, and learns what the labels of the door's can be; None: nowhere.
@@ -70,7 +77,6 @@ def build_app(
     metrics = metrics or Metrics({}, OF_THE_DOOR)
     drain = Drain()
     cors = Cors(settings.cors)
-    front = Front(drain, cors, logging.getLogger("llmbase.gateway"), new_id, metrics, tracer)
     bodies = BodyReader(settings.max_body, settings.body_timeout)
     stub = ChatCompletionServiceStub(channel)
     chats = ChatCompletions(stub, bodies, drain, settings.keepalive, metrics)
@@ -78,21 +84,18 @@ def build_app(
     balance = Balance(AccountServiceStub(channel))
     health = Health(HealthStub(channel), drain)
 
-    app = web.Application(middlewares=[front.handle], client_max_size=settings.max_body)
-    app[DRAIN] = drain
-    if cors.enabled:
-        app.on_response_prepare.append(cors.on_prepare)
-    app.add_routes(
+    routes = Routes(
         [
-            web.post("/v1/chat/completions", chats.create, expect_handler=bodies.expect),
-            web.get("/v1/models", models.list),
-            web.get("/v1/models/{id:.+}", models.get),
-            web.get("/v1/balance", balance.get),
-            web.get("/openapi.json", Description().get),
-            web.get("/livez", health.live),
-            web.get("/readyz", health.ready),
+            Route("POST", "/v1/chat/completions", chats.create, bodies.expect),
+            Route("GET", "/v1/models", models.list),
+            Route("GET", "/v1/models/{id}", models.get),
+            Route("GET", "/v1/balance", balance.get),
+            Route("GET", "/openapi.json", Description().get),
+            Route("GET", "/livez", health.live),
+            Route("GET", "/readyz", health.ready),
         ]
     )
-    metrics.learn(known_labels(it.canonical for it in app.router.resources()))
+    metrics.learn(known_labels(route.path for route in routes))
     metrics.follow(HTTP_ACTIVE_STREAMS, lambda: {(): chats.streams})
-    return app
+    log = logging.getLogger("llmbase.gateway")
+    return App(routes, Front(routes, drain, cors, log, new_id, metrics, tracer), drain)

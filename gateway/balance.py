@@ -10,7 +10,7 @@ from aiohttp import web
 from llmbase.v1 import account_pb2 as pb
 
 from gateway.errors import from_rpc
-from gateway.exchange import metadata, timeout
+from gateway.exchange import Exchange, metadata, timeout
 
 if TYPE_CHECKING:
     from llmbase.v1.account_pb2_grpc import AccountServiceAsyncStub
@@ -24,10 +24,10 @@ class Balance:
     def __init__(self, stub: AccountServiceAsyncStub) -> None:
         self._stub = stub
 
-    async def get(self, request: web.Request) -> web.Response:
+    async def get(self, exchange: Exchange) -> web.Response:
         """Return the balance of the caller's account. Raises HttpError."""
         call = self._stub.GetBalance(
-            pb.GetBalanceRequest(), metadata=metadata(request), timeout=timeout(request)
+            pb.GetBalanceRequest(), metadata=metadata(exchange), timeout=timeout(exchange)
         )
         try:
             answer = await call

@@ -21,7 +21,6 @@ from gateway.errors import (
 )
 from gateway.event_stream import EventStream
 from gateway.exchange import (
-    EXCHANGE,
     Exchange,
     Work,
     header_value,
@@ -31,6 +30,7 @@ from gateway.exchange import (
 )
 from gateway.limit_headers import limit_headers
 from gateway.request_body import BodyReader
+from gateway.routes import Answer
 from gateway.transcoding.answers import completion_to_json
 from gateway.transcoding.chunks import StreamRenderer, error_event
 from gateway.transcoding.fields import BadField
@@ -69,12 +69,11 @@ class ChatCompletions:
         self._cohort = Cohort()
         self.streams = 0  # that are open
 
-    async def create(self, request: web.Request) -> web.StreamResponse:
+    async def create(self, exchange: Exchange) -> Answer:
         """Answer one chat. Raises HttpError until the first byte is out."""
         self._cohort.arrive()
-        seconds = timeout(request)
-        body = await self._bodies.read(request)
-        exchange = request[EXCHANGE]
+        seconds = timeout(exchange)
+        body = await self._bodies.read(exchange)
         work = exchange.work = Work(time.perf_counter)  # the loop's ticks in milliseconds
         try:
             asked, options, ignored = request_from_json(body)
@@ -86,8 +85,8 @@ class ChatCompletions:
         if ignored:
             count_ignored(self._metrics, ignored)
         if model := asked.model:
-            exchange.headers["x-llmbase-requested-model"] = header_value(model)
-        seen = _repeats(request, asked, streamed=options.stream)
+            exchange.answer_headers["x-llmbase-requested-model"] = header_value(model)
+        seen = _repeats(exchange, asked, streamed=options.stream)
         work.pause()
         await self._cohort.stage()
         work.go_on()
@@ -98,14 +97,14 @@ class ChatCompletions:
                 renderer = NumberedRenderer(options.include_usage, seen)
             self.streams += 1
             try:
-                return await self._stream(request, asked, ignored, seconds, renderer, work)
+                return await self._stream(exchange, asked, ignored, seconds, renderer, work)
             finally:
                 self.streams -= 1
-        return await self._whole(request, asked, ignored, seconds, work)
+        return await self._whole(exchange, asked, ignored, seconds, work)
 
     async def _whole(
         self,
-        request: web.Request,
+        exchange: Exchange,
         asked: ChatCompletionRequest,
         ignored: tuple[str, ...],
         seconds: float | None,
@@ -113,7 +112,7 @@ class ChatCompletions:
     ) -> WholeAnswer:
         with self._drain.visit():
             call = self._stub.CreateChatCompletion(
-                asked, metadata=metadata(request), timeout=seconds
+                asked, metadata=metadata(exchange), timeout=seconds
             )
             try:
                 work.pause()
@@ -125,30 +124,28 @@ class ChatCompletions:
                 raise from_rpc(error) from None
             finally:
                 call.cancel()
-        response = WholeAnswer(
-            completion_to_json(completion), {**route_headers(completion.route, ignored), **left}
-        )
+        answer = WholeAnswer(exchange, completion_to_json(completion))
+        exchange.answer_headers |= route_headers(completion.route, ignored) | left
         work.end()
-        return response
+        return answer
 
     async def _stream(
         self,
-        request: web.Request,
+        exchange: Exchange,
         asked: ChatCompletionRequest,
         ignored: tuple[str, ...],
         seconds: float | None,
         renderer: Renderer,
         work: Work,
     ) -> web.StreamResponse:
-        exchange = request[EXCHANGE]
-        stream = EventStream(request, self._keepalive, exchange.headers)
+        stream = EventStream(exchange, self._keepalive)
         if self._drain.closing:
             stream.response.force_close()
         try:
             try:
                 with self._drain.visit():
                     call = self._stub.StreamChatCompletion(
-                        asked, metadata=metadata(request), timeout=seconds
+                        asked, metadata=metadata(exchange), timeout=seconds
                     )
                     work.pause()
                     await _pass_on(call, renderer, stream, ignored, work)
@@ -164,20 +161,18 @@ class ChatCompletions:
         return stream.response
 
 
-def _repeats(
-    request: web.Request, asked: ChatCompletionRequest, *, streamed: bool
-) -> EventId | None:
+def _repeats(exchange: Exchange, asked: ChatCompletionRequest, *, streamed: bool) -> EventId | None:
     """Take over the headers that let a call be repeated. Returns the last event that was seen.
 
     Raises HttpError.
     """
-    key = request.headers.get(_IDEMPOTENCY_KEY)
+    key = exchange.headers.get(_IDEMPOTENCY_KEY)
     if key is not None:
         if not (key and key.isascii() and key.isprintable()):
             message = "Idempotency-Key: must be 1 to 255 visible ASCII characters"
             raise invalid_request(message, "Idempotency-Key")
         asked.idempotency_key = key
-    last = request.headers.get(hdrs.LAST_EVENT_ID)
+    last = exchange.headers.get(hdrs.LAST_EVENT_ID)
     if last is None:
         return None
     seen = EventId.parse(last)

@@ -34,17 +34,11 @@ class Cors:
     def __init__(self, origins: Iterable[str]) -> None:
         self._origins = frozenset(origins)
         self._any = "*" in self._origins
+        self.enabled = bool(self._origins)
 
-    @property
-    def enabled(self) -> bool:
-        """Whether any origin is named."""
-        return bool(self._origins)
-
-    def preflight(self, request: web.Request) -> web.Response | None:
-        """Return the answer to a browser's question before its request, if this is one."""
-        if not self._origins or request.method != "OPTIONS":
-            return None
-        if hdrs.ACCESS_CONTROL_REQUEST_METHOD not in request.headers:
+    def preflight(self, request: web.BaseRequest) -> web.Response | None:
+        """Return the answer to OPTIONS that are a browser's question before its request."""
+        if not self.enabled or hdrs.ACCESS_CONTROL_REQUEST_METHOD not in request.headers:
             return None
         response = web.Response(status=204)
         if self._allowed(request):
@@ -54,15 +48,14 @@ class Cors:
             response.headers["Access-Control-Max-Age"] = _MAX_AGE
         return response
 
-    async def on_prepare(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Mark an answer whose headers are about to go out."""
-        if not self._any:
-            response.headers.add("Vary", "Origin")
+    def headers(self, request: web.BaseRequest) -> dict[str, str]:
+        """Return what every answer to the request says."""
+        headers = {} if self._any else {"Vary": "Origin"}
         if self._allowed(request):
-            origin = "*" if self._any else request.headers["Origin"]
-            response.headers["Access-Control-Allow-Origin"] = origin
-            response.headers["Access-Control-Expose-Headers"] = _EXPOSED
+            headers["Access-Control-Allow-Origin"] = "*" if self._any else request.headers["Origin"]
+            headers["Access-Control-Expose-Headers"] = _EXPOSED
+        return headers
 
-    def _allowed(self, request: web.Request) -> bool:
+    def _allowed(self, request: web.BaseRequest) -> bool:
         origin = request.headers.get("Origin")
         return origin is not None and (self._any or origin in self._origins)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 from aiohttp import web
 
+from gateway.exchange import Exchange
 from gateway.openapi.document import document
 
 
@@ -14,6 +15,6 @@ class Description:
     def __init__(self) -> None:
         self._body = orjson.dumps(document())
 
-    async def get(self, request: web.Request) -> web.Response:
+    async def get(self, exchange: Exchange) -> web.Response:
         """Return the OpenAPI document."""
         return web.Response(body=self._body, content_type="application/json")

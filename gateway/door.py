@@ -10,13 +10,15 @@ import socket
 from collections.abc import Callable, MutableMapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.address import Address, TcpAddress, UnixAddress, parse_address
-from gateway.app import DRAIN
+from gateway.app import App
+from gateway.drain import Drain
+from gateway.exchange import Exchange
 from gateway.tls import Certificate, TlsFiles
 from gateway.unreadable import HttpProtocol
 from wire.turn import Turn
@@ -37,12 +39,14 @@ class Door:
 
     def __init__(
         self,
-        runner: web.AppRunner,
+        runner: web.ServerRunner,
+        drain: Drain,
         servers: list[asyncio.Server],
         address: Address,
         scheme: str,
     ) -> None:
         self._runner = runner
+        self._drain = drain
         self._servers = servers
         self._scheme = scheme
         self._stopped = False
@@ -63,7 +67,7 @@ class Door:
         """
         if self._stopped:
             return
-        await self._runner.app[DRAIN].close(grace, notice)
+        await self._drain.close(grace, notice)
         await _close(self._runner, self._servers)
         self._stopped = True
         if isinstance(self.address, UnixAddress):
@@ -71,7 +75,7 @@ class Door:
 
 
 async def start_http(
-    app: web.Application,
+    app: App,
     address: str,
     tls: TlsFiles | None = None,
     *,
@@ -87,16 +91,19 @@ async def start_http(
     """
     context = Certificate(tls).context if tls is not None else None
     wanted = parse_address(address)
-    runner = web.AppRunner(
-        app,
-        handler_cancellation=True,  # or a client that left keeps its provider busy
-        shutdown_timeout=_LAST_WAIT,
-    )
-    await runner.setup()
     loop = asyncio.get_running_loop()
+    server = web.Server(
+        cast(Any, app.front.handle),  # which answers what aiohttp can send, and is given Exchanges
+        request_factory=partial(Exchange, loop=loop),
+        handler_cancellation=True,  # or a client that left keeps its provider busy
+    )
+    runner = web.ServerRunner(server, shutdown_timeout=_LAST_WAIT)
+    await runner.setup()
     servers: list[asyncio.Server] = []
     try:
-        make: Callable[[], asyncio.Protocol] = partial(_protocol, runner, loop)
+        make: Callable[[], asyncio.Protocol] = partial(
+            HttpProtocol, server, loop=loop, **_CONNECTIONS
+        )
         if together:
             make = Turn(loop).protocol(make)
         for listener in await _listeners(wanted, reuse_port=reuse_port):
@@ -112,10 +119,10 @@ async def start_http(
         raise
     if isinstance(wanted, TcpAddress):
         wanted = TcpAddress(*servers[0].sockets[0].getsockname()[:2])
-    return Door(runner, servers, wanted, "http" if context is None else "https")
+    return Door(runner, app.drain, servers, wanted, "http" if context is None else "https")
 
 
-async def _close(runner: web.AppRunner, servers: list[asyncio.Server]) -> None:
+async def _close(runner: web.ServerRunner, servers: list[asyncio.Server]) -> None:
     """Let nobody in any more, then have the runner see to those who are."""
     for server in servers:
         server.close()
@@ -136,12 +143,6 @@ async def _listeners(address: Address, *, reuse_port: bool) -> list[socket.socke
         return _copies([one.fileno() for one in bound.sockets])
     finally:
         bound.close()
-
-
-def _protocol(runner: web.AppRunner, loop: asyncio.AbstractEventLoop) -> HttpProtocol:
-    """Return the protocol of a new connection."""
-    assert runner.server is not None  # noqa: S101 - it is set up
-    return HttpProtocol(runner.server, loop=loop, **_CONNECTIONS)
 
 
 def _copies(descriptors: list[int]) -> list[socket.socket]:

@@ -6,7 +6,7 @@ gRPC's own: its text is about our inside, so the caller is told something of our
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import grpc
@@ -79,7 +79,8 @@ _ANY_OTHER_CODE = ("INTERNAL_ERROR", "Something went wrong inside llmbase.")
 class HttpError(Exception):
     """An error as the caller sees it.
 
-    `retry_after` is in seconds; `close` ends the connection; `headers` say what is left of limits.
+    `retry_after` is in seconds; `close` ends the connection; `headers` say what else there is to
+    know: what is left of limits, or what is allowed.
     """
 
     def __init__(
@@ -190,9 +191,11 @@ def unknown_url(message: str) -> HttpError:
     return HttpError(OF_THE_DOOR["unknown_url"], message)
 
 
-def method_not_allowed(message: str) -> HttpError:
-    """Return the error of a method that the path does not know; the caller adds `Allow`."""
-    return HttpError(OF_THE_DOOR["method_not_allowed"], message)
+def method_not_allowed(method: str, allowed: Iterable[str]) -> HttpError:
+    """Return the error of a method that the path does not know, with those that it does."""
+    known = ", ".join(allowed)
+    message = f"{method} is not allowed here. Allowed: {known}"
+    return HttpError(OF_THE_DOOR["method_not_allowed"], message, headers={"Allow": known})
 
 
 def http_error(status: int, message: str) -> HttpError:

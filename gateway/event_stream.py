@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from gateway.exchange import Exchange
 from gateway.transcoding.chunks import KEEP_ALIVE
 
 _HEADERS = {
@@ -23,22 +24,20 @@ _HEADERS = {
 class EventStream:
     """The body of a streamed answer. `keepalive` is in seconds.
 
-    `waiting_headers` go out when the first comment is sent before the first event; `start` gives
-    the full ones. One task sends; comments are sent by a task of their own, for which the sender
-    waits, so that the two never mix. `close` must be called, whatever happens.
+    The exchange's headers go out when the first comment is sent before the first event; `start`
+    gives the full ones. One task sends; comments are sent by a task of their own, for which the
+    sender waits, so that the two never mix. `close` must be called, whatever happens.
     """
 
-    def __init__(
-        self, request: web.Request, keepalive: float, waiting_headers: Mapping[str, str]
-    ) -> None:
-        self._request = request
+    def __init__(self, exchange: Exchange, keepalive: float) -> None:
+        self._exchange = exchange
         self._keepalive = keepalive
         self._loop = asyncio.get_running_loop()
         self._sent_at = self._loop.time()
         self._sending = False
         self._comment: asyncio.Task[None] | None = None
         self._timer = self._loop.call_later(keepalive, self._tick)
-        self.response = web.StreamResponse(headers={**_HEADERS, **waiting_headers})
+        self.response = web.StreamResponse(headers={**_HEADERS, **exchange.answer_headers})
 
     @property
     def started(self) -> bool:
@@ -51,7 +50,7 @@ class EventStream:
         if not self.started:
             self._sending = True
             self.response.headers.update(headers)
-            await self.response.prepare(self._request)
+            await self.response.prepare(self._exchange)
             self._sending = False
 
     async def send(self, events: bytes) -> None:
@@ -93,7 +92,7 @@ class EventStream:
 
     async def _send_comment(self) -> None:
         try:
-            await self.response.prepare(self._request)
+            await self.response.prepare(self._exchange)
             await self.response.write(KEEP_ALIVE)
         except ConnectionError:
             return  # the client is gone: the server cancels the sender, who is told so

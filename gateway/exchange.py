@@ -39,29 +39,21 @@ _MOST_IGNORED = 32
 Metadata = tuple[tuple[str, str], ...]
 
 
-class Exchange:
-    """One request and what its answer's headers and log lines will say."""
+class Exchange(web.BaseRequest):
+    """One request, and what its answer's headers and log lines will say.
 
-    __slots__ = (
-        "client_gone",
-        "error_code",
-        "fault",
-        "headers",
-        "request_id",
-        "span",
-        "started_at",
-        "work",
-    )
+    The front tells it `request_id` and `answer_headers`, whose names and values are all fit for the
+    head of an answer.
+    """
 
-    def __init__(self, request_id: str, started_at: float, span: Span = NO_SPAN) -> None:
-        self.request_id = request_id
-        self.started_at = started_at
-        self.span = span
-        self.headers = {"x-request-id": request_id, "Server": "llmbase"}
-        self.error_code: str | None = None
-        self.client_gone = False
-        self.fault: Exception | None = None  # one of our own, to be logged
-        self.work: Work | None = None  # of a chat
+    request_id: str
+    answer_headers: dict[str, str]
+    span: Span = NO_SPAN
+    rest = ""  # of a path that is open at its end
+    work: Work | None = None  # of a chat
+    error_code: str | None = None
+    fault: Exception | None = None  # one of our own, to be logged
+    client_gone = False
 
 
 class Work:
@@ -92,9 +84,6 @@ class Work:
         self.done = True
 
 
-EXCHANGE = web.RequestKey("exchange", Exchange)
-
-
 def sane_request_id(headers: Mapping[str, str]) -> str | None:
     """Return the caller's own request id, if it is one that can be repeated anywhere."""
     given = headers.get(_REQUEST_ID)
@@ -109,23 +98,22 @@ def trace_context(headers: CIMultiDictProxy[str]) -> TraceContext | None:
     return parse(parents[0], ",".join(headers.getall("Tracestate", [])))
 
 
-def metadata(request: web.Request) -> Metadata:
+def metadata(exchange: Exchange) -> Metadata:
     """Return what the service is told beside the message. The gateway decides nothing about it."""
-    exchange = request[EXCHANGE]
     entries = [("x-request-id", exchange.request_id)]
     context = exchange.span.context
     if context is not None:
         entries.extend(context.entries())
-    given = request.headers
+    given = exchange.headers
     for header, key in _FORWARDED.items():
         if header in given and (context is None or key not in _TRACE):
             entries.append((key, _ascii(",".join(given.getall(header)))))
     return tuple(entries)
 
 
-def timeout(request: web.Request) -> float | None:
+def timeout(exchange: Exchange) -> float | None:
     """Return the caller's deadline in seconds from now, if it set one. Raises HttpError."""
-    given = request.headers.get(_REQUEST_TIMEOUT)
+    given = exchange.headers.get(_REQUEST_TIMEOUT)
     if given is None:
         return None
     seconds = float(given) if _SECONDS.fullmatch(given) else 0.0

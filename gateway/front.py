@@ -1,24 +1,23 @@
-"""The one middleware: every request gets an id, an answer in our form and one line in the log."""
+"""Before all handlers: every request gets an id, an answer in our form and a line in the log."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion11, hdrs, web
 
 from gateway import errors, request_span
 from gateway.cors import Cors
 from gateway.drain import Drain
 from gateway.errors import HttpError
-from gateway.exchange import EXCHANGE, Exchange, sane_request_id
-from gateway.unsupported import unknown_path
+from gateway.exchange import Exchange, sane_request_id
+from gateway.routes import Answer, Routes
+from gateway.whole_answer import WholeAnswer
 from telemetry import log
 from telemetry.metrics import HTTP_OVERHEAD, HTTP_REQUESTS, Metrics
 from telemetry.tracing import NO_TRACER, Tracer
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # Logged for a client that went away; nobody is there to be sent it.
 CLIENT_GONE = 499
@@ -26,10 +25,11 @@ _ALWAYS_OPEN = ("/livez", "/readyz")
 
 
 class Front:
-    """The middleware. `new_id` makes request ids; the log never sees a body or a key."""
+    """Has `routes` answer. `new_id` makes request ids; the log never sees a body or a key."""
 
     def __init__(
         self,
+        routes: Routes,
         drain: Drain,
         cors: Cors,
         log: logging.Logger,
@@ -37,6 +37,7 @@ class Front:
         metrics: Metrics,
         tracer: Tracer = NO_TRACER,
     ) -> None:
+        self._routes = routes
         self._tracer = tracer
         self._drain = drain
         self._cors = cors
@@ -45,46 +46,46 @@ class Front:
         self._requests = metrics.of(HTTP_REQUESTS, "route", "code")
         self._overhead = metrics.of(HTTP_OVERHEAD, "form")
 
-    @web.middleware
-    async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def handle(self, exchange: Exchange) -> Answer:
         """Answer the request, whatever happens. Only a cancellation passes through."""
         clock = asyncio.get_running_loop().time
-        exchange = Exchange(sane_request_id(request.headers) or self._new_id(), clock())
-        if self._tracer is not NO_TRACER and request.path not in _ALWAYS_OPEN:
-            exchange.span = request_span.begin(self._tracer, request)
-        request[EXCHANGE] = exchange
+        started_at = clock()
+        exchange.request_id = sane_request_id(exchange.headers) or self._new_id()
+        exchange.answer_headers = {"x-request-id": exchange.request_id, "Server": "llmbase"}
+        if self._cors.enabled:
+            exchange.answer_headers.update(self._cors.headers(exchange))
+        route = self._routes.find(exchange)
+        if self._tracer is not NO_TRACER and exchange.path not in _ALWAYS_OPEN:
+            exchange.span = request_span.begin(self._tracer, exchange, route.path)
         status = CLIENT_GONE
         try:
             try:
-                response = self._without_handler(request) or await handler(request)
+                if hdrs.EXPECT in exchange.headers:
+                    await route.expect(exchange)
+                answer = self._without_handler(exchange) or await route.handler(exchange)
             except Exception as error:
-                response = _explanation(error, request, exchange)
+                answer = _explanation(error, exchange)
             if self._drain.closing:
-                response.force_close()  # so that clients which keep connections go elsewhere
-            if not response.prepared:
-                headers = response.headers
-                for name, value in exchange.headers.items():
-                    headers.setdefault(name, value)
+                answer.force_close()  # so that clients which keep connections go elsewhere
+            if not isinstance(answer, WholeAnswer):  # which sees to its own
+                _add_headers(answer, exchange)
             if not exchange.client_gone:
-                status = response.status
-            return response
+                status = answer.status
+            return answer
         finally:
             if exchange.span.recording:
                 request_span.finish(exchange, status)
             if exchange.fault is not None:
                 self._report(exchange, exchange.fault)
-            resource = request.match_info.route.resource
-            route = resource.canonical if resource is not None else None
-            self._count(route, exchange, status)
-            self._write_line(request.method, route, exchange, status, clock())
+            self._tell(exchange, route.path, status, clock() - started_at)
 
-    def _without_handler(self, request: web.Request) -> web.Response | None:
+    def _without_handler(self, exchange: Exchange) -> web.Response | None:
         """Return what the request is answered before its handler is asked. Raises HttpError."""
-        if request.version > HttpVersion11:
+        if exchange.version > HttpVersion11:
             raise errors.invalid_request("The door speaks HTTP/1.1.", close=True)
-        if (preflight := self._cors.preflight(request)) is not None:
-            return preflight
-        if self._drain.draining and request.path not in _ALWAYS_OPEN:
+        if exchange.method == hdrs.METH_OPTIONS and (said := self._cors.preflight(exchange)):
+            return said
+        if self._drain.draining and exchange.path not in _ALWAYS_OPEN:
             raise self._drain.refusal()
         return None
 
@@ -97,48 +98,42 @@ class Front:
         }
         self._log.error("fault", extra=extra)
 
-    def _count(self, route: str | None, exchange: Exchange, status: int) -> None:
-        self._requests[route or "", str(status)].count()
+    def _tell(self, exchange: Exchange, route: str, status: int, seconds: float) -> None:
+        """Count the request, and write its line; a stream's error comes after its status.
+
+        `route` is named, not the path: what a caller writes there is the caller's.
+        """
+        self._requests[route, str(status)].count()
         work = exchange.work
         if work is not None and work.done:
             self._overhead[(work.form,)].observe(work.seconds)
-
-    def _write_line(
-        self, method: str, route: str | None, exchange: Exchange, status: int, now: float
-    ) -> None:
-        # The route, not the path: what a caller writes there is the caller's.
+        outcome = "CANCELLED" if status == CLIENT_GONE else exchange.error_code or "OK"
         fields = {
             "request_id": exchange.request_id,
-            "method": method,
-            "route": route,
+            "method": exchange.method,
+            "route": route or None,
             "status": status,
-            "ms": round((now - exchange.started_at) * 1000, 2),
-            "outcome": _outcome(exchange, status),
+            "ms": round(seconds * 1000, 2),
+            "outcome": outcome,
         }
         log.write(self._log, "request", fields)
 
 
-def _outcome(exchange: Exchange, status: int) -> str:
-    """Return how the request ended: a stream's error comes after its status."""
-    if status == CLIENT_GONE:
-        return "CANCELLED"
-    return exchange.error_code or "OK"
+def _add_headers(answer: web.StreamResponse, exchange: Exchange) -> None:
+    """Have the answer say what the exchange's does, if it is not too late for that."""
+    if not answer.prepared:
+        for name, value in exchange.answer_headers.items():
+            answer.headers.setdefault(name, value)
 
 
-def _explanation(error: Exception, request: web.Request, exchange: Exchange) -> web.Response:
+def _explanation(error: Exception, exchange: Exchange) -> web.Response:
     """Return what is answered where there is no answer."""
-    if isinstance(error, HttpError):
-        return _response(error, exchange)
-    if isinstance(error, web.HTTPException):
-        return _routing_response(request, error, exchange)
     if isinstance(error, ConnectionError):
         exchange.client_gone = True
         return web.Response(status=CLIENT_GONE)
-    exchange.fault = error
-    return _response(errors.internal_error(), exchange)
-
-
-def _response(error: HttpError, exchange: Exchange) -> web.Response:
+    if not isinstance(error, HttpError):
+        exchange.fault = error
+        error = errors.internal_error()
     exchange.error_code = error.code or error.type
     response = web.Response(
         status=error.status,
@@ -151,19 +146,3 @@ def _response(error: HttpError, exchange: Exchange) -> web.Response:
     if error.close:
         response.force_close()
     return response
-
-
-def _routing_response(
-    request: web.Request, error: web.HTTPException, exchange: Exchange
-) -> web.Response:
-    """Return the router's refusal (and HTTP's other ones) in the envelope."""
-    if isinstance(error, web.HTTPMethodNotAllowed):
-        allowed = ", ".join(sorted(error.allowed_methods))
-        message = f"{request.method} is not allowed here. Allowed: {allowed}"
-        response = _response(errors.method_not_allowed(message), exchange)
-        response.headers["Allow"] = allowed
-        return response
-    if isinstance(error, web.HTTPNotFound):
-        message = unknown_path(request.method, request.path)
-        return _response(errors.unknown_url(message), exchange)
-    return _response(errors.http_error(error.status, error.reason), exchange)

@@ -9,6 +9,7 @@ from aiohttp import web
 from grpc_health.v1 import health_pb2
 
 from gateway.drain import Drain
+from gateway.exchange import Exchange
 
 _SERVICE = "llmbase.v1.ChatCompletionService"
 # A busy service answers late, and is no less ready for that; one that hangs never does. Probes wait
@@ -23,11 +24,11 @@ class Health:
         self._stub = stub
         self._drain = drain
 
-    async def live(self, request: web.Request) -> web.Response:
+    async def live(self, exchange: Exchange) -> web.Response:
         """Answer 200: whoever can answer is alive."""
         return web.json_response({"status": "ok"})
 
-    async def ready(self, request: web.Request) -> web.Response:
+    async def ready(self, exchange: Exchange) -> web.Response:
         """Answer 200 if new chats would be served, else 503."""
         if not self._drain.closing and await self._serving():
             return web.json_response({"status": "ok"})

@@ -10,7 +10,7 @@ from aiohttp import web
 from llmbase.v1 import model_pb2 as pb
 
 from gateway.errors import from_rpc, invalid_request
-from gateway.exchange import metadata, timeout
+from gateway.exchange import Exchange, metadata, timeout
 
 if TYPE_CHECKING:
     from llmbase.v1.model_pb2_grpc import ModelServiceAsyncStub
@@ -26,28 +26,28 @@ class Models:
     def __init__(self, stub: ModelServiceAsyncStub) -> None:
         self._stub = stub
 
-    async def list(self, request: web.Request) -> web.Response:
+    async def list(self, exchange: Exchange) -> web.Response:
         """Return the models the caller may use. Raises HttpError."""
         features: tuple[str, ...] = ()
-        if (wanted := request.query.get("filter")) is not None:
+        if (wanted := exchange.query.get("filter")) is not None:
             if wanted not in _FILTERS:
                 raise invalid_request(f"filter: must be one of {', '.join(_FILTERS)}", "filter")
             features = _FILTERS[wanted]
-        detailed = _detailed(request)
+        detailed = _detailed(exchange)
         asked = pb.ListModelsRequest(required_features=features)
-        answer = await self._ask(self._stub.ListModels, asked, request)
+        answer = await self._ask(self._stub.ListModels, asked, exchange)
         models = [model_to_json(model, detailed=detailed) for model in answer.models]
         return _json({"object": "list", "data": models})
 
-    async def get(self, request: web.Request) -> web.Response:
+    async def get(self, exchange: Exchange) -> web.Response:
         """Return one model; its id is the rest of the path, slashes and all. Raises HttpError."""
-        detailed = _detailed(request)
-        asked = pb.GetModelRequest(id=request.match_info["id"])
-        answer = await self._ask(self._stub.GetModel, asked, request)
+        detailed = _detailed(exchange)
+        asked = pb.GetModelRequest(id=exchange.rest)
+        answer = await self._ask(self._stub.GetModel, asked, exchange)
         return _json(model_to_json(answer.model, detailed=detailed))
 
-    async def _ask(self, method: Any, asked: Any, request: web.Request) -> Any:
-        call = method(asked, metadata=metadata(request), timeout=timeout(request))
+    async def _ask(self, method: Any, asked: Any, exchange: Exchange) -> Any:
+        call = method(asked, metadata=metadata(exchange), timeout=timeout(exchange))
         try:
             return await call
         except grpc.aio.AioRpcError as error:
@@ -90,8 +90,8 @@ def _pricing(pricing: pb.Pricing) -> dict[str, str]:
     }
 
 
-def _detailed(request: web.Request) -> bool:
-    given = request.query.get("metadata", "false")
+def _detailed(exchange: Exchange) -> bool:
+    given = exchange.query.get("metadata", "false")
     if given not in _SWITCH:
         raise invalid_request("metadata: must be true or false", "metadata")
     return _SWITCH[given]

@@ -19,14 +19,14 @@ class BodyReader:
         self._limit = limit
         self._seconds = seconds
 
-    async def expect(self, request: web.Request) -> None:
+    async def expect(self, request: web.BaseRequest) -> None:
         """Answer `Expect: 100-continue`, unless the body would be refused for its length anyway."""
         wanted = request.headers["Expect"].lower() == "100-continue"
         if wanted and request.version == HttpVersion11 and self._fits(request):
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0  # the answer itself has not begun
 
-    async def read(self, request: web.Request) -> bytes:
+    async def read(self, request: web.BaseRequest) -> bytes:
         """Return the body. Raises HttpError, or ConnectionError when the client is gone."""
         _check_type(request)
         if not self._fits(request):
@@ -56,11 +56,11 @@ class BodyReader:
                 raise request_too_large(self._limit)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def _fits(self, request: web.Request) -> bool:
+    def _fits(self, request: web.BaseRequest) -> bool:
         return (request.content_length or 0) <= self._limit
 
 
-def _check_type(request: web.Request) -> None:
+def _check_type(request: web.BaseRequest) -> None:
     kind = request.headers.get(hdrs.CONTENT_TYPE, _JSON)
     if kind != _JSON and kind.split(";", 1)[0].strip().lower() != _JSON:
         raise invalid_request(f"The Content-Type must be {_JSON}.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 
 from gateway.exchange import Exchange, trace_context
 from telemetry import spans
@@ -14,16 +14,15 @@ _OTHER = "_OTHER"  # the conventions' word for a method that is none
 _NAMELESS = "HTTP"  # and for its place in a span's name
 
 
-def begin(tracer: Tracer, request: web.Request) -> Span:
-    """Return the span of a request that has come in."""
-    known = request.method in hdrs.METH_ALL
-    attributes: dict[Attribute, Value] = {spans.HTTP_METHOD: request.method if known else _OTHER}
-    name = request.method if known else _NAMELESS
-    resource = request.match_info.route.resource
-    if resource is not None:
-        attributes[spans.HTTP_ROUTE] = resource.canonical
-        name = f"{name} {resource.canonical}"
-    return tracer.serve(name, trace_context(request.headers), attributes)
+def begin(tracer: Tracer, exchange: Exchange, route: str) -> Span:
+    """Return the span of a request that has come in; `route` is empty where it leads nowhere."""
+    known = exchange.method in hdrs.METH_ALL
+    attributes: dict[Attribute, Value] = {spans.HTTP_METHOD: exchange.method if known else _OTHER}
+    name = exchange.method if known else _NAMELESS
+    if route:
+        attributes[spans.HTTP_ROUTE] = route
+        name = f"{name} {route}"
+    return tracer.serve(name, trace_context(exchange.headers), attributes)
 
 
 def finish(exchange: Exchange, status: int) -> None:

@@ -1,61 +1,57 @@
-"""A whole answer: a body that is all there, and leaves with its headers in one write.
+"""A whole answer: a body that is all there, and leaves with its head in one write.
 
 aiohttp's own Response looks at every answer for what a chat's never has: cookies, compression, a
-body that is a file, a method without one.
+body that is a file, a method without one; and at each character of a head for what could end it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from email.utils import formatdate
 from functools import lru_cache
 
-from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
-from aiohttp.abc import AbstractStreamWriter
+from aiohttp import HttpVersion10, HttpVersion11, web
+
+from gateway.exchange import Exchange
 
 
-class WholeAnswer(web.StreamResponse):
-    """JSON with status 200, for a request that is no HEAD."""
+class WholeAnswer:
+    """JSON with status 200, for a request that is no HEAD. It has what aiohttp asks of a response.
 
-    _writer: AbstractStreamWriter | None = None
-    _stays = False
+    Its headers are the exchange's, which are all fit for a head.
+    """
 
-    def __init__(self, body: bytes, headers: Mapping[str, str]) -> None:
-        super().__init__(headers=headers)
-        self.headers[hdrs.CONTENT_TYPE] = "application/json"
-        self._json = body
+    status = 200
 
-    @property
-    def prepared(self) -> bool:
-        """Whether the headers are made."""
-        return self._writer is not None
+    def __init__(self, exchange: Exchange, body: bytes) -> None:
+        self.keep_alive = exchange.keep_alive
+        self._exchange = exchange
+        self._body = body
 
-    @property
-    def keep_alive(self) -> bool:
-        """Whether the connection stays open; known when the headers are made."""
-        return self._stays
+    def force_close(self) -> None:
+        """Have the connection end with this answer."""
+        self.keep_alive = False
 
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
-        """Make the headers; they leave with the body."""
-        version, headers = request.version, self.headers
-        headers[hdrs.CONTENT_LENGTH] = str(len(self._json))
-        headers[hdrs.DATE] = _date(int(time.time()))
-        self._stays = request.keep_alive and super().keep_alive is not False
-        if not self._stays and version == HttpVersion11:
-            headers[hdrs.CONNECTION] = "close"
-        elif self._stays and version == HttpVersion10:
-            headers[hdrs.CONNECTION] = "keep-alive"
-        if isinstance(request, web.Request) and (hooks := request.app.on_response_prepare):
-            await hooks.send(request, self)
-        self._writer = request.writer
-        await self._writer.write_headers(f"HTTP/{version[0]}.{version[1]} 200 OK", headers)
-        return self._writer
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Do nothing: the head leaves with the body."""
 
-    async def write_eof(self, data: bytes = b"") -> None:
+    async def write_eof(self) -> None:
         """Send it. Raises ConnectionError when the client is gone."""
-        if self._writer is not None:
-            await self._writer.write_eof(self._json)
+        await self._exchange.writer.write_eof(self._head().encode() + self._body)
+
+    def _head(self) -> str:
+        exchange = self._exchange
+        version, lines = exchange.version, exchange.answer_headers.items()
+        told = "".join([f"{name}: {value}\r\n" for name, value in lines])
+        if not self.keep_alive and version == HttpVersion11:
+            told += "Connection: close\r\n"
+        elif self.keep_alive and version == HttpVersion10:
+            told += "Connection: keep-alive\r\n"
+        return (
+            f"HTTP/{version.major}.{version.minor} 200 OK\r\n{told}"
+            f"Content-Type: application/json\r\nContent-Length: {len(self._body)}\r\n"
+            f"Date: {_date(int(time.time()))}\r\n\r\n"
+        )
 
 
 @lru_cache(1)

@@ -21,6 +21,7 @@ from llmbase.v1 import chat_completion_pb2 as pb
 from gateway.address import TcpAddress, UnixAddress, parse_address
 from gateway.app import Settings, build_app
 from gateway.door import Door, start_http
+from gateway.exchange import Exchange
 from tests.unit.gateway.scripted_service import (
     CHAT,
     PATIENCE,
@@ -76,17 +77,17 @@ async def test_port_0_becomes_a_real_one(app: Any) -> None:
 
 @pytest.mark.parametrize("together", [False, True])
 async def test_a_process_that_does_everything_has_its_answers_leave_together(
-    channel: grpc.aio.Channel, together: bool
+    channel: grpc.aio.Channel, together: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def which(request: web.Request) -> web.Response:
-        return web.Response(text=type(request.transport).__name__)
+    async def which(exchange: Exchange) -> web.Response:
+        return web.Response(text=type(exchange.transport).__name__)
 
     app = build_app(channel, Settings())
-    app.router.add_get("/which", which)
+    monkeypatch.setattr(app.front, "handle", which)
     door = await start_http(app, "127.0.0.1:0", together=together)
     async with aiohttp.ClientSession() as session:
         for _ in range(2):
-            async with session.get(f"{door.url}/which") as answer:
+            async with session.get(door.url) as answer:
                 assert ("TurnTransport" in await answer.text()) is together
     await door.stop(0)
 

@@ -157,7 +157,7 @@ def test_every_envelope_has_all_four_keys() -> None:
         errors.request_too_large(1),
         errors.request_timeout(1.5),
         errors.unknown_url("x"),
-        errors.method_not_allowed("x"),
+        errors.method_not_allowed("x", ()),
         errors.http_error(417, "x"),
         errors.service_unavailable("x"),
         errors.upstream_truncated(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -12,6 +13,7 @@ from aiohttp import web
 from gateway.drain import Drain
 from gateway.errors import HttpError
 from gateway.event_stream import EventStream
+from gateway.exchange import Exchange
 from gateway.request_body import BodyReader
 from gateway.transcoding.chunks import KEEP_ALIVE
 from tests.unit.virtual_time import run
@@ -50,7 +52,7 @@ def written(
     """Let a stream of a client be sent to, and return what was written."""
 
     async def main() -> list[tuple[float, bytes]]:
-        stream = EventStream(cast("web.Request", None), KEEPALIVE, {})
+        stream = EventStream(cast("Exchange", SimpleNamespace(answer_headers={})), KEEPALIVE)
         response = _Response()
         stream.response = cast("web.StreamResponse", response)
         await send(stream, response)
