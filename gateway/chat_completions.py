@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import grpc
@@ -22,7 +23,6 @@ from gateway.errors import (
 from gateway.event_stream import EventStream
 from gateway.exchange import (
     Exchange,
-    Work,
     header_value,
     metadata,
     route_headers,
@@ -35,7 +35,7 @@ from gateway.transcoding.answers import completion_to_json
 from gateway.transcoding.chunks import StreamRenderer, error_event
 from gateway.transcoding.fields import BadField
 from gateway.transcoding.numbered import EventId, NumberedRenderer
-from gateway.transcoding.request import request_from_json
+from gateway.transcoding.request import RequestOptions, request_from_json
 from gateway.whole_answer import WholeAnswer
 from telemetry.metrics import Metrics, count_ignored
 from wire.cohort import Cohort
@@ -60,12 +60,14 @@ class ChatCompletions:
         drain: Drain,
         keepalive: float,
         metrics: Metrics,
+        clock: Callable[[], float] = time.perf_counter,  # the loop's ticks in milliseconds
     ) -> None:
         self._stub = stub
         self._bodies = bodies
         self._drain = drain
         self._keepalive = keepalive
         self._metrics = metrics
+        self._clock = clock
         self._cohort = Cohort()
         self.streams = 0  # that are open
 
@@ -74,51 +76,33 @@ class ChatCompletions:
         self._cohort.arrive()
         seconds = timeout(exchange)
         body = await self._bodies.read(exchange)
-        work = exchange.work = Work(time.perf_counter)  # the loop's ticks in milliseconds
-        try:
-            asked, options, ignored = request_from_json(body)
-            size = len(body)
-            del body  # it can be megabytes of an image, and the answer minutes
-            LEFTOVERS.give_back(size)
-        except BadField as bad:
-            raise bad_field(bad) from None
-        if ignored:
-            count_ignored(self._metrics, ignored)
-        if model := asked.model:
-            exchange.answer_headers["x-llmbase-requested-model"] = header_value(model)
+        exchange.own_seconds -= self._clock()  # from here to where others are waited for
+        asked, options, ignored = self._read(body, exchange)
+        size = len(body)
+        del body  # it can be megabytes of an image, and the answer minutes
+        LEFTOVERS.give_back(size)
         seen = _repeats(exchange, asked, streamed=options.stream)
-        work.pause()
+        exchange.own_seconds += self._clock()
         await self._cohort.stage()
-        work.go_on()
+        exchange.own_seconds -= self._clock()
         if options.stream:
-            work.form = "stream"
             renderer: Renderer = StreamRenderer(options.include_usage)
             if asked.idempotency_key:
                 renderer = NumberedRenderer(options.include_usage, seen)
             self.streams += 1
             try:
-                return await self._stream(exchange, asked, ignored, seconds, renderer, work)
+                return await self._stream(exchange, asked, ignored, seconds, renderer)
             finally:
                 self.streams -= 1
-        return await self._whole(exchange, asked, ignored, seconds, work)
-
-    async def _whole(
-        self,
-        exchange: Exchange,
-        asked: ChatCompletionRequest,
-        ignored: tuple[str, ...],
-        seconds: float | None,
-        work: Work,
-    ) -> WholeAnswer:
-        with self._drain.visit():
+        with self._drain:
             call = self._stub.CreateChatCompletion(
                 asked, metadata=metadata(exchange), timeout=seconds
             )
             try:
-                work.pause()
+                exchange.own_seconds += self._clock()
                 completion = await call
                 await self._cohort.stage()
-                work.go_on()
+                exchange.own_seconds -= self._clock()
                 left = limit_headers(await call.initial_metadata())
             except grpc.aio.AioRpcError as error:
                 raise from_rpc(error) from None
@@ -126,8 +110,23 @@ class ChatCompletions:
                 call.cancel()
         answer = WholeAnswer(exchange, completion_to_json(completion))
         exchange.answer_headers |= route_headers(completion.route, ignored) | left
-        work.end()
+        exchange.own_seconds += self._clock()
+        exchange.form = "whole"
         return answer
+
+    def _read(
+        self, body: bytes, exchange: Exchange
+    ) -> tuple[ChatCompletionRequest, RequestOptions, tuple[str, ...]]:
+        """Do as `request_from_json`, and tell who counts and who is answered. Raises HttpError."""
+        try:
+            asked, options, ignored = request_from_json(body)
+        except BadField as bad:
+            raise bad_field(bad) from None
+        if ignored:
+            count_ignored(self._metrics, ignored)
+        if model := asked.model:
+            exchange.answer_headers["x-llmbase-requested-model"] = header_value(model)
+        return asked, options, ignored
 
     async def _stream(
         self,
@@ -136,19 +135,18 @@ class ChatCompletions:
         ignored: tuple[str, ...],
         seconds: float | None,
         renderer: Renderer,
-        work: Work,
     ) -> web.StreamResponse:
         stream = EventStream(exchange, self._keepalive)
         if self._drain.closing:
             stream.response.force_close()
         try:
             try:
-                with self._drain.visit():
+                with self._drain:
                     call = self._stub.StreamChatCompletion(
                         asked, metadata=metadata(exchange), timeout=seconds
                     )
-                    work.pause()
-                    await _pass_on(call, renderer, stream, ignored, work)
+                    exchange.own_seconds += self._clock()
+                    await self._pass_on(exchange, call, ignored, renderer, stream)
             except ConnectionError:
                 raise
             except Exception as error:
@@ -159,6 +157,38 @@ class ChatCompletions:
         finally:
             stream.close()
         return stream.response
+
+    async def _pass_on(
+        self,
+        exchange: Exchange,
+        call: UnaryStreamCall[ChatCompletionRequest, ChatCompletionChunk],
+        ignored: tuple[str, ...],
+        renderer: Renderer,
+        stream: EventStream,
+    ) -> None:
+        """Send the client all that the call brings. Raises HttpError unless it is complete."""
+        first, complete = True, False
+        try:
+            async for chunk in call:
+                if first:
+                    exchange.own_seconds -= self._clock()
+                    left = limit_headers(await call.initial_metadata())
+                    await stream.start({**route_headers(chunk.route, ignored), **left})
+                complete = chunk.last
+                if events := renderer.render(chunk):
+                    await stream.send(events)
+                if first:
+                    exchange.own_seconds += self._clock()
+                    exchange.form = "stream"
+                    first = False
+            if not complete:
+                raise upstream_truncated()
+        except grpc.aio.AioRpcError as error:
+            # After the last chunk the client has its [DONE]: there is nobody left to tell.
+            if not complete:
+                raise from_rpc(error) from None
+        finally:
+            call.cancel()  # the client may be gone, in any phase; afterwards this does nothing
 
 
 def _repeats(exchange: Exchange, asked: ChatCompletionRequest, *, streamed: bool) -> EventId | None:
@@ -193,34 +223,3 @@ async def _tell(error: Exception, stream: EventStream, exchange: Exchange) -> No
         error = internal_error()
     exchange.error_code = error.code
     await stream.send(error_event(error.body()))
-
-
-async def _pass_on(
-    call: UnaryStreamCall[ChatCompletionRequest, ChatCompletionChunk],
-    renderer: Renderer,
-    stream: EventStream,
-    ignored: tuple[str, ...],
-    work: Work,
-) -> None:
-    """Send the client all that the call brings. Raises HttpError unless the answer is complete."""
-    first, complete = True, False
-    try:
-        async for chunk in call:
-            if first:
-                work.go_on()
-                left = limit_headers(await call.initial_metadata())
-                await stream.start({**route_headers(chunk.route, ignored), **left})
-            complete = chunk.last
-            if events := renderer.render(chunk):
-                await stream.send(events)
-            if first:
-                work.end()
-                first = False
-        if not complete:
-            raise upstream_truncated()
-    except grpc.aio.AioRpcError as error:
-        # After the last chunk the client has its [DONE]: there is nobody left to tell.
-        if not complete:
-            raise from_rpc(error) from None
-    finally:
-        call.cancel()  # the client may be gone, in any phase; afterwards this does nothing

@@ -13,7 +13,11 @@ _FAREWELL = 2.0
 
 
 class Drain:
-    """Knows the chats inside. One per application."""
+    """Knows the chats inside. One per application.
+
+    It is the context of each chat's stay, and raises HttpError on the way in and at the grace's
+    end.
+    """
 
     def __init__(self) -> None:
         self.closing = False  # newcomers are still served, and asked to go elsewhere next time
@@ -25,9 +29,25 @@ class Drain:
         """Return what a newcomer is told while the door closes."""
         return service_unavailable("The server is shutting down. Please retry.")
 
-    def visit(self) -> Visit:
-        """Return the context of one chat. Raises HttpError on the way in and at the grace's end."""
-        return Visit(self)
+    def __enter__(self) -> None:
+        if self.draining:
+            raise self.refusal()
+        task: Any = asyncio.current_task()
+        self.inside.add(task)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        task: Any = asyncio.current_task()
+        self.inside.discard(task)
+        if task in self.cut:
+            by_us_alone = task.uncancel() == 0
+            # As asyncio.timeout does: a cancellation that we asked for is ours to translate.
+            if by_us_alone and kind is asyncio.CancelledError:
+                raise self.refusal() from None
 
     async def close(self, grace: float, notice: float = 0.0) -> None:
         """Turn newcomers away, wait up to `grace` seconds for those inside, then cut them off.
@@ -44,37 +64,6 @@ class Drain:
         for task in late:
             task.cancel()
         await _ended(late, _FAREWELL)
-
-
-class Visit:
-    """The stay of one task. A plain class: it is entered for every chat."""
-
-    __slots__ = ("_drain", "_task")
-
-    def __init__(self, drain: Drain) -> None:
-        self._drain = drain
-        self._task: Any = None
-
-    def __enter__(self) -> None:
-        drain = self._drain
-        if drain.draining:
-            raise drain.refusal()
-        self._task = asyncio.current_task()
-        drain.inside.add(self._task)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        drain, task = self._drain, self._task
-        drain.inside.discard(task)
-        if task in drain.cut:
-            by_us_alone = task.uncancel() == 0
-            # As asyncio.timeout does: a cancellation that we asked for is ours to translate.
-            if by_us_alone and kind is asyncio.CancelledError:
-                raise drain.refusal() from None
 
 
 async def _ended(tasks: set[asyncio.Task[Any]], seconds: float) -> set[asyncio.Task[Any]]:

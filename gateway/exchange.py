@@ -6,7 +6,7 @@ Names and values that come from callers or from the service are made safe for he
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from urllib.parse import quote
 
 from aiohttp import web
@@ -50,38 +50,13 @@ class Exchange(web.BaseRequest):
     answer_headers: dict[str, str]
     span: Span = NO_SPAN
     rest = ""  # of a path that is open at its end
-    work: Work | None = None  # of a chat
+    # What a chat takes of the door itself: of its body until it is a call, and of its answer's
+    # first part until that is written. From then on the answer has a form, "whole" or "stream".
+    own_seconds = 0.0
+    form: str | None = None
     error_code: str | None = None
     fault: Exception | None = None  # one of our own, to be logged
     client_gone = False
-
-
-class Work:
-    """What a chat takes of the door itself: of its body until it is a call, and of its answer's
-    first part until that is written. `clock` gives seconds, `form` is the answer's.
-    """
-
-    __slots__ = ("_clock", "_since", "done", "form", "seconds")
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._since = clock()
-        self.seconds = 0.0
-        self.form = "whole"
-        self.done = False
-
-    def pause(self) -> None:
-        """The door waits for the service from now on."""
-        self.seconds += self._clock() - self._since
-
-    def go_on(self) -> None:
-        """The answer has begun to come."""
-        self._since = self._clock()
-
-    def end(self) -> None:
-        """The answer, or the first of it, is the client's."""
-        self.seconds += self._clock() - self._since
-        self.done = True
 
 
 def sane_request_id(headers: Mapping[str, str]) -> str | None:

@@ -104,9 +104,8 @@ class Front:
         `route` is named, not the path: what a caller writes there is the caller's.
         """
         self._requests[route, str(status)].count()
-        work = exchange.work
-        if work is not None and work.done:
-            self._overhead[(work.form,)].observe(work.seconds)
+        if exchange.form is not None:
+            self._overhead[(exchange.form,)].observe(exchange.own_seconds)
         outcome = "CANCELLED" if status == CLIENT_GONE else exchange.error_code or "OK"
         fields = {
             "request_id": exchange.request_id,

@@ -19,12 +19,14 @@ _LONGEST = 64
 
 def limit_headers(metadata: Iterable[tuple[str, Any]] | None) -> dict[str, str]:
     """Return the headers that are in the metadata of an RPC, initial or trailing."""
-    return {
-        key: value
-        for key, value in (() if metadata is None else metadata)
-        if key in _NAMES
-        and isinstance(value, str)
-        and len(value) <= _LONGEST
-        and value.isascii()
-        and value.isprintable()
-    }
+    if metadata is None:
+        return {}
+    found = {k: v for k, v in metadata if k in _NAMES and isinstance(v, str)}
+    if _fits("".join(found.values())):  # all together, as nearly always
+        return found
+    return {key: value for key, value in found.items() if _fits(value)}
+
+
+def _fits(value: str) -> bool:
+    """Whether it can be in a header."""
+    return len(value) <= _LONGEST and value.isascii() and value.isprintable()

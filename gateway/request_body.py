@@ -29,22 +29,23 @@ class BodyReader:
     async def read(self, request: web.BaseRequest) -> bytes:
         """Return the body. Raises HttpError, or ConnectionError when the client is gone."""
         _check_type(request)
-        if not self._fits(request):
-            raise request_too_large(self._limit)
         content = request.content
         try:
             if content.is_eof():  # it came with the headers, as most do
                 body = content.read_nowait()
-                if len(body) > self._limit:
-                    raise request_too_large(self._limit)
-                return body
-            async with asyncio.timeout(self._seconds):
-                return await self._read(content)
+            elif self._fits(request):
+                async with asyncio.timeout(self._seconds):
+                    body = await self._read(content)
+            else:
+                raise request_too_large(self._limit)
         except TimeoutError:
             raise request_timeout(self._seconds) from None
         except web.RequestPayloadError:
             message = "The request body could not be read as its headers describe it."
             raise invalid_request(message, close=True) from None
+        if len(body) > self._limit:
+            raise request_too_large(self._limit)
+        return body
 
     async def _read(self, content: StreamReader) -> bytes:
         """Return all of it. `request.read()` would have the request keep it to its end."""

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
 
+import gateway.app
 import gateway.chat_completions as chats
-from gateway.exchange import Work
-from tests.unit.gateway.scripted_service import Gateway
+from gateway.exchange import Exchange
+from gateway.whole_answer import WholeAnswer
+from tests.unit.gateway.conftest import Open
 
 MANY = 20
 
 
 async def test_a_chat_is_not_said_to_take_what_others_took(
-    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    open_gateway: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    works: list[Work] = []
+    exchanges: list[Exchange] = []
     now = 0.0
 
-    class Seen(Work):
-        def __init__(self, clock: Any) -> None:
-            super().__init__(lambda: now)
-            works.append(self)
+    class Seen(WholeAnswer):
+        def __init__(self, exchange: Exchange, body: bytes) -> None:
+            super().__init__(exchange, body)
+            exchanges.append(exchange)
 
     read = chats.request_from_json
 
@@ -32,9 +35,12 @@ async def test_a_chat_is_not_said_to_take_what_others_took(
         now += 1.0
         return read(body)
 
-    monkeypatch.setattr(chats, "Work", Seen)
+    timed = partial(chats.ChatCompletions, clock=lambda: now)
+    monkeypatch.setattr(gateway.app, "ChatCompletions", timed)
+    monkeypatch.setattr(chats, "WholeAnswer", Seen)
     monkeypatch.setattr(chats, "request_from_json", slow)
-    await asyncio.gather(*(gateway.ask() for _ in range(MANY)))
-    works.clear()
-    await asyncio.gather(*(gateway.ask() for _ in range(MANY)))
-    assert [it.seconds for it in works] == [1.0] * MANY
+    door = await open_gateway()
+    await asyncio.gather(*(door.ask() for _ in range(MANY)))
+    exchanges.clear()
+    await asyncio.gather(*(door.ask() for _ in range(MANY)))
+    assert [it.own_seconds for it in exchanges] == [1.0] * MANY

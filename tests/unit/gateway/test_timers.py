@@ -127,7 +127,7 @@ def test_chats_inside_have_the_grace_to_end_and_are_told_when_it_is_over() -> No
 
         async def chat(seconds: float) -> None:
             try:
-                with drain.visit():
+                with drain:
                     await asyncio.sleep(seconds)
                 ends.append((now(), None))
             except HttpError as error:
@@ -138,7 +138,7 @@ def test_chats_inside_have_the_grace_to_end_and_are_told_when_it_is_over() -> No
         await drain.close(30.0)
         assert now() == 30
         assert ends == [(10, None), (29, None), (30, 503)]
-        with pytest.raises(HttpError), drain.visit():
+        with pytest.raises(HttpError), drain:
             pass
         await asyncio.gather(*chats)
 
@@ -150,7 +150,7 @@ def test_a_chat_that_does_not_end_when_it_is_told_to_is_waited_for_two_seconds_m
         drain = Drain()
 
         async def stubborn() -> Any:
-            with drain.visit():
+            with drain:
                 try:
                     await asyncio.sleep(500)
                 finally:
