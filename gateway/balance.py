@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import grpc
 import orjson
-from aiohttp import web
 from llmbase.v1 import account_pb2 as pb
 
 from gateway.errors import from_rpc
 from gateway.exchange import Exchange, metadata, timeout
+from gateway.whole_answer import WholeAnswer
 
 if TYPE_CHECKING:
     from llmbase.v1.account_pb2_grpc import AccountServiceAsyncStub
@@ -24,7 +24,7 @@ class Balance:
     def __init__(self, stub: AccountServiceAsyncStub) -> None:
         self._stub = stub
 
-    async def get(self, exchange: Exchange) -> web.Response:
+    async def get(self, exchange: Exchange) -> WholeAnswer:
         """Return the balance of the caller's account. Raises HttpError."""
         call = self._stub.GetBalance(
             pb.GetBalanceRequest(), metadata=metadata(exchange), timeout=timeout(exchange)
@@ -41,7 +41,7 @@ class Balance:
             "balance": decimal_text(answer.balance_nanos),
             "reserved": decimal_text(answer.reserved_nanos),
         }
-        return web.Response(body=orjson.dumps(body), content_type="application/json")
+        return WholeAnswer(exchange, orjson.dumps(body))
 
 
 def decimal_text(nanos: int) -> str:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import grpc
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 from llmbase.v1.chat_completion_pb2 import ChatCompletionChunk, ChatCompletionRequest
 from multidict import istr
 
+from gateway.answer import Answer, lines
 from gateway.drain import Drain
 from gateway.errors import (
     HttpError,
@@ -23,14 +24,13 @@ from gateway.errors import (
 from gateway.event_stream import EventStream
 from gateway.exchange import (
     Exchange,
-    header_value,
     metadata,
-    route_headers,
+    requested_line,
+    route_lines,
     timeout,
 )
 from gateway.limit_headers import limit_headers
 from gateway.request_body import BodyReader
-from gateway.routes import Answer
 from gateway.transcoding.answers import completion_to_json
 from gateway.transcoding.chunks import StreamRenderer, error_event
 from gateway.transcoding.fields import BadField
@@ -103,13 +103,14 @@ class ChatCompletions:
                 completion = await call
                 await self._cohort.stage()
                 exchange.own_seconds -= self._clock()
-                left = limit_headers(await call.initial_metadata())
+                left = lines(limit_headers(await call.initial_metadata()))
             except grpc.aio.AioRpcError as error:
                 raise from_rpc(error) from None
             finally:
                 call.cancel()
         answer = WholeAnswer(exchange, completion_to_json(completion))
-        exchange.answer_headers |= route_headers(completion.route, ignored) | left
+        exchange.lines += left
+        exchange.route_lines = route_lines(completion.route, ignored)
         exchange.own_seconds += self._clock()
         exchange.form = "whole"
         return answer
@@ -125,7 +126,7 @@ class ChatCompletions:
         if ignored:
             count_ignored(self._metrics, ignored)
         if model := asked.model:
-            exchange.answer_headers["x-llmbase-requested-model"] = header_value(model)
+            exchange.route_lines = requested_line(model)
         return asked, options, ignored
 
     async def _stream(
@@ -135,10 +136,10 @@ class ChatCompletions:
         ignored: tuple[str, ...],
         seconds: float | None,
         renderer: Renderer,
-    ) -> web.StreamResponse:
+    ) -> EventStream:
         stream = EventStream(exchange, self._keepalive)
         if self._drain.closing:
-            stream.response.force_close()
+            stream.force_close()
         try:
             try:
                 with self._drain:
@@ -151,12 +152,13 @@ class ChatCompletions:
                 raise
             except Exception as error:
                 await _tell(error, stream, exchange)
-            await stream.end()
+            await stream.write_eof()
         except ConnectionError:
             exchange.client_gone = True
+            stream.force_close()
         finally:
             stream.close()
-        return stream.response
+        return stream
 
     async def _pass_on(
         self,
@@ -172,8 +174,9 @@ class ChatCompletions:
             async for chunk in call:
                 if first:
                     exchange.own_seconds -= self._clock()
-                    left = limit_headers(await call.initial_metadata())
-                    await stream.start({**route_headers(chunk.route, ignored), **left})
+                    exchange.lines += lines(limit_headers(await call.initial_metadata()))
+                    exchange.route_lines = route_lines(chunk.route, ignored)
+                    await stream.start()
                 complete = chunk.last
                 if events := renderer.render(chunk):
                     await stream.send(events)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 
+from gateway.answer import lines
+from gateway.exchange import Exchange
 from gateway.limit_headers import LIMIT_HEADERS
+from gateway.whole_answer import WholeAnswer
 
 _METHODS = "GET, POST, OPTIONS"
 _MAX_AGE = "600"
@@ -36,26 +39,29 @@ class Cors:
         self._any = "*" in self._origins
         self.enabled = bool(self._origins)
 
-    def preflight(self, request: web.BaseRequest) -> web.Response | None:
+    def preflight(self, exchange: Exchange) -> WholeAnswer | None:
         """Return the answer to OPTIONS that are a browser's question before its request."""
-        if not self.enabled or hdrs.ACCESS_CONTROL_REQUEST_METHOD not in request.headers:
+        if not self.enabled or hdrs.ACCESS_CONTROL_REQUEST_METHOD not in exchange.headers:
             return None
-        response = web.Response(status=204)
-        if self._allowed(request):
-            asked = request.headers.get("Access-Control-Request-Headers", "")
-            response.headers["Access-Control-Allow-Methods"] = _METHODS
-            response.headers["Access-Control-Allow-Headers"] = asked or "*"
-            response.headers["Access-Control-Max-Age"] = _MAX_AGE
-        return response
+        headers = {}
+        if self._allowed(exchange):
+            asked = exchange.headers.get("Access-Control-Request-Headers", "")
+            fit = asked.replace("\t", " ").isprintable()
+            headers["Access-Control-Allow-Methods"] = _METHODS
+            headers["Access-Control-Allow-Headers"] = (fit and asked) or "*"
+            headers["Access-Control-Max-Age"] = _MAX_AGE
+        return WholeAnswer(exchange, b"", 204, lines(headers))
 
-    def headers(self, request: web.BaseRequest) -> dict[str, str]:
+    def headers(self, exchange: Exchange) -> dict[str, str]:
         """Return what every answer to the request says."""
         headers = {} if self._any else {"Vary": "Origin"}
-        if self._allowed(request):
-            headers["Access-Control-Allow-Origin"] = "*" if self._any else request.headers["Origin"]
+        if self._allowed(exchange):
+            headers["Access-Control-Allow-Origin"] = (
+                "*" if self._any else exchange.headers["Origin"]
+            )
             headers["Access-Control-Expose-Headers"] = _EXPOSED
         return headers
 
-    def _allowed(self, request: web.BaseRequest) -> bool:
-        origin = request.headers.get("Origin")
+    def _allowed(self, exchange: Exchange) -> bool:
+        origin = exchange.headers.get("Origin")
         return origin is not None and (self._any or origin in self._origins)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import orjson
-from aiohttp import web
 
 from gateway.exchange import Exchange
 from gateway.openapi.document import document
+from gateway.whole_answer import WholeAnswer
 
 
 class Description:
@@ -15,6 +15,6 @@ class Description:
     def __init__(self) -> None:
         self._body = orjson.dumps(document())
 
-    async def get(self, exchange: Exchange) -> web.Response:
+    async def get(self, exchange: Exchange) -> WholeAnswer:
         """Return the OpenAPI document."""
-        return web.Response(body=self._body, content_type="application/json")
+        return WholeAnswer(exchange, self._body)

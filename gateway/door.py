@@ -19,8 +19,8 @@ from gateway.address import Address, TcpAddress, UnixAddress, parse_address
 from gateway.app import App
 from gateway.drain import Drain
 from gateway.exchange import Exchange
+from gateway.http_protocol import HttpProtocol
 from gateway.tls import Certificate, TlsFiles
-from gateway.unreadable import HttpProtocol
 from wire.turn import Turn
 
 _BACKLOG = 1024

@@ -79,8 +79,8 @@ _ANY_OTHER_CODE = ("INTERNAL_ERROR", "Something went wrong inside llmbase.")
 class HttpError(Exception):
     """An error as the caller sees it.
 
-    `retry_after` is in seconds; `close` ends the connection; `headers` say what else there is to
-    know: what is left of limits, or what is allowed.
+    `retry_after` is in seconds; `close` ends the connection; `headers` say when to come back and
+    what else there is to know: what is left of limits, or what is allowed.
     """
 
     def __init__(
@@ -101,7 +101,9 @@ class HttpError(Exception):
         self.param = param
         self.retry_after = row.retry_after if retry_after is None else retry_after
         self.close = close
-        self.headers = headers or {}
+        self.headers = dict(headers or {})
+        if self.retry_after is not None:
+            self.headers["Retry-After"] = str(self.retry_after)
 
     def body(self) -> bytes:
         """Return the envelope: all four keys are always there."""

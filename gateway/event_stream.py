@@ -7,50 +7,48 @@ the timer re-arms itself lazily, so a chunk costs no timer, no task and no lock.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 
-from aiohttp import web
+from aiohttp import HttpVersion11
 
+from gateway.answer import Answer, head
 from gateway.exchange import Exchange
 from gateway.transcoding.chunks import KEEP_ALIVE
 
-_HEADERS = {
-    "Content-Type": "text/event-stream; charset=utf-8",
-    "Cache-Control": "no-cache",
-    "X-Accel-Buffering": "no",
-}
+_LINES = (
+    "Content-Type: text/event-stream; charset=utf-8\r\n"
+    "Cache-Control: no-cache\r\n"
+    "X-Accel-Buffering: no\r\n"
+)
 
 
-class EventStream:
-    """The body of a streamed answer. `keepalive` is in seconds.
+class EventStream(Answer):
+    """A streamed answer. `keepalive` is in seconds.
 
-    The exchange's headers go out when the first comment is sent before the first event; `start`
-    gives the full ones. One task sends; comments are sent by a task of their own, for which the
-    sender waits, so that the two never mix. `close` must be called, whatever happens.
+    Its head goes out when the first event does, or with what is known then when the first comment
+    does before. One task sends; comments are sent by a task of their own, for which the sender
+    waits, so that the two never mix. `close` must be called, whatever happens.
     """
 
     def __init__(self, exchange: Exchange, keepalive: float) -> None:
         self._exchange = exchange
+        self._writer = exchange.writer
+        # Who knows no chunks sees the end of a stream in that of the connection.
+        self._chunked = exchange.version == HttpVersion11
+        self.keep_alive = self._chunked and exchange.keep_alive
+        self.started = False  # with the head out, only events can tell the client anything
         self._keepalive = keepalive
         self._loop = asyncio.get_running_loop()
         self._sent_at = self._loop.time()
         self._sending = False
         self._comment: asyncio.Task[None] | None = None
         self._timer = self._loop.call_later(keepalive, self._tick)
-        self.response = web.StreamResponse(headers={**_HEADERS, **exchange.answer_headers})
 
-    @property
-    def started(self) -> bool:
-        """Whether the headers are out: then only events can tell the client anything."""
-        return self.response.prepared
-
-    async def start(self, headers: Mapping[str, str]) -> None:
-        """Send the headers, unless a comment has. Raises ConnectionError: the client is gone."""
+    async def start(self) -> None:
+        """Send the head, unless a comment has. Raises ConnectionError: the client is gone."""
         await self.settle()
         if not self.started:
             self._sending = True
-            self.response.headers.update(headers)
-            await self.response.prepare(self._exchange)
+            await self._send_head()
             self._sending = False
 
     async def send(self, events: bytes) -> None:
@@ -58,7 +56,7 @@ class EventStream:
         if self._comment is not None:
             await self.settle()
         self._sending = True
-        await self.response.write(events)
+        await self._writer.write(events)
         self._sending = False
         self._sent_at = self._loop.time()
 
@@ -68,17 +66,24 @@ class EventStream:
             await self._comment
             self._comment = None
 
-    async def end(self) -> None:
-        """End the body. Raises ConnectionError when the client is gone."""
+    async def write_eof(self) -> None:
+        """End the body, the first time. Raises ConnectionError when the client is gone."""
         await self.settle()
         self.close()
-        await self.response.write_eof()
+        await self._writer.write_eof()
 
     def close(self) -> None:
         """Send no more comments."""
         self._timer.cancel()
         if self._comment is not None:
             self._comment.cancel()
+
+    async def _send_head(self) -> None:
+        self.started = True
+        chunked = "Transfer-Encoding: chunked\r\n" if self._chunked else ""
+        await self._writer.write(head(self._exchange, self, _LINES + chunked))
+        if self._chunked:
+            self._writer.enable_chunking()
 
     def _tick(self) -> None:
         silent = self._loop.time() - self._sent_at
@@ -92,8 +97,9 @@ class EventStream:
 
     async def _send_comment(self) -> None:
         try:
-            await self.response.prepare(self._exchange)
-            await self.response.write(KEEP_ALIVE)
+            if not self.started:
+                await self._send_head()
+            await self._writer.write(KEEP_ALIVE)
         except ConnectionError:
             return  # the client is gone: the server cancels the sender, who is told so
         self._sent_at = self._loop.time()

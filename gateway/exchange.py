@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import quote
 
 from aiohttp import web
@@ -42,12 +43,13 @@ Metadata = tuple[tuple[str, str], ...]
 class Exchange(web.BaseRequest):
     """One request, and what its answer's headers and log lines will say.
 
-    The front tells it `request_id` and `answer_headers`, whose names and values are all fit for the
-    head of an answer.
+    The front tells it `request_id`. `lines` are those of its answer's head, and `route_lines` what
+    they say of the way to the answer: all that is in them must be fit for a head.
     """
 
     request_id: str
-    answer_headers: dict[str, str]
+    lines = ""
+    route_lines = ""
     span: Span = NO_SPAN
     rest = ""  # of a path that is open at its end
     # What a chat takes of the door itself: of its body until it is a call, and of its answer's
@@ -98,28 +100,44 @@ def timeout(exchange: Exchange) -> float | None:
     return seconds
 
 
-def route_headers(route: RouteFacts, ignored: tuple[str, ...]) -> dict[str, str]:
-    """Return the headers that say how an answer came about; `ignored` names fields left out."""
+def route_lines(route: RouteFacts, ignored: tuple[str, ...]) -> str:
+    """Return the lines that say how an answer came about; `ignored` names fields left out."""
     fallback = route.fallback_applied
-    headers = {
-        "x-llmbase-requested-model": header_value(route.requested_model),
-        "x-llmbase-served-model": header_value(route.served_model),
-        "x-llmbase-fallback-applied": "true" if fallback else "false",
-        "x-llmbase-provider": header_value(route.provider),
-        "x-llmbase-attempts": str(route.attempts),
-    }
+    lines = _way(
+        route.requested_model, route.served_model, fallback, route.provider, route.attempts
+    )
     if route.replayed:
-        headers["x-llmbase-idempotent-replay"] = "true"
+        lines += "x-llmbase-idempotent-replay: true\r\n"
     if fallback:
-        headers["x-llmbase-fallback-reason"] = header_value(route.fallback_reason)
-        headers["x-llmbase-fallback-chain"] = ",".join(map(header_value, route.fallback_chain))
+        chain = ",".join(map(header_value, route.fallback_chain))
+        lines += (
+            f"x-llmbase-fallback-reason: {header_value(route.fallback_reason)}\r\n"
+            f"x-llmbase-fallback-chain: {chain}\r\n"
+        )
     left_out = route.ignored_parameters
     if ignored or left_out:
         names = list(dict.fromkeys((*ignored, *left_out)))
         shown = [quote(name[:64], safe="[]") for name in names[:_MOST_IGNORED]]
         more = [] if len(names) <= _MOST_IGNORED else ["..."]
-        headers["x-llmbase-ignored-parameters"] = ",".join(shown + more)
-    return headers
+        lines += f"x-llmbase-ignored-parameters: {','.join(shown + more)}\r\n"
+    return lines
+
+
+@lru_cache(256)
+def _way(requested: str, served: str, fallback: bool, provider: str, attempts: int) -> str:
+    """Return what every answer tells of its way: those there are come again and again."""
+    return (
+        f"{requested_line(requested)}"
+        f"x-llmbase-served-model: {header_value(served)}\r\n"
+        f"x-llmbase-fallback-applied: {'true' if fallback else 'false'}\r\n"
+        f"x-llmbase-provider: {header_value(provider)}\r\n"
+        f"x-llmbase-attempts: {attempts}\r\n"
+    )
+
+
+def requested_line(model: str) -> str:
+    """Return the line that says what was asked for."""
+    return f"x-llmbase-requested-model: {header_value(model)}\r\n"
 
 
 def header_value(text: str) -> str:

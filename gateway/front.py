@@ -6,14 +6,15 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from aiohttp import HttpVersion11, hdrs, web
+from aiohttp import HttpVersion11, hdrs
 
 from gateway import errors, request_span
+from gateway.answer import Answer, lines
 from gateway.cors import Cors
 from gateway.drain import Drain
 from gateway.errors import HttpError
 from gateway.exchange import Exchange, sane_request_id
-from gateway.routes import Answer, Routes
+from gateway.routes import Routes
 from gateway.whole_answer import WholeAnswer
 from telemetry import log
 from telemetry.metrics import HTTP_OVERHEAD, HTTP_REQUESTS, Metrics
@@ -51,9 +52,9 @@ class Front:
         clock = asyncio.get_running_loop().time
         started_at = clock()
         exchange.request_id = sane_request_id(exchange.headers) or self._new_id()
-        exchange.answer_headers = {"x-request-id": exchange.request_id, "Server": "llmbase"}
+        exchange.lines = f"x-request-id: {exchange.request_id}\r\nServer: llmbase\r\n"
         if self._cors.enabled:
-            exchange.answer_headers.update(self._cors.headers(exchange))
+            exchange.lines += lines(self._cors.headers(exchange))
         route = self._routes.find(exchange)
         if self._tracer is not NO_TRACER and exchange.path not in _ALWAYS_OPEN:
             exchange.span = request_span.begin(self._tracer, exchange, route.path)
@@ -67,8 +68,6 @@ class Front:
                 answer = _explanation(error, exchange)
             if self._drain.closing:
                 answer.force_close()  # so that clients which keep connections go elsewhere
-            if not isinstance(answer, WholeAnswer):  # which sees to its own
-                _add_headers(answer, exchange)
             if not exchange.client_gone:
                 status = answer.status
             return answer
@@ -79,7 +78,7 @@ class Front:
                 self._report(exchange, exchange.fault)
             self._tell(exchange, route.path, status, clock() - started_at)
 
-    def _without_handler(self, exchange: Exchange) -> web.Response | None:
+    def _without_handler(self, exchange: Exchange) -> Answer | None:
         """Return what the request is answered before its handler is asked. Raises HttpError."""
         if exchange.version > HttpVersion11:
             raise errors.invalid_request("The door speaks HTTP/1.1.", close=True)
@@ -118,30 +117,16 @@ class Front:
         log.write(self._log, "request", fields)
 
 
-def _add_headers(answer: web.StreamResponse, exchange: Exchange) -> None:
-    """Have the answer say what the exchange's does, if it is not too late for that."""
-    if not answer.prepared:
-        for name, value in exchange.answer_headers.items():
-            answer.headers.setdefault(name, value)
-
-
-def _explanation(error: Exception, exchange: Exchange) -> web.Response:
+def _explanation(error: Exception, exchange: Exchange) -> Answer:
     """Return what is answered where there is no answer."""
     if isinstance(error, ConnectionError):
         exchange.client_gone = True
-        return web.Response(status=CLIENT_GONE)
+        return WholeAnswer(exchange, b"", CLIENT_GONE)
     if not isinstance(error, HttpError):
         exchange.fault = error
         error = errors.internal_error()
     exchange.error_code = error.code or error.type
-    response = web.Response(
-        status=error.status,
-        body=error.body(),
-        content_type="application/json",
-        headers=error.headers,
-    )
-    if error.retry_after is not None:
-        response.headers["Retry-After"] = str(error.retry_after)
+    answer = WholeAnswer(exchange, error.body(), error.status, lines(error.headers))
     if error.close:
-        response.force_close()
-    return response
+        answer.force_close()
+    return answer

@@ -21,10 +21,11 @@ def limit_headers(metadata: Iterable[tuple[str, Any]] | None) -> dict[str, str]:
     """Return the headers that are in the metadata of an RPC, initial or trailing."""
     if metadata is None:
         return {}
-    found = {k: v for k, v in metadata if k in _NAMES and isinstance(v, str)}
-    if _fits("".join(found.values())):  # all together, as nearly always
-        return found
-    return {key: value for key, value in found.items() if _fits(value)}
+    found = [(k, v) for k, v in metadata if k in _NAMES and isinstance(v, str)]
+    headers = dict(found)
+    if _fits("".join(headers.values())):  # all together, as nearly always
+        return headers
+    return {key: value for key, value in found if _fits(value)}
 
 
 def _fits(value: str) -> bool:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import orjson
-from aiohttp import web
 from llmbase.v1 import model_pb2 as pb
 
 from gateway.errors import from_rpc, invalid_request
 from gateway.exchange import Exchange, metadata, timeout
+from gateway.whole_answer import WholeAnswer
 
 if TYPE_CHECKING:
     from llmbase.v1.model_pb2_grpc import ModelServiceAsyncStub
@@ -26,7 +26,7 @@ class Models:
     def __init__(self, stub: ModelServiceAsyncStub) -> None:
         self._stub = stub
 
-    async def list(self, exchange: Exchange) -> web.Response:
+    async def list(self, exchange: Exchange) -> WholeAnswer:
         """Return the models the caller may use. Raises HttpError."""
         features: tuple[str, ...] = ()
         if (wanted := exchange.query.get("filter")) is not None:
@@ -37,14 +37,14 @@ class Models:
         asked = pb.ListModelsRequest(required_features=features)
         answer = await self._ask(self._stub.ListModels, asked, exchange)
         models = [model_to_json(model, detailed=detailed) for model in answer.models]
-        return _json({"object": "list", "data": models})
+        return WholeAnswer(exchange, orjson.dumps({"object": "list", "data": models}))
 
-    async def get(self, exchange: Exchange) -> web.Response:
+    async def get(self, exchange: Exchange) -> WholeAnswer:
         """Return one model; its id is the rest of the path, slashes and all. Raises HttpError."""
         detailed = _detailed(exchange)
         asked = pb.GetModelRequest(id=exchange.rest)
         answer = await self._ask(self._stub.GetModel, asked, exchange)
-        return _json(model_to_json(answer.model, detailed=detailed))
+        return WholeAnswer(exchange, orjson.dumps(model_to_json(answer.model, detailed=detailed)))
 
     async def _ask(self, method: Any, asked: Any, exchange: Exchange) -> Any:
         call = method(asked, metadata=metadata(exchange), timeout=timeout(exchange))
@@ -95,7 +95,3 @@ def _detailed(exchange: Exchange) -> bool:
     if given not in _SWITCH:
         raise invalid_request("metadata: must be true or false", "metadata")
     return _SWITCH[given]
-
-
-def _json(body: dict[str, Any]) -> web.Response:
-    return web.Response(body=orjson.dumps(body), content_type="application/json")

@@ -6,14 +6,12 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion11
 
 from gateway import errors
+from gateway.answer import Answer
 from gateway.exchange import Exchange
 from gateway.unsupported import unknown_path
-from gateway.whole_answer import WholeAnswer
-
-Answer = web.StreamResponse | WholeAnswer
 
 # The end of a path that takes all that follows, slashes and all.
 _REST = "{id}"

@@ -75,3 +75,13 @@ async def test_an_options_request_that_is_no_preflight_is_a_405(open_gateway: Op
     gateway = await open_gateway(cors=("*",))
 
     assert (await gateway.request("OPTIONS", CHAT, headers={"Origin": HERE})).status == 405
+
+
+@pytest.mark.parametrize("asked", ["x-a,\tx-b", "x-ü"])
+async def test_what_a_preflight_asks_for_is_repeated(asked: str, open_gateway: Open) -> None:
+    gateway = await open_gateway(cors=("*",))
+
+    headers = PREFLIGHT | {"Access-Control-Request-Headers": asked}
+    reply = await gateway.request("OPTIONS", CHAT, headers=headers)
+
+    assert reply.headers["Access-Control-Allow-Headers"] == asked

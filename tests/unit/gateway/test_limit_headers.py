@@ -109,3 +109,13 @@ async def test_who_has_no_limits_is_told_of_none(open_gateway: Open) -> None:
 @pytest.mark.parametrize("value", [b"1", "1\r\nX-Evil: 1", "ü", "9" * 65])
 def test_what_a_header_cannot_hold_does_not_pass(value: Any) -> None:
     assert limit_headers([("x-ratelimit-limit-requests", value)]) == {}
+
+
+def test_of_two_values_the_last_passes_that_a_header_can_hold() -> None:
+    name = "x-ratelimit-limit-requests"
+    assert limit_headers([(name, "1"), (name, "2"), (name, "9" * 65)]) == {name: "2"}
+
+
+def test_values_that_are_long_together_pass_one_by_one() -> None:
+    long = dict.fromkeys(LEFT, "9" * 64)
+    assert limit_headers(long.items()) == long

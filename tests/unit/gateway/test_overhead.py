@@ -24,8 +24,8 @@ async def test_a_chat_is_not_said_to_take_what_others_took(
     now = 0.0
 
     class Seen(WholeAnswer):
-        def __init__(self, exchange: Exchange, body: bytes) -> None:
-            super().__init__(exchange, body)
+        def __init__(self, exchange: Exchange, *args: Any) -> None:
+            super().__init__(exchange, *args)
             exchanges.append(exchange)
 
     read = chats.request_from_json

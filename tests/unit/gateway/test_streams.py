@@ -244,3 +244,19 @@ async def test_streams_side_by_side_do_not_mix(gateway: Gateway, service: Servic
     for i, reply in enumerate(replies):
         said = [event["choices"][0]["delta"].get("content") for event in reply.events[:-1]]
         assert said == [None, str(i), str(i), None]
+
+
+async def test_a_stream_ends_with_its_connection_where_there_are_no_chunks(
+    gateway: Gateway,
+) -> None:
+    reader, writer = await asyncio.open_connection(*gateway.door.address)
+    head = f"POST {CHAT} HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: {len(BODY)}"
+    writer.write(head.encode() + b"\r\n\r\n" + BODY)
+
+    answer = await asyncio.wait_for(reader.read(), 10)
+
+    head, _, events = answer.decode().partition("\r\n\r\n")
+    assert head.startswith("HTTP/1.0 200 OK\r\n")
+    assert "Transfer-Encoding" not in head and "keep-alive" not in head
+    assert events.startswith("data: {") and events.endswith("data: [DONE]\n\n")
+    writer.close()

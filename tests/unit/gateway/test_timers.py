@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from gateway.drain import Drain
 from gateway.errors import HttpError
@@ -26,17 +26,15 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-class _Response:
+class _Writer:
     """What was written, and when. Each write takes `slow` seconds."""
 
     def __init__(self) -> None:
-        self.prepared = False
-        self.headers: dict[str, str] = {}
         self.written: list[tuple[float, bytes]] = []
         self.slow = 0.0
 
-    async def prepare(self, _: object) -> None:
-        self.prepared = True
+    def enable_chunking(self) -> None:
+        self.written.clear()  # that was the head
 
     async def write(self, data: bytes) -> None:
         self.written.append((now(), data))
@@ -47,24 +45,26 @@ class _Response:
 
 
 def written(
-    send: Callable[[EventStream, _Response], Awaitable[None]],
+    send: Callable[[EventStream, _Writer], Awaitable[None]],
 ) -> list[tuple[float, bytes]]:
     """Let a stream of a client be sent to, and return what was written."""
 
     async def main() -> list[tuple[float, bytes]]:
-        stream = EventStream(cast("Exchange", SimpleNamespace(answer_headers={})), KEEPALIVE)
-        response = _Response()
-        stream.response = cast("web.StreamResponse", response)
-        await send(stream, response)
-        await stream.end()
+        writer = _Writer()
+        exchange = SimpleNamespace(
+            writer=writer, version=HttpVersion11, keep_alive=True, lines="", route_lines=""
+        )
+        stream = EventStream(cast("Exchange", exchange), KEEPALIVE)
+        await send(stream, writer)
+        await stream.write_eof()
         await asyncio.sleep(1000)
-        return response.written
+        return writer.written
 
     return run(main())
 
 
 def test_a_comment_is_sent_whenever_nothing_was_for_so_long_and_none_after_the_end() -> None:
-    async def send(stream: EventStream, _: _Response) -> None:
+    async def send(stream: EventStream, _: _Writer) -> None:
         await asyncio.sleep(50)  # nothing has come yet
         await stream.send(EVENT)
         await asyncio.sleep(14)
@@ -83,10 +83,10 @@ def test_a_comment_is_sent_whenever_nothing_was_for_so_long_and_none_after_the_e
 
 
 def test_a_client_that_takes_long_to_read_an_event_gets_no_comment_inside_it() -> None:
-    async def send(stream: EventStream, response: _Response) -> None:
-        response.slow = 100
+    async def send(stream: EventStream, writer: _Writer) -> None:
+        writer.slow = 100
         await stream.send(EVENT)
-        response.slow = 0
+        writer.slow = 0
         await stream.send(EVENT)
 
     assert written(send) == [(0, EVENT), (100, EVENT), (100, b"")]

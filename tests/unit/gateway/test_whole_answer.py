@@ -13,21 +13,27 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
+from gateway.answer import Answer, lines
 from gateway.exchange import Exchange
-from gateway.routes import Answer
 from gateway.whole_answer import WholeAnswer
 
 BODY = b'{"object":"chat.completion"}'
 HEADERS = {"x-request-id": "req_1", "Server": "llmbase", "x-llmbase-provider": "acme"}
 
 
-async def answer(exchange: Exchange) -> Answer:
-    exchange.answer_headers = HEADERS
-    reply: Answer
+async def answer(exchange: Exchange) -> Answer | web.Response:
+    exchange.lines = lines(HEADERS)
+    status = int(exchange.query.get("status", 200))
+    body = b"" if status == 204 else BODY
+    reply: Answer | web.Response
     if exchange.path == "/ours":
-        reply = WholeAnswer(exchange, BODY)
+        reply = WholeAnswer(exchange, body, status)
     else:
-        reply = web.Response(body=BODY, content_type="application/json", headers=HEADERS)
+        reply = web.Response(
+            status=status, body=body, content_type="application/json", headers=HEADERS
+        )
+        if status == 204:
+            del reply.headers["Content-Type"]  # of what?
     if "close" in exchange.query:
         reply.force_close()
     return reply
@@ -46,27 +52,27 @@ async def socket(short_directory: Path) -> AsyncIterator[Path]:
 
 
 async def answered(
-    socket: Path, path: str, version: str, headers: str, *, stays: bool
+    socket: Path, line: str, headers: str, *, end: bytes = BODY, stays: bool
 ) -> list[bytes]:
     """Return the answer's lines, without its time, the first of them first.
 
-    Afterwards the connection `stays` or ends.
+    `line` is the request's first, `end` the answer's; then the connection `stays` or ends, too.
     """
     reader, writer = await asyncio.open_unix_connection(socket)
-    request = f"POST {path} HTTP/{version}\r\nHost: x\r\nContent-Length: 0\r\n{headers}\r\n"
+    request = f"{line}\r\nHost: x\r\nContent-Length: 0\r\n{headers}\r\n"
     writer.write(request.encode())
-    received = await reader.readuntil(BODY)
+    received = await reader.readuntil(end)
     if stays:
         writer.write(request.encode())
-        await reader.readuntil(BODY)
+        assert (await reader.readuntil(end)).startswith(received[:12])
     else:
         assert await reader.read() == b""
     writer.close()
     date = rb"\r\nDate: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\r\n"
     told, times = re.subn(date, b"\r\nDate: now\r\n", received)
     assert times == 1
-    first, *lines = told.split(b"\r\n")
-    return [first, *sorted(lines)]
+    first, *rest = told.split(b"\r\n")
+    return [first, *sorted(rest)]
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
@@ -77,6 +83,25 @@ async def test_it_is_but_for_the_order_of_its_headers_what_aiohttps_own_response
 ) -> None:
     stays = "keep-alive" in connection if version == "1.0" else "close" not in connection
     stays = stays and not query
-    received = await answered(socket, f"/ours{query}", version, connection, stays=stays)
-    assert received == await answered(socket, f"/theirs{query}", version, connection, stays=stays)
-    assert received[0] == f"HTTP/{version} 200 OK".encode()
+    ours, theirs = [
+        await answered(socket, f"POST /{whose}{query} HTTP/{version}", connection, stays=stays)
+        for whose in ("ours", "theirs")
+    ]
+    assert ours == theirs
+    assert ours[0] == f"HTTP/{version} 200 OK".encode()
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("status", [200, 204, 404, 408, 422, 503])
+async def test_so_it_is_with_another_status_and_where_no_body_is_to_be_sent(
+    method: str, status: int, socket: Path
+) -> None:
+    end = BODY if method == "GET" and status != 204 else b"\r\n\r\n"
+    ours, theirs = [
+        await answered(
+            socket, f"{method} /{whose}?status={status} HTTP/1.1", "", end=end, stays=True
+        )
+        for whose in ("ours", "theirs")
+    ]
+    assert ours == theirs
+    assert ours[0].startswith(f"HTTP/1.1 {status} ".encode())

@@ -1,7 +1,8 @@
-"""What is answered to bytes that are no request: the envelope, and nothing of what they were.
+"""aiohttp's protocol of a connection, but for what it says and does too much.
 
-aiohttp's own answer is a plain text that shows the line it could not read. That may be the one with
-the caller's key in it, and whoever stands between would have it, too.
+Bytes that are no request it answers with a plain text that shows the line it could not read. That
+may be the one with the caller's key in it, and whoever stands between would have it, too: ours is
+the envelope, and nothing of what they were.
 """
 
 from __future__ import annotations
@@ -13,9 +14,14 @@ from gateway import errors
 
 
 class HttpProtocol(web.RequestHandler):
-    """aiohttp's protocol of one connection, with our word for what went wrong there."""
+    """One connection's."""
 
     __slots__ = ()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Read on where reading has been stopped; it is asked to after every piece of a body."""
+        if self._reading_paused or self._buffer_paused:
+            super().resume_reading(resume_parser)
 
     def handle_error(
         self,
