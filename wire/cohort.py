@@ -16,19 +16,16 @@ from collections.abc import Generator
 class Cohort:
     """Says to the calls of one loop whether there are others to wait for."""
 
+    several = False  # there are others to wait for: of this turn, or of the last that had any
     _arrived = 0  # in this turn
-    _before = 0  # in the last turn in which any did
 
     def arrive(self) -> None:
         """Count a call that begins."""
-        if not self._arrived:
+        if self._arrived:
+            self.several = True
+        else:
             asyncio.get_running_loop().call_soon(self._end_turn)
         self._arrived += 1
-
-    @property
-    def several(self) -> bool:
-        """Whether there are others to wait for."""
-        return self._arrived > 1 or self._before > 1
 
     @types.coroutine
     def stage(self) -> Generator[None, None, None]:
@@ -37,4 +34,5 @@ class Cohort:
             yield
 
     def _end_turn(self) -> None:
-        self._before, self._arrived = self._arrived, 0
+        self.several = self._arrived > 1
+        self._arrived = 0
