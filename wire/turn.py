@@ -44,13 +44,11 @@ class Turn:
             self._write()
         elif not self._ends:
             self._ends = True
-            self._loop.call_soon(self._end)
+            self._loop.call_soon(self._write, True)
 
-    def _end(self) -> None:
-        self._ends = False
-        self._write()
-
-    def _write(self) -> None:
+    def _write(self, ends: bool = False) -> None:
+        if ends:
+            self._ends = False
         waiting, self._waiting = self._waiting, []
         for transport in waiting:
             try:
@@ -64,7 +62,11 @@ class Turn:
 class TurnTransport(asyncio.Transport):
     """A transport whose small writes wait for the end of the turn; made by `Turn.transport`."""
 
-    __slots__ = ("_below", "_held", "_size", "_turn")
+    __slots__ = ("_below", "_held", "_size", "_turn", "is_closing", "resume_reading")
+
+    # Asked for with every request, and only passed on.
+    is_closing: Callable[[], bool]
+    resume_reading: Callable[[], None]
 
     def __init__(self, turn: Turn, below: asyncio.Transport) -> None:
         super().__init__()
@@ -72,6 +74,8 @@ class TurnTransport(asyncio.Transport):
         self._below = below
         self._held: list[bytes] = []
         self._size = 0
+        self.is_closing = below.is_closing
+        self.resume_reading = below.resume_reading
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         size = len(data)
@@ -79,10 +83,11 @@ class TurnTransport(asyncio.Transport):
             self.flush()
             self._below.write(data)
             return
+        held = self._held
         # What is not bytes may be somebody's buffer, and hold something else by then.
-        self._held.append(data if type(data) is bytes else bytes(data))
+        held.append(data if type(data) is bytes else bytes(data))
         self._size += size
-        if len(self._held) == 1:
+        if len(held) == 1:
             self._turn.add(self)
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
@@ -93,9 +98,11 @@ class TurnTransport(asyncio.Transport):
         held = self._held
         if not held:
             return
-        self._held, self._size = [], 0
-        if not self._below.is_closing():
-            self._below.write(held[0] if len(held) == 1 else b"".join(held))
+        data = b"".join(held)  # no copy where it is one
+        held.clear()
+        self._size = 0
+        if not self.is_closing():
+            self._below.write(data)
 
     def close(self) -> None:
         self.flush()
@@ -112,9 +119,6 @@ class TurnTransport(asyncio.Transport):
     def can_write_eof(self) -> bool:
         return self._below.can_write_eof()
 
-    def is_closing(self) -> bool:
-        return self._below.is_closing()
-
     def get_write_buffer_size(self) -> int:
         return self._size + self._below.get_write_buffer_size()
 
@@ -126,9 +130,6 @@ class TurnTransport(asyncio.Transport):
 
     def pause_reading(self) -> None:
         self._below.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._below.resume_reading()
 
     def is_reading(self) -> bool:
         return self._below.is_reading()
