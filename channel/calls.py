@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import enum
-import types
 import weakref
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any, Generic, TypeVar, cast
@@ -52,8 +51,7 @@ class _Call(grpc.aio.Call):
 
     def time_remaining(self) -> float | None:
         """Seconds until the deadline, never negative; None without a deadline."""
-        deadline = self._rpc.deadline
-        return None if deadline is None else max(0.0, deadline - self._rpc.loop.time())
+        return self._rpc.time_remaining()
 
     def add_done_callback(self, callback: Callable[[Any], object]) -> None:
         """Has `callback(call)` called when the call ends, at once if it has ended."""
@@ -111,7 +109,8 @@ class UnaryUnaryCall(_Call, grpc.aio.UnaryUnaryCall[Request, Response], Generic[
     def __await__(self) -> Generator[Any, None, Response]:
         """Raises AioRpcError when the call fails, CancelledError when it has been cancelled."""
         try:
-            yield from self._end()
+            while not self._has_ended():
+                yield from self._rpc.progress(ahead=False)  # type: ignore[misc] # as `await` does
         except asyncio.CancelledError:
             self.cancel()
             raise
@@ -124,21 +123,19 @@ class UnaryUnaryCall(_Call, grpc.aio.UnaryUnaryCall[Request, Response], Generic[
         await self
 
     async def _status(self) -> Status:
-        await self._end()
-        return await super()._status()
+        while not self._has_ended():
+            await self._rpc.progress(ahead=False)
+        return cast(Status, self._rpc.status)
 
-    @types.coroutine
-    def _end(self) -> Generator[Any, Any, None]:
+    def _has_ended(self) -> bool:
+        """Whether the call has, after this has taken what has come of it."""
         rpc = self._rpc
-        while True:
-            if rpc.message is not NOTHING:
-                if self._response is not None:
-                    rpc.terminate(SECOND_MESSAGE)
-                else:
-                    self._response = rpc.take()
-            if rpc.status is not None:
-                return
-            yield from rpc.progress(ahead=False)  # type: ignore[misc] # as `await` does
+        if rpc.message is not NOTHING:
+            if self._response is not None:
+                rpc.terminate(SECOND_MESSAGE)
+            else:
+                self._response = rpc.take()
+        return rpc.status is not None
 
 
 class _Style(enum.Enum):

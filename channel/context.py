@@ -7,7 +7,6 @@ from typing import Any, Never
 
 import grpc
 
-from channel.callbacks import call_back
 from channel.metadata import Entries, received
 from channel.rpc import Rpc
 from channel.state import NOTHING
@@ -15,17 +14,13 @@ from channel.status import Status
 from channel.stepping import hand_over
 
 
-class Context(grpc.aio.ServicerContext[Any, Any]):
-    """The handler's side of one call. Errors raised are those of grpc.aio's own context."""
+class Context(Rpc, grpc.aio.ServicerContext[Any, Any]):  # type: ignore[misc] # time is None or not
+    """One call, as its handler has it. Errors raised are those of grpc.aio's own context."""
 
     aborted: grpc.aio.AbortError | None = None
     _code: grpc.StatusCode | None = None
     _details = ""
     _trailing_metadata: tuple[Any, ...] = ()
-
-    def __init__(self, rpc: Rpc) -> None:
-        self._rpc = rpc
-        self._callbacks: list[Callable[[Any], object]] = []
 
     async def write(self, message: Any) -> None:
         """Hands the message over; returns when the reader has taken it and wants the next.
@@ -33,32 +28,31 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
         The message is not copied: neither side may change it from now on. Raises
         grpc.aio.InternalError when the call has ended or another write is under way.
         """
-        rpc = self._rpc
-        if self.aborted is not None or rpc.status is not None:
+        if self.aborted is not None or self.status is not None:
             self._check_open()
         if message is None:
             raise TypeError("a message cannot be None")
-        if rpc.message is not NOTHING:
+        if self.message is not NOTHING:
             raise grpc.aio.InternalError("One write at a time: another is under way.")
-        rpc.message = message
-        if rpc.initial_metadata is None:
-            rpc.initial_metadata = ()
-        if rpc.task is not None and rpc.task.is_current():
+        self.message = message
+        if self.initial_metadata is None:
+            self.initial_metadata = ()
+        if self.task is not None and self.task.is_current():
             await hand_over()
         else:
             await self._hand_over_from_another_task(message)
 
     async def send_initial_metadata(self, initial_metadata: Any) -> None:
         """Sends it ahead of the first message. Raises UsageError if it has been sent already."""
-        rpc = self._rpc
-        self._check_open()
-        if rpc.initial_metadata is not None:
+        if self.aborted is not None or self.status is not None:
+            self._check_open()
+        if self.initial_metadata is not None:
             raise grpc.aio.UsageError("Send initial metadata failed: already sent")
-        rpc.initial_metadata = received(initial_metadata)
-        if rpc.ahead and rpc.task is not None and rpc.task.is_current():
+        self.initial_metadata = received(initial_metadata)
+        if self.ahead and self.task is not None and self.task.is_current():
             await hand_over()
         else:
-            rpc.offer()
+            self.offer()
 
     async def abort(
         self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()
@@ -72,8 +66,8 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
         self._code = grpc.StatusCode.UNKNOWN if code is grpc.StatusCode.OK else code
         self._details = details or self._details
         self._trailing_metadata = trailing_metadata or self._trailing_metadata
-        if self._rpc.status is None:
-            self._rpc.end(self.final_status())
+        if self.status is None:
+            self.end(self.final_status())
         raise self.aborted
 
     async def abort_with_status(self, status: grpc.Status) -> Never:
@@ -106,7 +100,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
 
     def invocation_metadata(self) -> Entries:  # type: ignore[override] # a tuple, as grpc.aio gives
         """What the caller sent, as (key, value) tuples."""
-        return self._rpc.invocation_metadata
+        return self.metadata
 
     def set_code(self, code: grpc.StatusCode) -> None:
         """Sets the code with which the call will end."""
@@ -124,23 +118,19 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
         """The text set so far."""
         return self._details
 
-    def time_remaining(self) -> Any:
-        """Seconds until the caller's deadline, never negative; None without a deadline."""
-        deadline = self._rpc.deadline
-        return None if deadline is None else max(0.0, deadline - self._rpc.loop.time())
-
     def add_done_callback(self, callback: Callable[[Any], object]) -> None:
         """Has `callback(context)` called when the handler has ended."""
+        if self._callbacks is None:
+            self._callbacks = []
         self._callbacks.append(callback)
-        self._rpc.on_handler_end = self._call_back
 
     def done(self) -> bool:
         """Whether the call has ended."""
-        return self._rpc.status is not None
+        return self.status is not None
 
     def cancelled(self) -> bool:
         """Whether the call has ended, or is going to, with the code CANCELLED."""
-        status = self._rpc.status
+        status = self.status
         return (self._code if status is None else status.code) is grpc.StatusCode.CANCELLED
 
     async def read(self) -> Any:
@@ -155,7 +145,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
 
     def peer(self) -> str:
         """The caller's address, if it has one."""
-        return self._rpc.peer
+        return self.address
 
     def peer_identities(self) -> Iterable[bytes] | None:
         """None: the caller is not authenticated by the channel."""
@@ -172,19 +162,15 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
     def _check_open(self) -> None:
         if self.aborted is not None:
             raise self.aborted
-        if self._rpc.status is not None:
+        if self.status is not None:
             raise grpc.aio.InternalError("The call has ended.")
 
     async def _hand_over_from_another_task(self, message: Any) -> None:
-        rpc = self._rpc
-        rpc.taken = rpc.loop.create_future()
-        rpc.offer()
+        self.taken = self.loop.create_future()
+        self.offer()
         try:
-            await rpc.taken
+            await self.taken
         finally:
-            rpc.taken = None
-            if rpc.message is message:  # cancelled before anybody came for it
-                rpc.message = NOTHING
-
-    def _call_back(self) -> None:
-        call_back(self._callbacks, self, self._rpc.loop)
+            self.taken = None
+            if self.message is message:  # cancelled before anybody came for it
+                self.message = NOTHING

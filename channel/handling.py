@@ -39,55 +39,54 @@ Find: TypeAlias = "Callable[[Rpc], Awaitable[MethodHandler | None]]"
 Found: TypeAlias = "Callable[[Rpc, MethodHandler], None]"
 
 
-async def serve(rpc: Rpc, known: Known, find: Find, found: Found | None = None) -> None:
+async def serve(context: Context, known: Known, find: Find, found: Found | None = None) -> None:
     """Runs one call's handler. Only cancellation, and what ends a process, comes out of it.
 
     It is looked for where it is `known` by its method, and else by `find`. `found` is told which it
     is before it runs, and may still change the request; what it raises is taken for the handler's
     own.
     """
-    context = Context(rpc)
     try:
-        method_handler = known.get(rpc.method) or await find(rpc)
+        method_handler = known.get(context.method) or await find(context)
         if method_handler is None:
-            rpc.end(UNKNOWN_METHOD)
+            context.end(UNKNOWN_METHOD)
             return
         if found is not None:
-            found(rpc, method_handler)
+            found(context, method_handler)
         if method_handler.request_streaming:
             raise NotImplementedError("in process a call has one request, not a stream of them")
         if method_handler.response_streaming:
-            await _stream(method_handler.unary_stream, rpc, context)
+            await _stream(method_handler.unary_stream, context)
         else:
             behaviour: Any = method_handler.unary_unary
-            message = behaviour(rpc.request, context)
+            message = behaviour(context.request, context)
             if isinstance(message, _AWAITABLE):
                 message = await message
-            _answer(message, rpc, context)
+            _answer(message, context)
         if context.aborted is not None:
-            _log.error("handler of %s went on after its abort", rpc.method)
+            _log.error("handler of %s went on after its abort", context.method)
     except Exception as error:
         if error is context.aborted:
             error.__traceback__ = None  # whose frames hold the context, which holds the error
             return
-        _fail(error, rpc, context)
+        _fail(error, context)
     else:
-        if rpc.status is None:
-            rpc.end(context.final_status())
+        if context.status is None:
+            context.end(context.final_status())
 
 
-def _answer(message: Any, rpc: Rpc, context: Context) -> None:
-    status = rpc.status or context.final_status()
+def _answer(message: Any, context: Context) -> None:
+    status = context.status or context.final_status()
     if status.code is not grpc.StatusCode.OK:
         return
     if message is None:
         raise TypeError("the handler of a unary call returned None")
-    rpc.message = message
-    rpc.end(status)
+    context.message = message
+    context.end(status)
 
 
-async def _stream(behaviour: Any, rpc: Rpc, context: Context) -> None:
-    stream = behaviour(rpc.request, context)
+async def _stream(behaviour: Any, context: Context) -> None:
+    stream = behaviour(context.request, context)
     if isinstance(stream, _AWAITABLE):
         await stream
         return
@@ -96,12 +95,12 @@ async def _stream(behaviour: Any, rpc: Rpc, context: Context) -> None:
             await context.write(message)
 
 
-def _fail(error: Exception, rpc: Rpc, context: Context) -> None:
-    if rpc.status is None or not isinstance(error, grpc.aio.InternalError):
-        _log.exception("handler of %s failed", rpc.method)
-    if rpc.status is not None:
+def _fail(error: Exception, context: Context) -> None:
+    if context.status is None or not isinstance(error, grpc.aio.InternalError):
+        _log.exception("handler of %s failed", context.method)
+    if context.status is not None:
         return
     code, _, trailing_metadata, _ = context.final_status()
     if code is grpc.StatusCode.OK:
         code = grpc.StatusCode.UNKNOWN
-    rpc.end(Status(code, f"Unexpected {type(error)}: {error}", trailing_metadata))
+    context.end(Status(code, f"Unexpected {type(error)}: {error}", trailing_metadata))

@@ -21,6 +21,7 @@ from typing import Any, Never
 import grpc
 
 from channel.client import InProcessChannel
+from channel.context import Context
 from channel.handling import CallDetails, Found, MethodHandler, serve
 from channel.metadata import Entries, as_handlers_see
 from channel.rpc import Rpc
@@ -120,7 +121,7 @@ class InProcessServer(grpc.aio.Server):
 
         `found` is as `serve` has it.
         """
-        rpc = Rpc(
+        rpc = Context(
             method,
             request,
             as_handlers_see(metadata),
@@ -154,7 +155,7 @@ class InProcessServer(grpc.aio.Server):
         task.add_done_callback(self._finishing.discard)
 
     async def _find(self, rpc: Rpc) -> MethodHandler | None:
-        details = CallDetails(rpc.method, rpc.invocation_metadata)
+        details = CallDetails(rpc.method, rpc.metadata)
         found: MethodHandler | None = await self._intercepted(0, details)
         return found
 

@@ -1,6 +1,6 @@
 """One call: what its two sides share, who steps its handler, and how it ends.
 
-The handler runs only while somebody waits for it: `advance` steps it until it has handed something
+The handler runs only while somebody waits for it: `progress` steps it until it has handed something
 over, so a message is never buffered and a handler never runs ahead of its reader. Who has no task
 to wait in uses `step`, and is called when there is news. A call ends for its caller as soon as
 there is a status; a handler that is not through by then (it closes things, it ignores its
@@ -12,18 +12,19 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Protocol, TypeAlias
 
 import grpc
 
+from channel.callbacks import call_back
 from channel.metadata import Entries
 from channel.state import NOTHING, CallState
 from channel.status import SELF_CANCELLED, Status
 from channel.stepping import HANDED_OVER, SteppedTask
 from channel.waiting import Waiting
 
-Handler: TypeAlias = Callable[["Rpc"], Coroutine[Any, Any, None]]
+Handler: TypeAlias = Callable[[Any], Coroutine[Any, Any, None]]  # given the `Context`
 
 
 class Keeper(Protocol):
@@ -37,26 +38,26 @@ class Keeper(Protocol):
 
 
 class Rpc(CallState):
-    """The state of one call.
+    """One call, but for what its handler sees of it: that is `Context`.
 
     `handler` makes the coroutine that is stepped, in `context`; `timeout` is in seconds. The
     handler starts when somebody first waits for it.
     """
 
-    peer = "in-process"  # unless who opens it knows better
+    address = "in-process"  # of the caller, unless who opens it knows better
     task: SteppedTask | None = None
-    on_handler_end: Callable[[], None] | None = None
-    driven = False  # some task is in `advance`, or the handler in a `step`
+    driven = False  # some task is in `progress`, or the handler in a `step`
     ahead = False  # and it wants to hear of initial metadata that comes ahead of messages
     on_news: Callable[[], None] | None = None  # of who uses `step`; it may hold what holds this
     waits = False  # the handler, after a `step`, for something that is still to come
     _waiting: Waiting | None = None
+    _callbacks: list[Callable[[Any], object]] | None = None  # for the handler's end
 
     def __init__(
         self,
         method: str,
         request: object,
-        invocation_metadata: Entries,
+        metadata: Entries,
         timeout: float | None,
         *,
         handler: Handler,
@@ -64,10 +65,10 @@ class Rpc(CallState):
         keeper: Keeper,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        super().__init__(loop)
+        self.loop = loop
         self.method = method
         self.request = request
-        self.invocation_metadata = invocation_metadata
+        self.metadata = metadata
         self._handler: Handler | None = handler
         self._context = context
         self._keeper = keeper
@@ -76,16 +77,16 @@ class Rpc(CallState):
 
     # The caller's side.
 
-    def progress(self, *, ahead: bool = True) -> Awaitable[None]:
-        """Steps the handler, or waits for the task that does."""
-        return self.change() if self.driven else self.advance(ahead)
-
     @types.coroutine
-    def advance(self, ahead: bool = True) -> Generator[Any, Any, None]:
+    def progress(self, *, ahead: bool = True) -> Generator[Any, Any, None]:
         """Steps the handler until it hands something over or the call ends.
 
-        One task at a time; `ahead` as for `progress`. Cancelling it leaves the handler where it is.
+        One task at a time: others wait for what comes of it. Cancelling it leaves the handler where
+        it is.
         """
+        if self.driven:
+            yield from self.change()
+            return
         task = self.task or self._start()
         self.driven = True
         self.ahead = ahead
@@ -188,8 +189,8 @@ class Rpc(CallState):
         if self.status is None:
             self.end(SELF_CANCELLED)
         self._keeper.left(self)
-        if self.on_handler_end is not None:
-            self.on_handler_end()
+        if self._callbacks is not None:
+            call_back(self._callbacks, self, self.loop)
 
     def _unwind(self, task: SteppedTask) -> None:
         """Lets the handler of an ended call finish: at once if it can, else in a kept task."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import types
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Final
 
 import grpc
@@ -20,6 +21,7 @@ class CallState:
     `message` has come and is not yet taken; `on_end` is called, weakly, when the call ends.
     """
 
+    loop: asyncio.AbstractEventLoop
     message: Any = NOTHING
     taken: asyncio.Future[None] | None = None  # for a writer in a task of its own
     initial_metadata: Entries | None = None
@@ -27,10 +29,7 @@ class CallState:
     deadline: float | None = None
     on_end: Callable[[], Callable[[], None] | None] | None = None
     _timer: asyncio.TimerHandle | None = None
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self._watchers: list[asyncio.Future[None]] = []
+    _watchers: tuple[asyncio.Future[None], ...] = ()
 
     def progress(self, *, ahead: bool = True) -> Awaitable[None]:
         """Returns when there may be something new. Cancelling the wait does not touch the call.
@@ -44,11 +43,12 @@ class CallState:
         while not reached():
             await (self.change() if self.message is not NOTHING else self.progress())
 
-    async def change(self) -> None:
+    @types.coroutine
+    def change(self) -> Generator[Any, Any, None]:
         """Returns when something has come, others have taken the message, or the call has ended."""
         watcher: asyncio.Future[None] = self.loop.create_future()
-        self._watchers.append(watcher)
-        await watcher
+        self._watchers = (*self._watchers, watcher)
+        yield from watcher
 
     def take(self) -> Any:
         """The message, which is no longer there: its writer may go on."""
@@ -58,6 +58,10 @@ class CallState:
         if self._watchers:
             self.wake_watchers()
         return message
+
+    def time_remaining(self) -> float | None:
+        """Seconds until the deadline, never negative; None without a deadline."""
+        return None if self.deadline is None else max(0.0, self.deadline - self.loop.time())
 
     def terminate(self, status: Status) -> None:
         """Ends the call from the caller's side. No effect after the end."""
@@ -71,7 +75,7 @@ class CallState:
 
     def wake_watchers(self) -> None:
         """Has all who wait in `change` look again."""
-        watchers, self._watchers = self._watchers, []
+        watchers, self._watchers = self._watchers, ()
         for watcher in watchers:
             if not watcher.done():
                 watcher.set_result(None)

@@ -25,6 +25,7 @@ class Waiting:
 
     def __init__(self, awaited: asyncio.Future[Any]) -> None:
         self._awaited = awaited
+        self.get_loop = awaited.get_loop
 
     def release(self) -> None:
         """Wakes the waiting task on the loop's next turn, unless it is about to wake anyway."""
@@ -36,10 +37,6 @@ class Waiting:
             self.get_loop().call_soon(self._wake, self, context=self._context)
 
     # What a task, asyncio's own or a stepped one, calls on what it waits for.
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """The loop of the awaited future."""
-        return self._awaited.get_loop()
 
     def add_done_callback(
         self, wake: Callable[[Any], object], *, context: contextvars.Context | None = None

@@ -60,7 +60,7 @@ class ServedCall:
             metadata = from_wire(opened.metadata)
         whole, timeout = request is not None, timeout_of(opened)
         self._rpc = servicers.open(opened.method, None, metadata, timeout, outbox, self._found)
-        self._rpc.peer = peer
+        self._rpc.address = peer
         self._rpc.on_news = self.look
         self._answer = Answer(number, self._rpc, outbox, opened.credit, limit, whole=whole)
         self._number = number
