@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 import grpc
 
 _KEY: Final = re.compile(r"[0-9a-z_.-]+")
+# The types of values under keys that were seen: a program has few, and uses them in every call.
+_KINDS: Final[dict[str, type[Any]]] = {}
+_MOST_KEYS: Final = 256  # of which a peer could send any number
 
 # Bytes under a key that ends in `-bin`, text under any other.
 Entries: TypeAlias = tuple[tuple[str, str | bytes], ...]
@@ -34,26 +37,16 @@ def received(sent: Iterable[Any] | None) -> Entries:
     """
     if not sent:
         return ()
+    if type(sent) is tuple and _are_as_received(sent):
+        return sent
     if isinstance(sent, dict):
         raise TypeError("metadata is a sequence of pairs, not a dict")
-    entries = tuple(map(tuple, sent))
-    if len(entries) > 1:
-        try:  # nearly always all of it is text, and is looked at as one
-            keys, values = zip(*entries, strict=True)
-            if _are_of_text(keys) and (text := "".join(values)).isascii() and text.isprintable():
-                return entries
-        except (TypeError, ValueError, grpc.aio.InternalError):
-            pass  # the entry it is about is found below
-    return tuple([_entry(key, value) for key, value in entries])
+    return tuple([_entry(key, value) for key, value in tuple(map(tuple, sent))])
 
 
 def received_texts(texts: Sequence[str]) -> Entries:
     """The entries of keys and values by turns. Raises as `received`; ValueError if they are odd."""
-    keys, values = tuple(texts[::2]), texts[1::2]
-    pairs = zip(keys, values, strict=True)
-    if _are_of_text(keys) and (text := "".join(values)).isascii() and text.isprintable():
-        return tuple(pairs)
-    return received(pairs)
+    return received(tuple(zip(texts[::2], texts[1::2], strict=True)))
 
 
 def as_handlers_see(entries: Entries) -> tuple[Metadatum, ...]:
@@ -100,10 +93,28 @@ class _Unread(grpc.aio.Metadata):
         return repr(grpc.aio.Metadata(*self))
 
 
+def _are_as_received(sent: tuple[Any, ...]) -> bool:
+    """Whether there is nothing to change in the entries, and nothing wrong, as nearly always."""
+    texts = []
+    try:
+        for entry in sent:
+            if type(entry) is not tuple:  # it may be an iterator, which is to be gone through once
+                return False
+            key, value = entry
+            if _KINDS[key] is str:
+                texts.append(value)
+            elif type(value) is not bytes:
+                return False
+        text = "".join(texts)
+    except (KeyError, TypeError, ValueError):
+        return False  # a key that is new, what is no pair, or no text
+    return text.isascii() and text.isprintable()
+
+
 def _entry(key: object, value: object) -> tuple[str, str | bytes]:
     if not isinstance(key, str):
         raise TypeError(f"a metadata key is a str, not {type(key).__name__}")
-    if _is_binary(key):
+    if _kind(key) is bytes:
         if not isinstance(value, bytes):
             raise TypeError(f"binary metadata {key} is bytes, not {type(value).__name__}")
         return key, value
@@ -116,15 +127,13 @@ def _entry(key: object, value: object) -> tuple[str, str | bytes]:
     return key, value
 
 
-@lru_cache(32)  # a program sends the same few sets of keys with every call
-def _are_of_text(keys: tuple[str, ...]) -> bool:
-    """Whether what is under the keys is text. Raises as `_is_binary`."""
-    return not any(map(_is_binary, keys))
-
-
-@lru_cache(256)  # a program has few keys, and uses them in every call
-def _is_binary(key: str) -> bool:
-    """Whether what is under the key is bytes. Raises InternalError if it is no key."""
-    if not _KEY.fullmatch(key):
-        raise grpc.aio.InternalError(f"metadata key {key!r} is not lower-case ASCII")
-    return key.endswith("-bin")
+def _kind(key: str) -> type[Any]:
+    """The type of what is under the key. Raises InternalError if it is no key."""
+    kind = _KINDS.get(key)
+    if kind is None:
+        if not _KEY.fullmatch(key):
+            raise grpc.aio.InternalError(f"metadata key {key!r} is not lower-case ASCII")
+        if len(_KINDS) == _MOST_KEYS:
+            _KINDS.clear()
+        kind = _KINDS[key] = bytes if key.endswith("-bin") else str
+    return kind

@@ -40,12 +40,14 @@ def to_wire(entries: Entries) -> list[dict[str, Any]]:
 
 def from_wire(entries: Iterable[relay_pb2.MetadataEntry]) -> Entries:
     """Metadata as it came. Raises as `received` does for what gRPC would not have carried."""
-    # Decoded here, as `received` would for each entry alone: at texts it looks all at once.
+    # Decoded here, or `received` would have to change it all.
     return received(
-        [
-            (key := it.key, it.value if key.endswith("-bin") else it.value.decode("latin-1"))
-            for it in entries
-        ]
+        tuple(
+            [
+                (key := it.key, it.value if key.endswith("-bin") else it.value.decode("latin-1"))
+                for it in entries
+            ]
+        )
     )
 
 

@@ -10,6 +10,7 @@ import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
+from channel.metadata import received
 from tests.unit.channel.doors import Open, failure, text_of, texts
 
 MORE = (("x", "y"),)
@@ -26,7 +27,14 @@ async def test_the_handler_sees_what_the_caller_sent_as_pairs_of_text_and_text_o
         return text_of("")
 
     door = await open_both(ask=look)
-    for metadata in (SENT, list(SENT), grpc.aio.Metadata(*SENT), map(iter, SENT)):
+    for metadata in (
+        SENT,
+        list(SENT),
+        grpc.aio.Metadata(*SENT),
+        map(iter, SENT),
+        tuple(map(list, SENT)),
+        tuple(map(iter, SENT)),
+    ):
         await door.ask(metadata=metadata)
         entries = seen.pop()
         assert isinstance(entries, tuple)
@@ -277,3 +285,12 @@ async def test_what_the_caller_gets_does_all_that_grpcs_own_type_does(
     assert ours == tuple(plain)
     with pytest.raises(KeyError):
         (await changed())[0]["missing"]
+
+
+def test_what_is_under_a_key_stays_known_however_many_there_are() -> None:
+    for number in range(600):
+        sent = ((f"key-{number}", "text"), (f"key-{number}-bin", b"bytes"))
+        assert received(sent) == sent
+        assert received(sent) == sent
+        with pytest.raises(TypeError):
+            received(((f"key-{number}-bin", "text"),))
