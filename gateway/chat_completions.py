@@ -83,7 +83,8 @@ class ChatCompletions:
         LEFTOVERS.give_back(size)
         seen = _repeats(exchange, asked, streamed=options.stream)
         exchange.own_seconds += self._clock()
-        await self._cohort.stage()
+        if self._cohort.several:
+            await self._cohort.stage()
         exchange.own_seconds -= self._clock()
         if options.stream:
             renderer: Renderer = StreamRenderer(options.include_usage)
@@ -101,7 +102,8 @@ class ChatCompletions:
             try:
                 exchange.own_seconds += self._clock()
                 completion = await call
-                await self._cohort.stage()
+                if self._cohort.several:
+                    await self._cohort.stage()
                 exchange.own_seconds -= self._clock()
                 left = lines(limit_headers(await call.initial_metadata()))
             except grpc.aio.AioRpcError as error:

@@ -29,9 +29,8 @@ class Cohort:
 
     @types.coroutine
     def stage(self) -> Generator[None, None, None]:
-        """Let the other calls come as far as this one is; at once where it came alone."""
-        if self.several:
-            yield
+        """Let the other calls come as far as this one is. Asked for where there are `several`."""
+        yield
 
     def _end_turn(self) -> None:
         self.several = self._arrived > 1
