@@ -45,9 +45,7 @@ class Rpc(CallState):
     """
 
     address = "in-process"  # of the caller, unless who opens it knows better
-    task: SteppedTask | None = None
-    driven = False  # some task is in `progress`, or the handler in a `step`
-    ahead = False  # and it wants to hear of initial metadata that comes ahead of messages
+    ahead = False  # who drives it wants to hear of initial metadata that comes ahead of messages
     on_news: Callable[[], None] | None = None  # of who uses `step`; it may hold what holds this
     waits = False  # the handler, after a `step`, for something that is still to come
     _waiting: Waiting | None = None
@@ -65,10 +63,12 @@ class Rpc(CallState):
         keeper: Keeper,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        self.loop = loop
+        super().__init__(loop)
         self.method = method
         self.request = request
         self.metadata = metadata
+        self.task: SteppedTask | None = None
+        self.driven = False  # some task is in `progress`, or the handler in a `step`
         self._handler: Handler | None = handler
         self._context = context
         self._keeper = keeper

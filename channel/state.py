@@ -21,15 +21,17 @@ class CallState:
     `message` has come and is not yet taken; `on_end` is called, weakly, when the call ends.
     """
 
-    loop: asyncio.AbstractEventLoop
-    message: Any = NOTHING
     taken: asyncio.Future[None] | None = None  # for a writer in a task of its own
-    initial_metadata: Entries | None = None
-    status: Status | None = None
     deadline: float | None = None
     on_end: Callable[[], Callable[[], None] | None] | None = None
     _timer: asyncio.TimerHandle | None = None
-    _watchers: tuple[asyncio.Future[None], ...] = ()
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.message: Any = NOTHING
+        self.initial_metadata: Entries | None = None
+        self.status: Status | None = None
+        self._watchers: tuple[asyncio.Future[None], ...] = ()
 
     def progress(self, *, ahead: bool = True) -> Awaitable[None]:
         """Returns when there may be something new. Cancelling the wait does not touch the call.

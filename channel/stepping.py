@@ -36,10 +36,7 @@ class SteppedTask:
     `on_end` is called when it has ended.
     """
 
-    awaited: asyncio.Future[Any] | None = None
-    ended = False
     _cancelling = 0
-    _must_cancel = False
 
     def __init__(
         self,
@@ -48,6 +45,9 @@ class SteppedTask:
         loop: asyncio.AbstractEventLoop,
         on_end: Callable[[], None],
     ) -> None:
+        self.awaited: asyncio.Future[Any] | None = None
+        self.ended = False
+        self._must_cancel = False
         self._coroutine = coroutine
         self._context = context
         self._loop = loop

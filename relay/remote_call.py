@@ -44,7 +44,7 @@ class RemoteCall(CallState):
         timeout: float | None,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        self.loop = loop
+        super().__init__(loop)
         self.number = number
         self._line = line
         self._deserialize = deserialize
