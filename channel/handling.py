@@ -39,7 +39,7 @@ Find: TypeAlias = "Callable[[Rpc], Awaitable[MethodHandler | None]]"
 Found: TypeAlias = "Callable[[Rpc, MethodHandler], None]"
 
 
-async def serve(context: Context, known: Known, find: Find, found: Found | None = None) -> None:
+async def serve(known: Known, find: Find, context: Context, found: Found | None = None) -> None:
     """Runs one call's handler. Only cancellation, and what ends a process, comes out of it.
 
     It is looked for where it is `known` by its method, and else by `find`. `found` is told which it

@@ -41,7 +41,7 @@ class InProcessServer(grpc.aio.Server):
         self._generic: list[grpc.GenericRpcHandler] = []
         self._context = contextvars.copy_context()
         known = {} if self._interceptors else self._registered
-        self._serve = partial(serve, known=known, find=self._find)
+        self._serve = partial(serve, known, self._find)
         self._calls: dict[Rpc, object] = {}
         self._finishing: set[asyncio.Task[None]] = set()
         self._channels: weakref.WeakSet[InProcessChannel] = weakref.WeakSet()
@@ -126,10 +126,10 @@ class InProcessServer(grpc.aio.Server):
             request,
             as_handlers_see(metadata),
             timeout,
-            handler=self._serve if found is None else partial(self._serve, found=found),
-            context=self._context.copy(),
-            keeper=self,
-            loop=asyncio.get_running_loop(),
+            self._serve if found is None else partial(self._serve, found=found),
+            self._context.copy(),
+            self,
+            asyncio.get_running_loop(),
         )
         if rpc.status is None:
             if self.stopping:

@@ -57,7 +57,6 @@ class Rpc(CallState):
         request: object,
         metadata: Entries,
         timeout: float | None,
-        *,
         handler: Handler,
         context: contextvars.Context,
         keeper: Keeper,
