@@ -11,7 +11,7 @@ import logging
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
@@ -64,10 +64,12 @@ class _ToStderr(logging.StreamHandler[TextIO]):
 
     def hold(self, line: _Line) -> None:
         """Write a line after the loop's turn; at once where no loop runs."""
-        held = self._held
+        held, told = self._held, self._told
         held.append(line)
-        if len(held) > _MOST_HELD or not self._will_write():
+        if len(held) > _MOST_HELD:
             self._write_held()
+        elif told is None or told.is_closed():
+            self._have_written()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record's line, after those that came before it."""
@@ -79,26 +81,39 @@ class _ToStderr(logging.StreamHandler[TextIO]):
         self._write_held()
         super().flush()
 
-    def _will_write(self) -> bool:
-        """Whether a loop is going to write what is held: one that was told, or the running one."""
-        if (told := self._told) is not None and not told.is_closed():
-            return True
+    def _have_written(self) -> None:
+        """Have the running loop write what is held; where none runs it is written at once."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            return False
+            self._write_held()
+            return
         self._told = loop
         # Behind the answers that leave at the turn's end: nobody waits for a line.
         loop.call_soon(loop.call_soon, self._write_held)
-        return True
 
     def _write_held(self) -> None:
+        """Write all that is held, in pieces of whole lines, each fit for one write."""
         self._told = None  # what comes from now on needs a call of its own
-        for piece in _pieces(self._held):
+        held, piece = self._held, b""
+        while held:
             try:
-                self.stream.write(piece)
-            except (OSError, ValueError):
-                continue  # nobody may read it any more: a call is not to fail for that
+                line = _text(*held.popleft())
+            except IndexError:  # another thread was faster
+                break
+            if len(piece) + len(line) > _IN_ONE_PIECE:
+                self._put(piece)
+                piece = b""
+            piece += line
+        self._put(piece)
+
+    def _put(self, piece: bytes) -> None:
+        if not piece:
+            return
+        try:
+            self.stream.write(piece.decode())
+        except (OSError, ValueError):
+            return  # nobody may read it any more: a call is not to fail for that
 
 
 def write(logger: logging.Logger, message: str, fields: Mapping[str, object]) -> None:
@@ -142,29 +157,12 @@ def _rendered(line: Mapping[str, object]) -> str:
     return orjson.dumps(line, default=str).decode()
 
 
-def _pieces(held: deque[_Line]) -> Iterator[str]:
-    """Take all that is held, and return it in pieces of whole lines, each fit for one write."""
-    piece, size = "", 0
-    while True:
-        try:
-            text = _text(*held.popleft())
-        except IndexError:
-            break
-        if size + len(text) > _IN_ONE_PIECE and piece:
-            yield piece
-            piece, size = "", 0
-        piece += text.decode()
-        size += len(text)
-    if piece:
-        yield piece
-
-
 def _text(seconds: float, name: str, message: str, fields: Mapping[str, object]) -> bytes:
-    head = {"time": _time(seconds), "level": "info", "logger": name, "message": message}
+    line = {"time": _time(seconds), "level": "info", "logger": name, "message": message, **fields}
     try:
-        return orjson.dumps({**head, **fields}, default=str, option=orjson.OPT_APPEND_NEWLINE)
+        return orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE)
     except orjson.JSONEncodeError as error:  # a number beyond 64 bits, a text that is none
-        return orjson.dumps({**head, "fault": str(error)}, option=orjson.OPT_APPEND_NEWLINE)
+        return _text(seconds, name, message, {"fault": str(error)})
 
 
 def _time(seconds: float) -> str:
