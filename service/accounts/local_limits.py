@@ -73,45 +73,43 @@ class LocalLimiter:
 
     def enter_at_once(self, caller: Caller, tokens: int) -> LocalLease:
         """Do as `enter` does: here nobody is asked."""
-        key = self._key(caller)
-        parts = cost(tokens, caller.limits.rates[1])
-        met = self._met(caller, key, parts)
-        if met is not None:
-            self._metrics.count(LIMITER_REFUSALS, limit=met.value)
-            raise refusal(caller, Standing(met, key.requests, key.tokens), tokens)
-        return self._take(caller, key, parts)
+        limits, key = caller.limits, self._key(caller)
+        requests, per_token = limits.rates
+        parts = cost(tokens, per_token)
+        most = limits.account_active
+        if most and self._accounts.get(caller.account_id, 0) >= most:
+            met = Limit.ACCOUNT_ACTIVE
+        elif limits.active and key.open >= limits.active:
+            met = Limit.ACTIVE
+        elif requests and key.requests + MINUTE > requests * MINUTE:
+            met = Limit.REQUESTS
+        elif per_token and key.tokens + parts > per_token * MINUTE:
+            met = Limit.TOKENS
+        else:
+            return self._take(caller, key, parts)
+        self._metrics.count(LIMITER_REFUSALS, limit=met.value)
+        raise refusal(caller, Standing(met, key.requests, key.tokens), tokens)
 
     def note(self, caller: Caller, tokens: int) -> LocalLease:
         """Count a call that somebody else has let in."""
         return self._take(caller, self._key(caller), cost(tokens, caller.limits.rates[1]))
 
-    def leave(self, caller: Caller, key: Taken, more: int) -> None:
-        """Give a place back, and take `more` parts of tokens (give them back if negative)."""
+    def leave(self, lease: LocalLease, tokens_used: int | None) -> None:
+        """Give a place back, and take what was used of tokens in place of the estimate."""
+        caller, key = lease.caller, lease.key
         limits = caller.limits
         key.open -= 1
         if limits.account_active is not None:
             self._accounts[caller.account_id] -= 1
             if not self._accounts[caller.account_id]:
                 del self._accounts[caller.account_id]
+        more = excess(limits, lease.parts, tokens_used)
         if more > 0:
             key.drain(self._now(), limits)
             key.tokens = min(key.tokens + more, MOST_DEBT)
         elif more:  # before the time that has passed, or after it: the same, unless limits changed
-            key.tokens = max(0, key.tokens + more)
-
-    def _met(self, caller: Caller, key: Taken, parts: int) -> Limit | None:
-        limits = caller.limits
-        requests, tokens = limits.rates
-        most = limits.account_active
-        if most and self._accounts.get(caller.account_id, 0) >= most:
-            return Limit.ACCOUNT_ACTIVE
-        if limits.active and key.open >= limits.active:
-            return Limit.ACTIVE
-        if requests and key.requests + MINUTE > requests * MINUTE:
-            return Limit.REQUESTS
-        if tokens and key.tokens + parts > tokens * MINUTE:
-            return Limit.TOKENS
-        return None
+            left = key.tokens + more
+            key.tokens = left if left > 0 else 0
 
     def _take(self, caller: Caller, key: Taken, parts: int) -> LocalLease:
         limits = caller.limits
@@ -146,23 +144,22 @@ class LocalLimiter:
 
 
 class LocalLease:
-    """A call that is counted here."""
+    """A call that is counted here. `parts` of tokens it took."""
 
-    __slots__ = ("_caller", "_key", "_left", "_limiter", "_parts", "headers")
+    __slots__ = ("_left", "_limiter", "caller", "headers", "key", "parts")
 
     def __init__(
         self, limiter: LocalLimiter, caller: Caller, key: Taken, parts: int, headers: Headers
     ) -> None:
         self._limiter = limiter
-        self._caller = caller
-        self._key = key
-        self._parts = parts  # of tokens, that it took
         self._left = False
+        self.caller = caller
+        self.key = key
+        self.parts = parts
         self.headers = headers
 
     def leave(self, tokens_used: int | None) -> None:
         """End the call; see `Lease.leave`."""
         if not self._left:
             self._left = True
-            more = excess(self._caller.limits, self._parts, tokens_used)
-            self._limiter.leave(self._caller, self._key, more)
+            self._limiter.leave(self, tokens_used)

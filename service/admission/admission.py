@@ -36,7 +36,9 @@ class Admission:
         self._max_in_flight = max_in_flight
         self._max_queued = max_queued
         self._clock = clock
-        self._queues: dict[Priority, deque[Place]] = {it: deque() for it in Priority}
+        self._interactive: deque[Place] = deque()
+        self._batch: deque[Place] = deque()
+        self._queues = {Priority.INTERACTIVE: self._interactive, Priority.BATCH: self._batch}
         self._turn = 0
         self._usual: float | None = None  # seconds that a call keeps its place; None: not known
         self.in_flight = 0
@@ -110,7 +112,7 @@ class Admission:
 
     def _free(self) -> None:
         self.in_flight -= 1
-        if any(self._queues.values()):
+        if self._interactive or self._batch:
             self._hand_over()
 
     def _hand_over(self) -> None:
@@ -122,7 +124,7 @@ class Admission:
 
     def _next_queue(self) -> deque[Place]:
         """Return the queue whose turn it is; an empty one when nobody waits."""
-        interactive, batch = self._queues[Priority.INTERACTIVE], self._queues[Priority.BATCH]
+        interactive, batch = self._interactive, self._batch
         if not (interactive and batch):
             return interactive or batch
         self._turn = (self._turn + 1) % _TURNS
@@ -130,23 +132,22 @@ class Admission:
 
     def _expected_wait(self, priority: Priority) -> float:
         """Return the seconds until a call that comes now would get a place."""
-        ahead = {it: len(queue) for it, queue in self._queues.items()}
+        interactive, batch = len(self._interactive), len(self._batch)
         if priority is Priority.INTERACTIVE:
-            first = ahead[Priority.INTERACTIVE] + 1
-            places = first + min(ahead[Priority.BATCH], first // (_TURNS - 1))
+            first = interactive + 1
+            places = first + min(batch, first // (_TURNS - 1))
         else:
-            first = ahead[Priority.BATCH] + 1
-            places = first + min(ahead[Priority.INTERACTIVE], first * (_TURNS - 1))
+            first = batch + 1
+            places = first + min(interactive, first * (_TURNS - 1))
         return places * (self._usual or 0.0) / self._max_in_flight
 
     def _make_room(self, priority: Priority, expected: float) -> None:
         """See to it that one more can wait. Raises ServiceUnavailable if it cannot be this one."""
         if self.queued < self._max_queued:
             return
-        batch = self._queues[Priority.BATCH]
-        if priority is Priority.BATCH or not batch:
+        if priority is Priority.BATCH or not self._batch:
             raise _overloaded(expected)
-        _refuse(batch.pop(), _overloaded(self._expected_wait(Priority.BATCH)))
+        _refuse(self._batch.pop(), _overloaded(self._expected_wait(Priority.BATCH)))
 
 
 def _refuse(place: Place, error: Error) -> None:
