@@ -102,7 +102,7 @@ class Front:
 
         `route` is named, not the path: what a caller writes there is the caller's.
         """
-        self._requests[route, str(status)].count()
+        self._requests[route, str(status)].number += 1
         if exchange.form is not None:
             self._overhead[(exchange.form,)].observe(exchange.own_seconds)
         outcome = "CANCELLED" if status == CLIENT_GONE else exchange.error_code or "OK"

@@ -33,7 +33,10 @@ Reading = Callable[[], Mapping[Values, float]]
 
 
 class Series:
-    """One number, or the numbers of a histogram: how many were in each bucket, and their sum."""
+    """One number, or the numbers of a histogram: how many were in each bucket, and their sum.
+
+    Who counts adds to `number`.
+    """
 
     __slots__ = ("bounds", "counts", "number")
 
@@ -41,10 +44,6 @@ class Series:
         self.number: float = 0
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
-
-    def count(self, amount: float = 1) -> None:
-        """Add to a counter."""
-        self.number += amount
 
     def observe(self, value: float) -> None:
         """Add a value to a histogram, in the unit of its name."""

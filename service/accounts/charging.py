@@ -128,17 +128,14 @@ class Charge:
     ) -> None:
         self.call = call
         self.model_id = model_id = request.model
+        # Whether somebody pays who may not have the money, or not be allowed to spend it.
+        self.pays = caller.prepaid or caller.cap is not None
         self._caller = caller
         self._request = request
         self._price = prices.of(model_id)
         self._price_version = prices.version
         self._call_id = call_id
         self._books = books
-
-    @property
-    def pays(self) -> bool:
-        """Whether somebody pays who may not have the money, or not be allowed to spend it."""
-        return self._caller.prepaid or self._caller.cap is not None
 
     def most(self, router: Router, now: int) -> Reservation | None:
         """Return what is to be held for it; None where its model has no price."""
@@ -244,7 +241,7 @@ class Charge:
         model, series, tokens = self.model_id, self._books.tokens, tokens_of(usage)
         for place, token_class in _CLASSES:
             if number := tokens[place]:
-                series[model, token_class].count(number)
+                series[model, token_class].number += number
         if charged:
             self._books.metrics.count(CHARGED, charged, model=model)
 

@@ -169,7 +169,7 @@ class Attempt:
         if self._span.recording:  # else it is the call's own
             self._span.end()
         provider = self.step.candidate.provider.name
-        self._means.attempts[provider, PURPOSES[self.step.kind], self._outcome].count()
+        self._means.attempts[provider, PURPOSES[self.step.kind], self._outcome].number += 1
         if self._cost:
             self._means.metrics.count(PROVIDER_COST, self._cost, provider=provider)
 

@@ -89,7 +89,7 @@ class Answers:
         work: Work,
     ) -> _SharedAnswer:
         """Begin an answer, or join the one there is."""
-        opened.timing.own = False
+        opened.own = False
         mark = scope.fingerprint or fingerprint(opened.method, request)
         record = self._store.find(scope, mark)
         replayed = record is not None
@@ -103,7 +103,7 @@ class Answers:
         reader = record.read(request.last_chunk_sequence)
         try:
             if replayed:
-                opened.timing.borrowed = True
+                opened.replayed = True
                 opened.call.seen = None  # it encodes nothing
                 await self._calls.admit(opened, request, pays=False)
             opened.trace = record.trace

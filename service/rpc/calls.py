@@ -73,13 +73,15 @@ class Calls:
         """
         self._cohort.arrive()
         metadata = _texts(context)
-        trace = trace_context.parse(metadata.get(TRACEPARENT), metadata.get(TRACESTATE))
+        parent = metadata.get(TRACEPARENT)
+        trace = trace_context.parse(parent, metadata.get(TRACESTATE)) if parent else None
         span = rpc_span.begin(self._tracer, method, trace)
         generation = self._current.generation
         generation.hold()  # now: while a key is looked up it may be replaced
         try:
             caller = await _caller(generation, metadata, context)
-            self._let_in()  # now, not before: looking a key up can take a while
+            if self._refusing:  # now, not before: looking a key up can take a while
+                raise _shutting_down()
             urgency = priority.from_text(metadata.get(priority.HEADER))
             call = self._call(metadata, context.time_remaining(), caller, trace, span)
             opened = OpenCall(method, call, caller, self._clock(), generation, urgency)
@@ -105,7 +107,8 @@ class Calls:
         self, opened: OpenCall, request: ChatCompletionRequest, *, pays: bool
     ) -> Holding:
         """Take what the RPC needs to be worked on, until it is closed. Raises as the desk does."""
-        self._let_in()
+        if self._refusing:
+            raise _shutting_down()
         payer = opened.generation if pays else None
         opened.holding = holding = await self._desk.take(
             opened.caller, opened.priority, opened.call, request, payer
@@ -121,7 +124,8 @@ class Calls:
 
         Raises as `admit` does.
         """
-        self._let_in()
+        if self._refusing:
+            raise _shutting_down()
         opened.generation.hold()
         call = opened.call.detach()
         holding: Holding | None = None
@@ -163,19 +167,18 @@ class Calls:
         call, method, model, outcome = opened.call, opened.method, opened.model, opened.outcome
         call.close()
         opened.generation.let_go()
-        self._ended[method, outcome].count()
+        self._ended[method, outcome].number += 1
         if call.span.recording:
             rpc_span.finish(opened)
         now = self._clock()
         if model and method in _CHATS:
-            self._ended_of_model[model, outcome].count()
-            whole = outcome == "OK"
-            opened.timing.tell(self._times, method, model, call.waited, now, whole=whole)
+            self._ended_of_model[model, outcome].number += 1
+            self._times.observe(opened, call.waited, now)
         log.write(_LOG, "call", opened.line(now - opened.started))
 
     def count(self, method: str, reason: str) -> None:
         """Count an RPC that has ended: OK, CANCELLED or the reason of its error."""
-        self._ended[method, reason].count()
+        self._ended[method, reason].number += 1
 
     async def abort(
         self, context: Context, error: Exception, method: str, opened: OpenCall | None
@@ -230,7 +233,7 @@ class Calls:
 
     def answered(self, opened: OpenCall) -> None:
         """The first content, or the whole answer, is there."""
-        opened.timing.first = self._clock()
+        opened.first = self._clock()
 
     async def ended(self) -> None:
         """Return when no RPC is open."""
@@ -242,11 +245,6 @@ class Calls:
         """Refuse every new RPC from now on, and those that still wait to be admitted."""
         self._refusing = True
         self._desk.dismiss(_shutting_down)
-
-    def _let_in(self) -> None:
-        """Raise ServiceUnavailable for an RPC that has not begun when the process drains."""
-        if self._refusing:
-            raise _shutting_down()
 
     def cut(self) -> None:
         """End every open RPC: the time to drain is over."""

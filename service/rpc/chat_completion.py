@@ -68,7 +68,7 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
                     # From here on the caller may have it all, and be gone before we know.
                     opened.outcome = "OK"
                 await context.write(chunk)
-                opened.timing.chunks += 1
+                opened.chunks += 1
             context.set_trailing_metadata(opened.trailing_metadata())
             opened.outcome = "OK"
         except Exception as error:

@@ -14,15 +14,24 @@ from service.rpc import rpc_span, validation
 from service.rpc.content import Content
 from service.rpc.current import Generation
 from service.rpc.desk import Holding
-from service.rpc.timing import Timing
 
 _TRACE_KEY = "llmbase-route-trace-bin"
 _NOTICED = 0.01  # seconds before it was admitted that are worth a word in a call's log line
 
 
 class OpenCall:
-    """One RPC from its metadata to its log line, and the generation that answers it."""
+    """One RPC from its metadata to its log line, and the generation that answers it.
 
+    Its times are monotonic seconds: it `started`, and `first` is when its first content, or its
+    whole answer, was there; `chunks` were written. `own` says that it has waited for its providers
+    itself: who has not does not know how long. `replayed` says that another call's answer was
+    there, or on its way, before the call was.
+    """
+
+    first: float | None = None
+    chunks = 0
+    own = True
+    replayed = False
     model = ""
     single_flight = False  # whether its model answers calls that are alike once
     route: RouteFacts | None = None
@@ -49,13 +58,7 @@ class OpenCall:
         self.call = call
         self.caller = caller
         self.started = started
-        self.timing = Timing(started)
         self.trace = RouteTrace()
-
-    @property
-    def replayed(self) -> bool:
-        """Whether another call's answer was there for it."""
-        return self.timing.borrowed
 
     def check(self, request: ChatCompletionRequest) -> None:
         """Check a request before anything is done for it.
@@ -88,15 +91,15 @@ class OpenCall:
             "key": self.caller.name,
             "model": self.model,
             "outcome": self.outcome,
-            "ms": round(seconds * 1000, 1),
+            "ms": round(seconds * 10_000) / 10,
         }
         if self.priority is not Priority.INTERACTIVE:
             line["priority"] = self.priority.value
         if (holding := self.holding) is not None:
             queued = holding.entered - self.started
             if queued > _NOTICED:
-                line["queued_ms"] = round(queued * 1000, 1)
-        if self.timing.borrowed:
+                line["queued_ms"] = round(queued * 10_000) / 10
+        if self.replayed:
             line["replayed"] = True
         if (route := self.route) is not None:
             line["provider"] = route.provider

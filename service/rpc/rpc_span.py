@@ -46,9 +46,7 @@ class Ended(Protocol):
     code: str
     route: RouteFacts | None
     usage: Usage | None
-
-    @property
-    def replayed(self) -> bool: ...  # noqa: D102
+    replayed: bool
 
 
 def begin(tracer: Tracer, method: str, parent: TraceContext | None) -> Span:

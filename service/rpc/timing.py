@@ -6,53 +6,49 @@ how many there were, so that a stream is observed once, at its end.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from telemetry.metrics import CALL_SECONDS, CHUNK_GAP, FIRST_CONTENT, OVERHEAD, Metrics
+
+
+class Timed(Protocol):
+    """A chat call, as it is when it has ended; see `open_call.OpenCall`."""
+
+    method: str
+    model: str
+    outcome: str
+    started: float
+    first: float | None
+    chunks: int
+    own: bool
+    replayed: bool
 
 
 class Times:
     """The histograms of what calls took."""
 
-    __slots__ = ("call", "chunk_gap", "first_content", "overhead")
+    __slots__ = ("_call", "_chunk_gap", "_first_content", "_overhead")
 
     def __init__(self, metrics: Metrics) -> None:
-        self.call = metrics.of(CALL_SECONDS, "method")
-        self.overhead = metrics.of(OVERHEAD, "method")
-        self.first_content = metrics.of(FIRST_CONTENT, "model")
-        self.chunk_gap = metrics.of(CHUNK_GAP, "model")
+        self._call = metrics.of(CALL_SECONDS, "method")
+        self._overhead = metrics.of(OVERHEAD, "method")
+        self._first_content = metrics.of(FIRST_CONTENT, "model")
+        self._chunk_gap = metrics.of(CHUNK_GAP, "model")
 
-
-class Timing:
-    """Of one call that began at `started`, in monotonic seconds as all its times are.
-
-    `first` is when its first content, or its whole answer, was there; `chunks` were written.
-    `own` says that it has waited for its providers itself: who has not does not know how long.
-    `borrowed` says that the answer was there, or on its way, before the call was.
-    """
-
-    first: float | None = None
-    chunks = 0
-    own = True
-    borrowed = False
-
-    def __init__(self, started: float) -> None:
-        self.started = started
-
-    def tell(
-        self, times: Times, method: str, model: str, waited: float, ended: float, *, whole: bool
-    ) -> None:
-        """Observe the call, once. `whole` says whether all of the answer was given."""
-        first = self.first
+    def observe(self, call: Timed, waited: float, ended: float) -> None:
+        """Observe a call, once. It `waited` so many seconds for others, and ended just now."""
+        first, started, method = call.first, call.started, call.method
         if first is None:
             return
-        if whole:
-            times.call[(method,)].observe(ended - self.started)
-        if self.borrowed:
+        if whole := call.outcome == "OK":
+            self._call[(method,)].observe(ended - started)
+        if call.replayed:
             return
-        if self.own:
-            overhead = first - self.started - waited
-            times.overhead[(method,)].observe(overhead if overhead > 0.0 else 0.0)
-        if self.chunks:
-            times.first_content[(model,)].observe(first - self.started)
-            if whole and self.chunks > 1:
-                gap = (ended - first) / (self.chunks - 1)
-                times.chunk_gap[(model,)].observe(gap)
+        if call.own:
+            overhead = first - started - waited
+            self._overhead[(method,)].observe(overhead if overhead > 0.0 else 0.0)
+        if call.chunks:
+            self._first_content[(call.model,)].observe(first - started)
+            if whole and call.chunks > 1:
+                gap = (ended - first) / (call.chunks - 1)
+                self._chunk_gap[(call.model,)].observe(gap)

@@ -79,11 +79,11 @@ def test_a_label_that_has_no_values_at_all_is_other() -> None:
 def test_series_at_hand_are_those_that_are_counted_by_name() -> None:
     metrics = Metrics({"method": ["Known"], "reason": ["OK"]})
     calls = metrics.of(CALLS, "method", "reason")
-    calls["Known", "OK"].count()
-    calls["Late", "OK"].count(2)
+    calls["Known", "OK"].number += 1
+    calls["Late", "OK"].number += 2
     metrics.count(CALLS, method="Known", reason="OK")
     metrics.learn({"method": ["Late"]})
-    calls["Late", "OK"].count(3)
+    calls["Late", "OK"].number += 3
     assert counted(metrics.render(), CALLS.name) == {
         ("Known", "OK"): 2,
         ("other", "OK"): 2,

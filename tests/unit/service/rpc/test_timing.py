@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from service.rpc.timing import Times, Timing
+from dataclasses import dataclass
+from typing import Any
+
+from service.rpc.timing import Times
 from telemetry.metrics import Metrics
 from tests.support.metrics_page import series
 
 STREAM, WHOLE = "StreamChatCompletion", "CreateChatCompletion"
 
 
-def _told(method: str, *, waited: float = 0.0, whole: bool = True, **facts: object) -> dict:
+@dataclass
+class _Call:
+    """From 10 by the clock; what is not said is as of a call that has just begun."""
+
+    method: str
+    outcome: str
+    model: str = "m"
+    started: float = 10.0
+    first: float | None = None
+    chunks: int = 0
+    own: bool = True
+    replayed: bool = False
+
+
+def _told(method: str, *, waited: float = 0.0, whole: bool = True, **facts: Any) -> dict:
     """The sums, and how many, of each histogram for a call from 10 to 20 by the clock."""
     metrics = Metrics({"method": [STREAM, WHOLE], "model": ["m"]})
-    timing = Timing(10.0)
-    for name, value in facts.items():
-        setattr(timing, name, value)
-    timing.tell(Times(metrics), method, "m", waited, 20.0, whole=whole)
+    call = _Call(method, "OK" if whole else "UPSTREAM_TRUNCATED", **facts)
+    Times(metrics).observe(call, waited, 20.0)
     found = series(metrics.render())
     names = {key[0].removesuffix("_count") for key in found if key[0].endswith("_count")}
     sums = {key[0].removesuffix("_sum"): n for key, n in found.items() if key[0].endswith("_sum")}
@@ -62,7 +77,7 @@ def test_whose_work_is_shared_does_not_know_how_long_providers_took() -> None:
 
 
 def test_an_answer_that_was_there_before_says_nothing_of_providers() -> None:
-    assert _told(STREAM, first=10.001, chunks=7, own=False, borrowed=True) == {"call": 10.0}
+    assert _told(STREAM, first=10.001, chunks=7, own=False, replayed=True) == {"call": 10.0}
 
 
 def test_waiting_that_overlaps_is_not_less_than_nothing() -> None:
