@@ -127,19 +127,19 @@ class Charge:
         books: Books,
     ) -> None:
         self.call = call
-        self.model_id = model_id = request.model
+        self.model_id = request.model
         # Whether somebody pays who may not have the money, or not be allowed to spend it.
         self.pays = caller.prepaid or caller.cap is not None
         self._caller = caller
         self._request = request
-        self._price = prices.of(model_id)
-        self._price_version = prices.version
+        self._prices = prices
         self._call_id = call_id
         self._books = books
 
     def most(self, router: Router, now: int) -> Reservation | None:
         """Return what is to be held for it; None where its model has no price."""
-        if self._price is None:
+        price = self._price()
+        if price is None:
             return None
         caller, request = self._caller, self._request
         return Reservation(
@@ -150,8 +150,8 @@ class Charge:
             caller.prepaid,
             caller.cap,
             self.model_id,
-            _most(self._price, request, router.model(self.model_id)),
-            self._price_version,
+            _most(price, request, router.model(self.model_id)),
+            self._prices.version,
             now,
         )
 
@@ -161,8 +161,8 @@ class Charge:
         A provider says what it has used at the end only. So this is more than it would be by our
         estimate: no answer that keeps to its bound is to be cut for having long words.
         """
-        held, price = self.reservation, self._price
-        if held is None or price is None or not price.completion:
+        held = self.reservation
+        if held is None or (price := self._price()) is None or not price.completion:
             return None
         prompt = cost(price, Usage(prompt_tokens=estimate.prompt_tokens(self._request)))
         return estimate.most_characters(output_tokens(price, Nanos(held.amount - prompt)))
@@ -188,7 +188,7 @@ class Charge:
             asked = trace.candidates[working[0].candidate]  # what was beside it, a hedge, is ours
             route = RouteFacts(served_model=asked.model, provider=asked.provider)
             usage = estimate.usage(self._request, 0)
-            price = self._price
+            price = self._price()
             self._settle(usage, route, trace, error, cost(price, usage) if price else None)
         else:
             self.close()
@@ -199,6 +199,10 @@ class Charge:
             self._open = False
             if self.reservation is not None and self._books.ledger is not None:
                 self._books.ledger.release(self.reservation)
+
+    def _price(self) -> Prices | None:
+        """Return the prices of its model; most calls pay nobody, and do not ask."""
+        return self._prices.of(self.model_id)
 
     def _settle(
         self,
@@ -229,7 +233,7 @@ class Charge:
                 route.served_model,
                 route.provider,
                 usage,
-                None if full is None else self._price_version,
+                None if full is None else self._prices.version,
                 charged,
                 Nanos((full or 0) - charged),
                 provider_cost(trace),

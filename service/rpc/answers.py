@@ -58,11 +58,31 @@ class Answers:
     async def complete(self, request: ChatCompletionRequest, opened: OpenCall) -> ChatCompletion:
         """Return a whole answer. Raises what the dispatcher does, and what the store does."""
         scope = _scope(request, opened)
+        if scope is not None:
+            return await self._shared_whole(scope, request, opened)
+        holding = await self._calls.admit(opened, request, pays=True)
+        trace = opened.trace
+        try:
+            completion = await opened.generation.dispatcher.complete(request, opened.call, trace)
+        except BaseException as error:
+            holding.fail(error, trace)
+            raise
+        opened.usage = usage = completion.usage
+        holding.settle(usage, completion.route, trace)
+        return completion
+
+    async def stream(self, request: ChatCompletionRequest, opened: OpenCall) -> StreamedAnswer:
+        """Return an answer whose first content has arrived. Raises as `complete` does."""
+        scope = _scope(request, opened)
         if scope is None:
             holding = await self._calls.admit(opened, request, pays=True)
-            completion = await _whole(request, opened, opened.call, opened.trace, holding)
-            opened.usage = completion.usage
-            return completion
+            return await _streamed(request, opened, opened.call, opened.trace, holding)
+        return await self._shared(scope, request, opened, self._stream)
+
+    async def _shared_whole(
+        self, scope: Scope, request: ChatCompletionRequest, opened: OpenCall
+    ) -> ChatCompletion:
+        """Return a whole answer that other calls may have, too."""
         if request.HasField("last_chunk_sequence"):  # it needs a key, so there is a scope
             raise InvalidRequest("last_chunk_sequence", "is for streams")
         shared = await self._shared(scope, request, opened, self._complete)
@@ -72,14 +92,6 @@ class Answers:
             shared.close()
         opened.usage = shared.usage
         return _with_route(cast("ChatCompletion", item), shared.route)
-
-    async def stream(self, request: ChatCompletionRequest, opened: OpenCall) -> StreamedAnswer:
-        """Return an answer whose first content has arrived. Raises as `complete` does."""
-        scope = _scope(request, opened)
-        if scope is None:
-            holding = await self._calls.admit(opened, request, pays=True)
-            return await _streamed(request, opened, opened.call, opened.trace, holding)
-        return await self._shared(scope, request, opened, self._stream)
 
     async def _shared(
         self,
@@ -118,12 +130,15 @@ class Answers:
     ) -> None:
         """Fill a record with a whole answer."""
         async with self._calls.detached(opened, request) as (call, holding):
+            trace = record.trace
             try:
-                completion = await _whole(request, opened, call, record.trace, holding)
+                completion = await opened.generation.dispatcher.complete(request, call, trace)
             except BaseException as error:
+                holding.fail(error, trace)
                 _say_if_alone(opened, record, error)
                 raise
-            record.usage = completion.usage
+            record.usage = usage = completion.usage
+            holding.settle(usage, completion.route, trace)
             record.opened(completion.route)
             record.add(completion)
             _say_if_alone(opened, record, None)
@@ -184,23 +199,6 @@ class _SharedAnswer:
 
     def close(self) -> None:
         self.reader.close()
-
-
-async def _whole(
-    request: ChatCompletionRequest,
-    opened: OpenCall,
-    call: Call,
-    trace: RouteTrace,
-    holding: Holding,
-) -> ChatCompletion:
-    """Return a whole answer that is settled."""
-    try:
-        completion = await opened.generation.dispatcher.complete(request, call, trace)
-    except BaseException as error:
-        holding.fail(error, trace)
-        raise
-    holding.settle(completion.usage, completion.route, trace)
-    return completion
 
 
 async def _streamed(

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from llmbase.v1.chat_completion_pb2 import (
-    ChatCompletion,
-    ChatCompletionRequest,
-    RouteFacts,
-)
+from llmbase.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionRequest
 from llmbase.v1.chat_completion_pb2_grpc import ChatCompletionServiceServicer
 
 from service.rpc.answers import Answers, StreamedAnswer
@@ -36,8 +32,7 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
             self._calls.answered(opened)
             if opened.content is not None:
                 opened.content.answered(completion)
-            opened.route = route = completion.route
-            await context.send_initial_metadata(_initial_metadata(route, opened))
+            await context.send_initial_metadata(opened.initial_metadata(completion.route))
             context.set_trailing_metadata(opened.trailing_metadata())
             opened.outcome = "OK"
             return completion
@@ -61,8 +56,7 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
             self._calls.answered(opened)
             if opened.content is not None:
                 answer = RecordedAnswer(answer, opened.content)
-            opened.route = answer.route
-            await context.send_initial_metadata(_initial_metadata(answer.route, opened))
+            await context.send_initial_metadata(opened.initial_metadata(answer.route))
             while (chunk := await answer.read()) is not None:
                 if chunk.last:
                     # From here on the caller may have it all, and be gone before we know.
@@ -81,22 +75,3 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
                 if opened is not None:
                     opened.usage = answer.usage if answer is not None else None
                     self._calls.close(opened)
-
-
-def _initial_metadata(route: RouteFacts, opened: OpenCall) -> tuple[tuple[str, str], ...]:
-    """Return the route, and what is left of limits, by the names the REST headers have."""
-    metadata: tuple[tuple[str, str], ...] = (
-        ("x-llmbase-requested-model", route.requested_model),
-        ("x-llmbase-served-model", route.served_model),
-        ("x-llmbase-provider", route.provider),
-        ("x-llmbase-attempts", str(route.attempts)),
-        ("x-llmbase-fallback-applied", "true" if route.fallback_applied else "false"),
-    )
-    if route.replayed:
-        metadata += (("x-llmbase-idempotent-replay", "true"),)
-    if route.fallback_applied:
-        metadata += (
-            ("x-llmbase-fallback-reason", route.fallback_reason),
-            ("x-llmbase-fallback-chain", ",".join(route.fallback_chain)),
-        )
-    return metadata + opened.headers

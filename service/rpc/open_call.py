@@ -34,7 +34,8 @@ class OpenCall:
     replayed = False
     model = ""
     single_flight = False  # whether its model answers calls that are alike once
-    route: RouteFacts | None = None
+    route: RouteFacts | None = None  # of its answer, and what its line says of it
+    provider, served_model, attempts = "", "", 0
     usage: Usage | None = None
     holding: Holding | None = None  # since it was admitted
     headers: tuple[tuple[str, str], ...] = ()  # what is left of its limits
@@ -77,6 +78,32 @@ class OpenCall:
             raise ModelNotAllowed(f"The API key may not use the model {asked}.")
         capability.check(request, asked, model, seen)
 
+    def initial_metadata(self, route: RouteFacts) -> tuple[tuple[str, str], ...]:
+        """Return what is told before the answer, by the names the REST headers have.
+
+        That is its route, which the call's log line will have too, and what is left of limits.
+        """
+        self.route = route
+        self.provider = provider = route.provider
+        self.served_model = served_model = route.served_model
+        self.attempts = attempts = route.attempts
+        fallback = route.fallback_applied
+        metadata: tuple[tuple[str, str], ...] = (
+            ("x-llmbase-requested-model", route.requested_model),
+            ("x-llmbase-served-model", served_model),
+            ("x-llmbase-provider", provider),
+            ("x-llmbase-attempts", str(attempts)),
+            ("x-llmbase-fallback-applied", "true" if fallback else "false"),
+        )
+        if route.replayed:
+            metadata += (("x-llmbase-idempotent-replay", "true"),)
+        if fallback:
+            metadata += (
+                ("x-llmbase-fallback-reason", route.fallback_reason),
+                ("x-llmbase-fallback-chain", ",".join(route.fallback_chain)),
+            )
+        return metadata + self.headers
+
     def trailing_metadata(self) -> tuple[tuple[str, bytes], ...]:
         """Return what is told after the answer: how it was routed."""
         if not self.trace.candidates:
@@ -101,10 +128,10 @@ class OpenCall:
                 line["queued_ms"] = round(queued * 10_000) / 10
         if self.replayed:
             line["replayed"] = True
-        if (route := self.route) is not None:
-            line["provider"] = route.provider
-            line["served_model"] = route.served_model
-            line["attempts"] = route.attempts
+        if self.route is not None:
+            line["provider"] = self.provider
+            line["served_model"] = self.served_model
+            line["attempts"] = self.attempts
         if (usage := self.usage) is not None:
             line["prompt_tokens"] = usage.prompt_tokens
             line["completion_tokens"] = usage.completion_tokens
