@@ -54,7 +54,7 @@ class Calls:
         self._current = current
         self._tracer = tracer
         self._desk = desk
-        self._clock = clock
+        self.clock = clock
         self._ended = metrics.of(CALLS, "method", "reason")
         self._ended_of_model = metrics.of(MODEL_CALLS, "model", "reason")
         self._times = Times(metrics)
@@ -84,7 +84,7 @@ class Calls:
                 raise _shutting_down()
             urgency = priority.from_text(metadata.get(priority.HEADER))
             call = self._call(metadata, context.time_remaining(), caller, trace, span)
-            opened = OpenCall(method, call, caller, self._clock(), generation, urgency)
+            opened = OpenCall(method, call, caller, self.clock(), generation, urgency)
             if span.content:
                 key = metadata.get("authorization", "").removeprefix("Bearer ")
                 opened.content = Content(span, (key, *generation.secrets))
@@ -99,9 +99,9 @@ class Calls:
     def side_by_side(self, opened: OpenCall) -> Generator[None, None, None]:
         """Let the RPCs that came in the same turn come as far. What that takes is not its own."""
         if self._cohort.several:
-            began = self._clock()
+            began = self.clock()
             yield
-            opened.call.waited += self._clock() - began
+            opened.call.waited += self.clock() - began
 
     async def admit(
         self, opened: OpenCall, request: ChatCompletionRequest, *, pays: bool
@@ -170,7 +170,7 @@ class Calls:
         self._ended[method, outcome].number += 1
         if call.span.recording:
             rpc_span.finish(opened)
-        now = self._clock()
+        now = self.clock()
         if model and method in _CHATS:
             self._ended_of_model[model, outcome].number += 1
             self._times.observe(opened, call.waited, now)
@@ -230,10 +230,6 @@ class Calls:
 
     def _streams(self) -> int:
         return sum(opened.method == _STREAM for opened in self._open)
-
-    def answered(self, opened: OpenCall) -> None:
-        """The first content, or the whole answer, is there."""
-        opened.first = self._clock()
 
     async def ended(self) -> None:
         """Return when no RPC is open."""

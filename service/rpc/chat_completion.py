@@ -29,7 +29,7 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
             await self._calls.side_by_side(opened)
             completion = await self._answers.complete(request, opened)
             await self._calls.side_by_side(opened)
-            self._calls.answered(opened)
+            opened.first = self._calls.clock()
             if opened.content is not None:
                 opened.content.answered(completion)
             await context.send_initial_metadata(opened.initial_metadata(completion.route))
@@ -53,7 +53,7 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
             opened.check(request)
             await self._calls.side_by_side(opened)
             answer = await self._answers.stream(request, opened)
-            self._calls.answered(opened)
+            opened.first = self._calls.clock()
             if opened.content is not None:
                 answer = RecordedAnswer(answer, opened.content)
             await context.send_initial_metadata(opened.initial_metadata(answer.route))

@@ -18,7 +18,6 @@ from service.admission.priority import Priority
 from service.errors import Error
 from service.providers import estimate
 from service.providers.call import Call
-from service.providers.seen import Seen
 from service.rpc.current import Generation
 from telemetry.metrics import QUEUE_SECONDS, Metrics
 
@@ -89,8 +88,10 @@ class Desk:
         Raises TooManyConcurrentRequests, RateLimitExceeded, InsufficientBalance, SpendCapReached,
         PriceUnknown, ServiceUnavailable and what ends the call's wait: DeadlineExceeded.
         """
-        # Who has no limit of tokens is let in whatever it will use.
-        tokens = _tokens(request, call.seen) if caller.limits.tokens_per_minute else 0
+        tokens = 0  # who has no limit of them is let in whatever it will use
+        if caller.limits.tokens_per_minute:
+            tokens = estimate.prompt_tokens(request, call.seen)
+            tokens += request.max_tokens * (request.n or 1)
         call.wait.check()
         lease = self._limiter.enter_at_once(caller, tokens)
         if lease is None:
@@ -121,8 +122,3 @@ class Desk:
     def dismiss(self, error: Callable[[], Error]) -> None:
         """Send all who wait for a place away: the process is about to end."""
         self._admission.dismiss(error)
-
-
-def _tokens(request: ChatCompletionRequest, seen: Seen | None) -> int:
-    """Estimate how many tokens the call will use: what it is let in with."""
-    return estimate.prompt_tokens(request, seen) + request.max_tokens * (request.n or 1)
