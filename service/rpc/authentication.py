@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -12,10 +11,8 @@ from service.accounts.directory import AccountInfo
 from service.config import AccountsConfig, IdentityConfig, KeyConfig
 from service.errors import InvalidApiKey, MissingApiKey
 from service.rpc.access import caller_of
+from service.rpc.digests import Digests
 from service.rpc.identity import Identities
-
-_LEAST = 16  # printable characters of a key
-_MOST = 512
 
 
 class Directory(Protocol):
@@ -38,6 +35,7 @@ class Authenticator:
     ) -> None:
         accounts = accounts or AccountsConfig()
         self._callers = {key.sha256: caller_of(f"static/{key.name}", key, accounts) for key in keys}
+        self._digests = Digests()
         self._identities = Identities(identities, accounts)
         self._directory = directory
 
@@ -52,11 +50,7 @@ class Authenticator:
             if (identity := self._identities.identity(uris)) is not None:
                 return await self._with_account(identity)
             raise MissingApiKey("No API key was sent: use the header `Authorization: Bearer KEY`.")
-        scheme, _, key = authorization.partition(" ")
-        key = key.strip()
-        if scheme.lower() != "bearer" or not _LEAST <= len(key) <= _MOST or not key.isprintable():
-            raise InvalidApiKey("Invalid API key")
-        digest = hashlib.sha256(key.encode()).hexdigest()
+        digest = self._digests.of(authorization)
         caller = self._callers.get(digest)
         if caller is not None:
             if caller.account_id == OPERATOR or self._directory is None:
