@@ -111,7 +111,8 @@ class Front:
             "method": exchange.method,
             "route": route or None,
             "status": status,
-            "ms": round(seconds * 1000, 2),
+            # To a whole number: rounding to digits makes a text and reads it again.
+            "ms": round(seconds * 100_000) / 100,
             "outcome": outcome,
         }
         log.write(self._log, "request", fields)

@@ -118,6 +118,7 @@ class OpenCall:
             "key": self.caller.name,
             "model": self.model,
             "outcome": self.outcome,
+            # To a whole number: rounding to digits makes a text and reads it again.
             "ms": round(seconds * 10_000) / 10,
         }
         if self.priority is not Priority.INTERACTIVE:
