@@ -21,11 +21,25 @@ class _Place(NamedTuple):
     pool: Pool
 
 
+class _Prepared(NamedTuple):
+    """What requests to the same URL with the same headers, which are `asked` for, have in common.
+
+    `head` ends where the length of the body is written; after the `last` no other may follow.
+    """
+
+    asked: tuple[object, ...]
+    pool: Pool
+    head: bytes
+    last: bool
+
+
 class HttpClient:
     """Asks any origin, over HTTP/1.1, as often at a time as it is called.
 
     It closes `dialer`, which makes its connections.
     """
+
+    _prepared: _Prepared | None = None  # the last: the next request is mostly of the same kind
 
     def __init__(self, dialer: Dialer) -> None:
         self._dialer = dialer
@@ -45,11 +59,14 @@ class HttpClient:
         """
         if self._closed:
             raise ClientClosed("closed before")
-        begin, target = split_url(url)
-        place = self._places.get(begin) or self._place(begin)
-        head, last = place.heads.write(target, headers, len(body))
-        connection = place.pool.idle() or await place.pool.dial()
+        prepared = self._prepared
+        asked = (url, *headers.items())
+        if prepared is None or prepared.asked != asked:
+            prepared = self._prepared = self._prepare(asked, url, headers)
+        _, pool, head, last = prepared
+        connection = pool.idle() or await pool.dial()
         sending()
+        head = b"%b%d\r\n\r\n" % (head, len(body))
         return await connection.exchange(head, body, last=last)
 
     async def close(self) -> None:
@@ -59,6 +76,13 @@ class HttpClient:
             await place.pool.lingered()
             place.pool.close()
         await self._dialer.close()
+
+    def _prepare(
+        self, asked: tuple[object, ...], url: str, headers: Mapping[str, str]
+    ) -> _Prepared:
+        begin, target = split_url(url)
+        place = self._places.get(begin) or self._place(begin)
+        return _Prepared(asked, place.pool, *place.heads.write(target, headers))
 
     def _place(self, begin: str) -> _Place:
         to = origin(begin)

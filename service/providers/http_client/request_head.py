@@ -79,14 +79,8 @@ def origin(url: str) -> Origin:
 class HeadWriter:
     """Writes the heads of the requests to one origin.
 
-    `always` are headers that a request's own replace; `prefix` comes before its target. What comes
-    before the length is kept: the next request mostly asks for the same with the same headers.
+    `always` are headers that a request's own replace; `prefix` comes before its target.
     """
-
-    # Of the last request: what it asked for, its head up to the length, and whether it was the end.
-    _asked: tuple[object, ...] = ()
-    _head = b""
-    _last = False
 
     def __init__(self, host: str, always: Mapping[str, str], prefix: str = "") -> None:
         self._begin = f"POST {prefix}"
@@ -97,19 +91,12 @@ class HeadWriter:
             key, label = self._learn(name)
             self._always[key] = label + value
 
-    def write(self, target: str, headers: Mapping[str, str], length: int) -> tuple[bytes, bool]:
-        """Return the head of a POST of so many bytes, and whether it asks for no other after it.
+    def write(self, target: str, headers: Mapping[str, str]) -> tuple[bytes, bool]:
+        """Return the head of a POST up to the length, and whether it asks for no other after it.
 
         Of headers that differ only in case, the last one counts; how long the body is says nobody
-        but this. Raises RequestRefused, above all for what would be a header more.
+        but who writes the length. Raises RequestRefused, above all for what would be a header more.
         """
-        asked = (target, *headers.items())
-        if asked != self._asked:
-            self._head, self._last = self._compose(target, headers)
-            self._asked = asked
-        return b"%b%d\r\n\r\n" % (self._head, length), self._last
-
-    def _compose(self, target: str, headers: Mapping[str, str]) -> tuple[bytes, bool]:
         known = self._known
         lines = self._always.copy()
         for name, value in headers.items():

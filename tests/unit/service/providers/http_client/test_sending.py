@@ -29,6 +29,38 @@ async def test_a_small_request_goes_out_in_one_write():
     assert response.status == 200
 
 
+async def said(caller, url, headers, body=b"{}"):
+    """Return what goes out for a request of this caller's."""
+    task = await caller.begin(body, headers, url)
+    wire = next(it for it in caller.wires.made if it.sent)
+    sent = bytes(wire.sent)
+    wire.sent.clear()
+    wire.says(HELLO)
+    await task
+    return sent
+
+
+async def test_every_request_is_sent_as_it_would_be_alone():
+    caller, one = Caller(), "http://acme.example"
+    changing = {"X-One": "1"}
+    for url, headers, body in [
+        (f"{one}/v1", {"X-One": "1"}, b"{}"),
+        (f"{one}/v1", {"X-One": "1"}, b"{ }"),
+        (f"{one}/v2", {"X-One": "1"}, b"{ }"),
+        (f"{one}/v2", {"X-One": "2"}, b"{ }"),
+        (f"{one}/v2", {"X-One": "2", "x-one": "3"}, b"{ }"),
+        (f"{one}/v2", {"x-one": "3", "X-One": "2"}, b"{ }"),
+        (f"{one}/v2", {}, b"{ }"),
+        ("http://b.example/v2", {}, b"{ }"),
+        (f"{one}/v1", changing, b"{}"),
+    ]:
+        assert await said(caller, url, headers, body) == await said(Caller(), url, headers, body)
+    with pytest.raises(RequestRefused):
+        await (await caller.begin(url=f"{one}/v1", headers={"X-One": "\n"}))
+    changing["X-One"] = "4"
+    assert b"X-One: 4\r\n" in await said(caller, f"{one}/v1", changing)
+
+
 async def test_a_large_body_is_not_copied():
     caller = Caller()
     response = await caller.ask(HELLO, body=LARGE)
