@@ -49,6 +49,8 @@ class Way:
 class _Connection:
     """What a response comes over: it stands."""
 
+    paused = False
+
     def resume(self) -> None:
         pass
 
@@ -102,7 +104,7 @@ async def _feed(response: Response, body: bytes, broken: bool, way: Way) -> None
 
 async def _ask(body: bytes, broken: bool, way: Way) -> tuple[bytes, str]:
     """Return the events that a caller is sent, and how the call ends."""
-    response = Response(_Connection(), 200, {}, asyncio.get_running_loop())
+    response = Response(_Connection(), 200, {}, b"", asyncio.get_running_loop())
     server = InProcessServer()
     add_ChatCompletionServiceServicer_to_server(_Service(response), server)
     feeding = asyncio.create_task(_feed(response, body, broken, way))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from service.providers.http_client.answer_parser import AnswerParser, Fields
+from service.providers.http_client.answer_parser import AnswerParser
 from service.providers.http_client.errors import BadAnswer, ConnectionLost
-from service.providers.http_client.inflated import CODINGS, InflatedResponse
+from service.providers.http_client.inflated import begun
 from service.providers.http_client.response import Response
 from wire.turn import Turn, TurnTransport
 
@@ -28,22 +28,26 @@ class Keeper(Protocol):
         """Forget a connection that is closed, or about to be."""
         ...
 
+    def left(self) -> None:
+        """Learn that an answer lingers no longer."""
+        ...
+
 
 class Connection(asyncio.Protocol):
     """Made by what dials. `idle_since` is when its last answer was over, in the loop's time."""
 
     def __init__(self, keeper: Keeper, loop: asyncio.AbstractEventLoop, turn: Turn) -> None:
         self.idle_since = 0.0
+        self.paused = False  # nothing is read for now
         self._keeper = keeper
         self._loop = loop
         self._turn = turn
         self._transport: TurnTransport | None = None
-        self._answer = AnswerParser(self._begun)
+        self._answer = AnswerParser()
         self._waiter: asyncio.Future[Response] | None = None  # for an answer to begin
         self._response: Response | None = None  # the answer that has begun, until it is over
         self._unsent: memoryview | None = None
         self._full = False  # the transport has enough to write for now
-        self._paused = False  # nothing is read for now
         self._last = False  # no request may follow the one that is being answered
         self._closed = False
         self._lingering: asyncio.TimerHandle | None = None
@@ -67,7 +71,6 @@ class Connection(asyncio.Protocol):
         if self._closed:
             raise ConnectionLost("closed before the request was sent")
         self._last = last
-        self._answer.expect()
         waiter: asyncio.Future[Response] = self._loop.create_future()
         self._waiter = waiter
         try:
@@ -82,8 +85,8 @@ class Connection(asyncio.Protocol):
 
     def resume(self) -> None:
         """Go on reading, if too much had not been taken."""
-        if self._paused and self._transport is not None:
-            self._paused = False
+        if self.paused and self._transport is not None:
+            self.paused = False
             self._transport.resume_reading()
 
     def linger(self) -> None:
@@ -101,17 +104,29 @@ class Connection(asyncio.Protocol):
         self._transport = self._turn.transport(transport)
 
     def data_received(self, data: bytes) -> None:  # noqa: D102
-        if self._response is None and self._waiter is None:
+        waiter, response, answer = self._waiter, self._response, self._answer
+        if response is None and waiter is None:
             self.abort()  # an answer to nothing: whatever followed it would be read wrongly
             return
-        try:
-            self._answer.feed(data)
-        except BadAnswer as failure:
-            self._close(failure, clean=self._answer.over)
-            return
-        if self._answer.over:
+        body = answer.feed(data)
+        if response is not None:
+            if body:
+                response.feed(body)
+        elif waiter is not None and answer.status:
+            self._waiter = None
+            if waiter.done():  # who asked has given up
+                self.abort()
+                return
+            source = None if answer.over else self
+            response = begun(source, answer.status, answer.fields, body, self._loop)
+            waiter.set_result(response)
+            if not answer.over:
+                self._response = response
+        if answer.failure is not None:
+            self._close(answer.failure, clean=answer.over)
+        elif answer.over:
             self._release()
-        elif self._response is not None and self._response.unread > _MOST_UNREAD:
+        elif response is not None and response.unread > _MOST_UNREAD:
             self._pause()
 
     def eof_received(self) -> None:  # noqa: D102
@@ -130,19 +145,6 @@ class Connection(asyncio.Protocol):
         self._full = False
         self._write_on()
 
-    def _begun(self, status: int, fields: Fields) -> Response:
-        """Make the answer whose head has been parsed."""
-        coding = fields.get(b"content-encoding", b"").strip().lower()
-        if coding in CODINGS:
-            self._response = InflatedResponse(self, status, fields, self._loop, coding)
-        else:
-            self._response = Response(self, status, fields, self._loop)
-        waiter, self._waiter = self._waiter, None
-        if waiter is None or waiter.done():
-            raise BadAnswer("the request has been given up")
-        waiter.set_result(self._response)
-        return self._response
-
     def _send(self, head: bytes, body: bytes) -> None:
         if self._transport is None:
             raise ConnectionLost("closed before the request was sent")
@@ -160,8 +162,8 @@ class Connection(asyncio.Protocol):
             self._transport.write(piece)
 
     def _pause(self) -> None:
-        if not self._paused and self._transport is not None:
-            self._paused = True
+        if not self.paused and self._transport is not None:
+            self.paused = True
             self._transport.pause_reading()
 
     def _release(self) -> None:
@@ -176,12 +178,15 @@ class Connection(asyncio.Protocol):
         ):
             self._close(clean=True)
             return
-        response, self._response = self._response, None
         self._unsent = None
-        self._stop_lingering()
-        self.resume()
-        if response is not None:
-            response.end(clean=True)
+        if self._lingering is not None:
+            self._stop_lingering(self._lingering)
+        if self.paused:
+            self.resume()
+        if self._response is not None:
+            self._response.end(clean=True)
+            self._response = None
+        self._answer.expect()  # and keep nothing of this one
         self._keeper.released(self)
 
     def _close(self, failure: BadAnswer | None = None, *, clean: bool) -> None:
@@ -192,7 +197,8 @@ class Connection(asyncio.Protocol):
             return
         self._closed = True
         self._unsent = None
-        self._stop_lingering()
+        if self._lingering is not None:
+            self._stop_lingering(self._lingering)
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_exception(failure or ConnectionLost("closed before the answer began"))
@@ -201,7 +207,7 @@ class Connection(asyncio.Protocol):
             response.end(clean)
         self._keeper.lost(self)
 
-    def _stop_lingering(self) -> None:
-        if self._lingering is not None:
-            self._lingering.cancel()
-            self._lingering = None
+    def _stop_lingering(self, timer: asyncio.TimerHandle) -> None:
+        timer.cancel()
+        self._lingering = None
+        self._keeper.left()

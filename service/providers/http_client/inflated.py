@@ -1,4 +1,4 @@
-"""Answers that come compressed, although that is not what was asked for."""
+"""Answers that begin, also those that come compressed, although that is not what was asked for."""
 
 from __future__ import annotations
 
@@ -10,23 +10,38 @@ from service.providers.http_client.response import Response, Source
 
 _AT_A_TIME = 256 * 2**10  # bytes: what came small may be large, and is not made so all at once
 _GZIP = 16 + zlib.MAX_WBITS
-CODINGS = frozenset({b"gzip", b"x-gzip", b"deflate"})
+_CODINGS = frozenset({b"gzip", b"x-gzip", b"deflate"})
+
+
+def begun(
+    source: Source | None,
+    status: int,
+    fields: Fields,
+    body: bytes,
+    loop: asyncio.AbstractEventLoop,
+) -> Response:
+    """Return an answer that has begun, of whose body this has come, in whatever coding."""
+    coding = fields.get(b"content-encoding")
+    if coding is not None and (coding := coding.strip().lower()) in _CODINGS:
+        return InflatedResponse(source, status, fields, body, loop, coding)
+    return Response(source, status, fields, body, loop)
 
 
 class InflatedResponse(Response):
-    """A response whose body is one of `CODINGS`; what cannot be inflated is a body that broke."""
+    """A response whose body is one of `_CODINGS`; what cannot be inflated is a body that broke."""
 
     __slots__ = ("_coding", "_inflater", "_more", "_rest")
 
     def __init__(
         self,
-        source: Source,
+        source: Source | None,
         status: int,
         fields: Fields,
+        body: bytes,
         loop: asyncio.AbstractEventLoop,
         coding: bytes,
     ) -> None:
-        super().__init__(source, status, fields, loop)
+        super().__init__(source, status, fields, body, loop)
         self._coding = coding
         self._inflater: zlib._Decompress | None = None
         self._rest = b""  # compressed

@@ -24,7 +24,7 @@ class Pool:
         self._idle: dict[Connection, None] = {}  # the one that was used last comes last
         self._open: set[Connection] = set()
         self._sweeping: asyncio.TimerHandle | None = None
-        self._changed = asyncio.Event()  # set when an answer is over
+        self._changed = asyncio.Event()  # set when what lingered is over
         self._closed = False
 
     def idle(self) -> Connection | None:
@@ -67,7 +67,6 @@ class Pool:
         """Keep a connection for the next request."""
         connection.idle_since = self._loop.time()
         self._idle[connection] = None
-        self._changed.set()
         if self._sweeping is None:
             self._sweeping = self._loop.call_later(IDLE, self._sweep)
 
@@ -75,6 +74,9 @@ class Pool:
         """Forget a connection that is closed."""
         self._open.discard(connection)
         self._idle.pop(connection, None)
+
+    def left(self) -> None:
+        """Learn that the end of an answer that nobody waited for has come, or will not."""
         self._changed.set()
 
     def _make(self) -> Connection:

@@ -12,6 +12,11 @@ from service.providers.http_client.answer_parser import Fields
 class Source(Protocol):
     """The connection that an answer comes over, until all of it is there."""
 
+    @property
+    def paused(self) -> bool:
+        """Whether so much is there that nothing more is read."""
+        ...
+
     def resume(self) -> None:
         """Go on reading, if too much had not been taken."""
         ...
@@ -58,18 +63,20 @@ class Response:
 
     def __init__(
         self,
-        source: Source,
+        source: Source | None,
         status: int,
         fields: Fields,
+        body: bytes,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
+        """`body` is what has come with the head; there is no `source` where that is all."""
         self.status = status
         self.clean = True
-        self.unread = 0  # bytes, as they came
+        self.unread = len(body)  # bytes, as they came
         self._fields = fields
         self._loop = loop
-        self._source: Source | None = source
-        self._pieces: list[bytes] | None = []  # None: nobody will read
+        self._source = source
+        self._pieces: list[bytes] | None = [body] if body else []  # None: nobody will read
         self._waiter: asyncio.Future[None] | None = None
 
     @property
@@ -87,7 +94,7 @@ class Response:
 
         What came before a connection broke is given as if it had not. Safe to be cancelled.
         """
-        while not self._pieces:
+        while not (pieces := self._pieces):
             if self._source is None:
                 return b""
             self._waiter = self._loop.create_future()
@@ -95,7 +102,12 @@ class Response:
                 await self._waiter
             finally:
                 self._waiter = None
-        return self._take()
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self.unread = 0
+        if self._source is not None and self._source.paused:
+            self._source.resume()
+        return data
 
     def close(self) -> None:
         """Give up what has not come yet, by closing the connection at once."""
@@ -126,12 +138,3 @@ class Response:
         self.clean = clean
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-    def _take(self) -> bytes:
-        pieces = self._pieces or []
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        self.unread = 0
-        if self._source is not None:
-            self._source.resume()
-        return data

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from service.providers.http_client.answer_parser import AnswerParser, Fields
-from service.providers.http_client.errors import BadAnswer, ConnectionLost, ProxyRefused
+from service.providers.http_client.answer_parser import AnswerParser
+from service.providers.http_client.errors import ConnectionLost, ProxyRefused
 
 
 class Tunnel(asyncio.Protocol):
     """The connection to a proxy until the tunnel is there; then TLS takes the transport over."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._answer = AnswerParser(self._begun)
+        self._answer = AnswerParser()
         self._status: asyncio.Future[int] = loop.create_future()
         self.transport: asyncio.Transport | None = None
 
@@ -31,21 +31,14 @@ class Tunnel(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:  # noqa: D102
-        try:
-            self._answer.feed(data)
-        except BadAnswer as failure:
-            self._fail(failure)
+        self._answer.feed(data)  # what a proxy says beside its status is left
+        if self._answer.status and not self._status.done():
+            self._status.set_result(self._answer.status)
+        if self._answer.failure is not None:
+            self._fail(self._answer.failure)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102
         self._fail(ConnectionLost("closed by the proxy"))
-
-    def feed(self, piece: bytes) -> None:
-        """Leave what a proxy says beside its status."""
-
-    def _begun(self, status: int, fields: Fields) -> Tunnel:
-        if not self._status.done():
-            self._status.set_result(status)
-        return self
 
     def _fail(self, failure: Exception) -> None:
         if not self._status.done():
