@@ -144,7 +144,7 @@ class Call:
     and `span` the piece of work within which it is asked. `sent` is set when a provider is sent a
     request for it: from then on it may cost something. `waited` counts the seconds that it has
     waited for others: for a place, and for providers. `seen` is what checking has seen of its
-    request, until that is encoded for the first time. `loop` is as a wait's.
+    request, until that is encoded for the first time. `loop` is the one that it runs in.
     """
 
     seen: Seen | None = None
@@ -169,19 +169,13 @@ class Call:
         self.fallback = fallback
         self.trace = trace
         self.span = span
+        self.loop = loop = loop or asyncio.get_running_loop()
         self.wait = Wait(loop)
-        self._loop = loop
         if seconds is not None:
-            self._loop = loop = self.loop
             # The answer has to be there in time, not to be sent off in time.
             left = max(seconds - min(_RESERVE_SHARE * seconds, _RESERVE), 0)
             self._until = loop.time() + left
             self._timer = loop.call_at(self._until, self.wait.end, _too_late())
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop that it runs in."""
-        return self._loop or asyncio.get_running_loop()
 
     def seconds_left(self) -> float | None:
         """Return what is left for providers to answer in; None without a deadline."""
@@ -205,7 +199,7 @@ class Call:
             fallback=self.fallback,
             trace=self.trace,
             span=self.span,
-            loop=self._loop,
+            loop=self.loop,
         )
         fork._until = self._until
         if seconds is not None:

@@ -72,13 +72,17 @@ class HttpProvider:
 
     async def complete(self, http: HttpRequest, call: Call) -> ChatCompletion:
         """Return the whole answer. Raises ProviderFault, DeadlineExceeded."""
-        with self._limits.whole(call), call.wait:
-            response = await self._post(http, call)
-            try:
-                body = await _read(response, self._largest_answer)
-            except BaseException:
-                response.close()
-                raise
+        limit = self._limits.whole.start(call)
+        try:
+            with call.wait:
+                response = await self._post(http, call)
+                try:
+                    body = await _read(response, self._largest_answer)
+                except BaseException:
+                    response.close()
+                    raise
+        finally:
+            limit.cancel()
         return self._dialect.decode(body)
 
     async def stream(self, http: HttpRequest, choices: int, call: Call) -> ProviderStream:
@@ -86,9 +90,10 @@ class HttpProvider:
 
         Raises ProviderFault, DeadlineExceeded.
         """
-        total = self._limits.total(call)
+        total = self._limits.total.start(call)
+        first_content = self._limits.first_content.start(call)
         try:
-            with self._limits.first_content(call), call.wait:
+            with call.wait:
                 response = await self._post(http, call)
                 stream = ProviderStream(
                     response,
@@ -107,6 +112,8 @@ class HttpProvider:
         except BaseException:
             total.cancel()
             raise
+        finally:
+            first_content.cancel()
         return stream
 
     def redact(self, told: str) -> str:

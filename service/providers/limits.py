@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from types import TracebackType
+from collections.abc import Callable
 
 from service.config import TimeoutsConfig
 from service.errors import FaultKind, ProviderFault, TotalLimitExceeded
@@ -13,61 +13,72 @@ _STREAM_FIRST_CONTENT = 30.0  # seconds, where the configuration is silent
 
 
 class Running:
-    """Timers that run, and are cancelled at the end of a `with` block."""
+    """A limit on one attempt, met `at` a time of the loop's; whoever holds it cancels it."""
 
-    __slots__ = ("_timers",)
+    __slots__ = ("_all", "at", "wait")
 
-    def __init__(self, *timers: asyncio.TimerHandle) -> None:
-        self._timers = timers
+    def __init__(self, wait: Wait, at: float, running: dict[Running, None]) -> None:
+        self.wait = wait
+        self.at = at
+        self._all = running
+        running[self] = None
 
-    def __enter__(self) -> None:
-        pass
+    def cancel(self) -> None:
+        """Do not end the wait."""
+        self._all.pop(self, None)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for timer in self._timers:
-            timer.cancel()
+
+class Limit:
+    """Gives attempts so many seconds, and then ends their waits with what `error` makes of those.
+
+    All are given equally long, so that those which began first are met first: for all of them
+    there is one timer, of the first that ran when it was set.
+    """
+
+    def __init__(self, seconds: float, error: Callable[[float], Exception]) -> None:
+        self._seconds = seconds
+        self._error = error
+        self._running: dict[Running, None] = {}  # those that began first come first
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self, call: Call) -> Running:
+        """Limit what the call waits for from now on."""
+        loop = call.loop
+        running = Running(call.wait, loop.time() + self._seconds, self._running)
+        if self._timer is None:
+            self._timer = loop.call_at(running.at, self._fire, loop)
+        return running
+
+    def _fire(self, loop: asyncio.AbstractEventLoop) -> None:
+        """End the waits whose time is over; come again for the next."""
+        self._timer = None
+        now = loop.time()
+        for running in list(self._running):
+            if running.at > now:
+                self._timer = loop.call_at(running.at, self._fire, loop)
+                return
+            running.cancel()
+            running.wait.end(self._error(self._seconds))
 
 
 class Limits:
-    """Starts the timers of an attempt. What the waits then raise is said in ARCHITECTURE.md."""
+    """The limits on an attempt: on all of it, a `whole` answer and a stream's `first_content`.
+
+    What the waits then raise is said in ARCHITECTURE.md.
+    """
 
     def __init__(self, timeouts: TimeoutsConfig) -> None:
-        self._total = timeouts.total
-        self._whole = timeouts.first_content
-        self._stream = timeouts.first_content or _STREAM_FIRST_CONTENT
-
-    def total(self, call: Call) -> asyncio.TimerHandle:
-        """Start the limit on the whole attempt; whoever holds the timer cancels it."""
-        return call.loop.call_later(self._total, _end_whole, call.wait, self._total)
-
-    def whole(self, call: Call) -> Running:
-        """Limit the arrival of a whole answer from now on."""
-        if self._whole is None:
-            return Running(self.total(call))
-        if self._whole < self._total:  # then there is no waiting until the other is met
-            return Running(_content_within(self._whole, call))
-        return Running(self.total(call), _content_within(self._whole, call))
-
-    def first_content(self, call: Call) -> Running:
-        """Limit the arrival of a stream's first content from now on."""
-        return Running(_content_within(self._stream, call))
+        content = timeouts.first_content
+        self.total = Limit(timeouts.total, _out_of_time)
+        self.first_content = Limit(content or _STREAM_FIRST_CONTENT, _slow)
+        # A whole answer is there with its first content: the limit that is met first will do.
+        by_content = content is not None and content < timeouts.total
+        self.whole = self.first_content if by_content else self.total
 
 
-def _content_within(seconds: float, call: Call) -> asyncio.TimerHandle:
-    return call.loop.call_later(seconds, _end_slow, call.wait, seconds)
+def _out_of_time(seconds: float) -> TotalLimitExceeded:
+    return TotalLimitExceeded(f"The provider's total time limit of {seconds:g} s ran out.")
 
 
-# The errors are made when a limit is met: nearly none is.
-
-
-def _end_whole(wait: Wait, seconds: float) -> None:
-    wait.end(TotalLimitExceeded(f"The provider's total time limit of {seconds:g} s ran out."))
-
-
-def _end_slow(wait: Wait, seconds: float) -> None:
-    wait.end(ProviderFault(FaultKind.SLOW, f"no content within {seconds:g} s"))
+def _slow(seconds: float) -> ProviderFault:
+    return ProviderFault(FaultKind.SLOW, f"no content within {seconds:g} s")

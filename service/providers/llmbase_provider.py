@@ -116,19 +116,23 @@ class LlmbaseProvider:
 
     async def complete(self, encoded: RpcRequest, call: Call) -> ChatCompletion:
         """Return the whole answer, with their route. Raises ProviderFault, DeadlineExceeded."""
-        with self._limits.whole(call), call.wait:
-            seconds = self._seconds(call)
-            call.sent = True
-            rpc: UnaryCall = self._stub.CreateChatCompletion(
-                encoded.message, timeout=seconds, metadata=self._metadata_of(call)
-            )
-            failure = _failures(seconds)
-            try:
-                completion: ChatCompletion | None = await rpc
-            except grpc.aio.AioRpcError as error:
-                raise failure(error, False) from None
-            finally:
-                rpc.cancel()
+        limit = self._limits.whole.start(call)
+        try:
+            with call.wait:
+                seconds = self._seconds(call)
+                call.sent = True
+                rpc: UnaryCall = self._stub.CreateChatCompletion(
+                    encoded.message, timeout=seconds, metadata=self._metadata_of(call)
+                )
+                failure = _failures(seconds)
+                try:
+                    completion: ChatCompletion | None = await rpc
+                except grpc.aio.AioRpcError as error:
+                    raise failure(error, False) from None
+                finally:
+                    rpc.cancel()
+        finally:
+            limit.cancel()
         # What cannot be parsed is None to gRPC.
         if completion is None or not completion.choices:
             raise ProviderFault(FaultKind.MALFORMED, "an answer without choices")
@@ -148,15 +152,18 @@ class LlmbaseProvider:
             _failures(seconds),
             call.wait,
             self._timeouts,
-            self._limits.total(call),
+            self._limits.total.start(call),
             self._linger,
         )
+        first_content = self._limits.first_content.start(call)
         try:
-            with self._limits.first_content(call), call.wait:
+            with call.wait:
                 await stream.open()
         except BaseException:
             stream.close()
             raise
+        finally:
+            first_content.cancel()
         return stream
 
     def redact(self, told: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 import grpc
@@ -16,6 +15,7 @@ from service.config import TimeoutsConfig
 from service.errors import FaultKind, ProviderFault
 from service.providers.call import Wait
 from service.providers.estimate import delta_characters
+from service.providers.limits import Running
 from service.providers.patience import Patience
 
 StreamCall = grpc.aio.UnaryStreamCall[ChatCompletionRequest, ChatCompletionChunk]
@@ -36,7 +36,7 @@ class LlmbaseStream:
         failure: Failures,
         wait: Wait,
         timeouts: TimeoutsConfig,
-        total: asyncio.TimerHandle,
+        total: Running,
         linger: Callable[[StreamCall], None],
     ) -> None:
         self._rpc = rpc

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from llmbase.v1.chat_completion_pb2 import ChatCompletionChunk
 
 from service.config import TimeoutsConfig
@@ -12,6 +10,7 @@ from service.providers.call import Wait
 from service.providers.dialects.dialect import Event, Framer, StreamDecoder
 from service.providers.estimate import delta_characters
 from service.providers.http_client.response import Response
+from service.providers.limits import Running
 from service.providers.patience import Patience
 
 # Usage may come after the finish reasons; a provider that never sends it must not hold the answer.
@@ -36,7 +35,7 @@ class ProviderStream:
         wait: Wait,
         timeouts: TimeoutsConfig,
         largest: int,
-        total: asyncio.TimerHandle,
+        total: Running,
     ) -> None:
         self._response = response
         self._framer = framer

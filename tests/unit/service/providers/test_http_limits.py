@@ -6,8 +6,10 @@ import asyncio
 
 import pytest
 
+from service.config import TimeoutsConfig
 from service.errors import FaultKind, ProviderFault, TotalLimitExceeded
 from service.providers.call import Call
+from service.providers.limits import Limits
 from tests.unit.service.providers.timed_http import (
     COMMENT,
     CONTENT,
@@ -83,6 +85,36 @@ def test_the_total_limit_is_on_the_attempt_from_its_start(streamed):
     response = Response(*[(5, CONTENT)] * 1000)
     made = provider(response, 3, total=60)
     assert fault(made, response, streamed=streamed) == (60, TotalLimitExceeded)
+
+
+def test_every_attempt_has_its_own_time_however_many_there_are():
+    limit = Limits(TimeoutsConfig(total=10)).total
+
+    async def attempt(begins, lasts):
+        await asyncio.sleep(begins)
+        call = Call("id")
+        running = limit.start(call)
+        try:
+            with call.wait:
+                await asyncio.sleep(lasts)
+        except TotalLimitExceeded:
+            return now(), "ended"
+        finally:
+            running.cancel()
+        return now(), "over"
+
+    async def main():
+        return await asyncio.gather(
+            attempt(0, 1),
+            attempt(2, FOREVER),
+            attempt(2, FOREVER),
+            attempt(5, 9),
+            attempt(7, FOREVER),
+            attempt(40, FOREVER),
+        )
+
+    ends = [(1, "over"), (12, "ended"), (12, "ended"), (14, "over"), (17, "ended"), (50, "ended")]
+    assert run(main()) == ends
 
 
 def test_silence_after_the_first_content_is_waited_for_as_long_as_is_said():

@@ -1,5 +1,6 @@
 """Who could answer, and in which order: pure functions of the configuration, and chance."""
 
+import asyncio
 import random
 
 import pytest
@@ -33,7 +34,7 @@ def _anyone(model_id):
 
 
 def _candidates(models, request, may_serve=_anyone):
-    call = Call("id", may_serve=may_serve)
+    call = Call("id", may_serve=may_serve, loop=asyncio.AbstractEventLoop())
     plan = Plan(_router(models), request, call, stream=False, draw=1)
     found = []
     while (step := plan.next()) is not None:
