@@ -57,7 +57,7 @@ class ProviderStream:
             if self._at_end:
                 self._decoder.finish()  # raises: nothing has come
                 break
-            self._decode(await self._receive(), chunk)
+            self._decode(self._taken(await self._response.read()), chunk)
         if chunk.choices:
             self._first = chunk
         elif self._decoder.done:
@@ -101,13 +101,13 @@ class ProviderStream:
             self._patience.begin(self.characters)
         try:
             with self._wait:
-                return await self._receive()
+                data = await self._response.read()
         finally:
             self._patience.end()
+        return self._taken(data)
 
-    async def _receive(self) -> bytes:
-        """Return what has arrived, b"" at the end, clean or not: the decoder knows which."""
-        data = await self._response.read()
+    def _taken(self, data: bytes) -> bytes:
+        """Look at what a read brought: b"" at the end, clean or not; the decoder knows which."""
         self._at_end = not data
         self._room -= len(data)
         if self._room < 0:
