@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from service.config import ProviderConfig
 from service.mendable import ConfigError
@@ -36,10 +36,12 @@ def check(providers: Mapping[str, ProviderConfig]) -> None:
             raise ConfigError(f"providers.{name}.base_url: is required for {config.dialect}")
 
 
-class Trust(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Trust:
     """How a provider knows us, and whom we trust to be the provider."""
 
-    credentials: Credentials
+    headers: Mapping[str, str] = field(repr=False)
+    credentials: Credentials | None = None  # None: the headers say it all
     tls: ssl.SSLContext | None = None  # None: the system's roots
     roots: bytes | None = None  # the certificates of `tls` once more (PEM), for gRPC
     files: str = ""  # a digest of the files that the configuration names: it changes as they do
@@ -52,7 +54,7 @@ def trust(name: str, config: ProviderConfig) -> Trust:
     missing. To be called after `check`; raises ConfigError.
     """
     spec = DIALECTS[config.dialect]
-    known_by = credentials.build(
+    known_by, more = credentials.build(
         name,
         config.api_key,
         config.credentials,
@@ -61,13 +63,13 @@ def trust(name: str, config: ProviderConfig) -> Trust:
     )
     account = _read(config.credentials.service_account_file)
     if config.ca_file is None:
-        return Trust(known_by, files=_digest(account))
+        return Trust(known_by, more, files=_digest(account))
     try:
         tls = ssl.create_default_context(cafile=config.ca_file)
         roots = Path(config.ca_file).read_bytes()
     except OSError as error:
         raise ConfigError(f"providers.{name}.ca_file: cannot be read: {error}") from None
-    return Trust(known_by, tls, roots, _digest(account, roots))
+    return Trust(known_by, more, tls, roots, _digest(account, roots))
 
 
 def trust_all(providers: Mapping[str, ProviderConfig]) -> dict[str, Trust]:
@@ -110,6 +112,7 @@ def build(
             "Content-Type": "application/json",
             "User-Agent": f"llmbase/{version}",
             **own_headers,
+            **trusted.headers,
         },
         credentials=trusted.credentials,
         images=images,

@@ -27,7 +27,10 @@ _ERROR_PATIENCE = 2.0  # seconds for the body of an error, whose status is known
 
 
 class HttpProvider:
-    """Asks one endpoint. Safe for concurrent use; it closes `client`."""
+    """Asks one endpoint. Safe for concurrent use; it closes `client`.
+
+    `headers` go with every request; there are no `credentials` where those say who we are.
+    """
 
     def __init__(
         self,
@@ -39,7 +42,7 @@ class HttpProvider:
         timeouts: TimeoutsConfig,
         largest_answer: int,
         headers: Mapping[str, str],
-        credentials: Credentials,
+        credentials: Credentials | None,
         images: ImageFetcher,
         secrets: tuple[str, ...] = (),
         facts: Attributes = NO_FACTS,
@@ -122,13 +125,16 @@ class HttpProvider:
 
     async def close(self) -> None:
         """Wait for what lingers (about a second at most), then close the connections."""
-        await self._credentials.close()
+        if self._credentials is not None:
+            await self._credentials.close()
         await self._client.close()
 
     async def _post(self, http: HttpRequest, call: Call) -> Response:
         """Send, and return a 2xx answer whose body is still to be read."""
-        own = {**http.headers, **self._headers} if http.headers else self._headers
-        url, headers = await self._credentials.authorize(self._base_url + http.path, own, http.body)
+        url = self._base_url + http.path
+        headers = {**http.headers, **self._headers} if http.headers else self._headers
+        if self._credentials is not None:
+            url, headers = await self._credentials.authorize(url, headers, http.body)
         if call.trace is not None:  # after signing: nobody on the way may break a signature by it
             headers = {**headers, **dict(call.trace.entries())}
 

@@ -10,7 +10,7 @@ from service.config import CredentialsConfig
 from service.mendable import ConfigError
 from service.providers.credentials.aws import SigV4
 from service.providers.credentials.azure import azure_token
-from service.providers.credentials.credentials import Credentials, QueryKey, StaticHeaders
+from service.providers.credentials.credentials import Credentials, QueryKey
 from service.providers.credentials.google import google_token
 
 Cloud = Literal["aws", "google", "azure"]
@@ -38,8 +38,11 @@ def build(
     *,
     key_header: tuple[str, str],
     tokens: Cloud | None,
-) -> Credentials:
-    """Return a provider's credentials. Raises ConfigError, also for an extra that is missing."""
+) -> tuple[dict[str, str], Credentials | None]:
+    """Return the headers by which a provider knows us, and what it takes besides, if anything.
+
+    Raises ConfigError, also for an extra that is missing.
+    """
     _check(name, config, by_key=api_key is not None, tokens=tokens)
     if api_key is not None:
         key = api_key.get_secret_value()
@@ -49,9 +52,9 @@ def build(
             )
         return _of_key(key, config, key_header)
     if tokens is None:
-        return StaticHeaders({})
+        return {}, None
     try:
-        return _of_cloud(name, tokens, config)
+        return {}, _of_cloud(name, tokens, config)
     except ImportError:
         raise ConfigError(
             f"providers.{name}: its credentials need pip install 'llmbase[{_EXTRAS[tokens]}]'"
@@ -83,13 +86,15 @@ def _check(name: str, config: CredentialsConfig, *, by_key: bool, tokens: Cloud 
         raise ConfigError(f"{place}: profile and access_key_id exclude each other")
 
 
-def _of_key(key: str, config: CredentialsConfig, key_header: tuple[str, str]) -> Credentials:
+def _of_key(
+    key: str, config: CredentialsConfig, key_header: tuple[str, str]
+) -> tuple[dict[str, str], Credentials | None]:
     if config.scheme == "query":
-        return QueryKey(config.name or "", key)
+        return {}, QueryKey(config.name or "", key)
     if config.scheme == "header":
-        return StaticHeaders({config.name or "": key})
+        return {config.name or "": key}, None
     header, prefix = ("Authorization", "Bearer ") if config.scheme == "bearer" else key_header
-    return StaticHeaders({header: prefix + key})
+    return {header: prefix + key}, None
 
 
 def _of_cloud(name: str, tokens: Cloud, config: CredentialsConfig) -> Credentials:

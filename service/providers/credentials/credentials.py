@@ -1,4 +1,4 @@
-"""How a provider knows us: what an outgoing request gets besides what its dialect says."""
+"""How a provider knows us, where that takes more than headers that are always the same."""
 
 from __future__ import annotations
 
@@ -24,22 +24,6 @@ class Credentials(Protocol):
     async def close(self) -> None:
         """Stop what runs in the background."""
         ...
-
-
-class StaticHeaders:
-    """The same headers for every request: a bearer key, a key in a header of its own, or none."""
-
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        self._headers = dict(headers)
-
-    async def authorize(
-        self, url: str, headers: Mapping[str, str], body: bytes
-    ) -> tuple[str, Mapping[str, str]]:
-        """Add the headers."""
-        return url, {**headers, **self._headers}
-
-    async def close(self) -> None:
-        """Nothing runs."""
 
 
 class QueryKey:

@@ -9,7 +9,6 @@ import pytest
 from service.config import ProviderConfig, TimeoutsConfig
 from service.errors import FaultKind, ProviderFault
 from service.providers.call import Call
-from service.providers.credentials.credentials import StaticHeaders
 from service.providers.dialects import DIALECTS
 from service.providers.http_client.client import HttpClient
 from service.providers.http_provider import HttpProvider
@@ -34,8 +33,8 @@ class Asked:
             base_url,
             timeouts=TimeoutsConfig(),
             largest_answer=1000,
-            headers=headers or {},
-            credentials=StaticHeaders({"Authorization": f"Bearer {KEY}"}),
+            headers={"Authorization": f"Bearer {KEY}", **(headers or {})},
+            credentials=None,
             images=None,
         )
 

@@ -11,7 +11,6 @@ from llmbase.v1 import chat_completion_pb2 as pb
 from service.config import ProviderConfig, TimeoutsConfig
 from service.providers import estimate
 from service.providers.call import Call
-from service.providers.credentials.credentials import StaticHeaders
 from service.providers.dialects import DIALECTS
 from service.providers.dialects.dialect import Dialect, HttpRequest
 from service.providers.dialects.embedded import EmbeddedDialect
@@ -55,7 +54,7 @@ def provider(dialect: Dialect = DIALECT) -> HttpProvider:
         timeouts=TimeoutsConfig(),
         largest_answer=1000,
         headers={},
-        credentials=StaticHeaders({}),
+        credentials=None,
         images=Images(),  # type: ignore[arg-type]
     )
 

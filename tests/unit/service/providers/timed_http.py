@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from service.config import ProviderConfig, TimeoutsConfig
-from service.providers.credentials.credentials import StaticHeaders
 from service.providers.dialects import DIALECTS
 from service.providers.dialects.dialect import HttpRequest
 from service.providers.http_provider import HttpProvider
@@ -76,7 +75,7 @@ def provider(response, head=0.0, **timeouts):
         timeouts=TimeoutsConfig(**timeouts),
         largest_answer=2**20,
         headers={},
-        credentials=StaticHeaders({}),
+        credentials=None,
         images=None,
     )
 

@@ -1,4 +1,4 @@
-"""What a request gets: a key in a header or the query, or a token that is fetched."""
+"""What a request gets: a key in the query, or a token that is fetched."""
 
 import asyncio
 import threading
@@ -9,23 +9,11 @@ from service.errors import FaultKind, ProviderFault
 from service.providers.credentials.credentials import (
     BearerToken,
     QueryKey,
-    StaticHeaders,
     Token,
 )
 from tests.unit.virtual_time import run
 
 URL = "https://api.test/v1/chat"
-
-
-async def test_a_key_goes_into_its_header_beside_the_others():
-    given = {"Accept": "text/event-stream"}
-    url, headers = await StaticHeaders({"x-api-key": "k"}).authorize(URL, given, b"{}")
-    assert (url, headers) == (URL, {"Accept": "text/event-stream", "x-api-key": "k"})
-    assert given == {"Accept": "text/event-stream"}
-
-
-async def test_no_key_is_no_header():
-    assert await StaticHeaders({}).authorize(URL, {"A": "b"}, b"") == (URL, {"A": "b"})
 
 
 @pytest.mark.parametrize(
