@@ -79,11 +79,7 @@ class HttpProvider:
         try:
             with call.wait:
                 response = await self._post(http, call)
-                try:
-                    body = await _read(response, self._largest_answer)
-                except BaseException:
-                    response.close()
-                    raise
+                body = await _read(response, self._largest_answer)
         finally:
             limit.cancel()
         return self._dialect.decode(body)
@@ -145,6 +141,10 @@ class HttpProvider:
             raise ProviderFault(FaultKind.CONNECT, type(error).__name__) from None
         if 200 <= response.status < 300:
             return response
+        raise await self._refusal(response)
+
+    async def _refusal(self, response: Response) -> ProviderFault:
+        """Return what an answer means that is none."""
         try:
             async with asyncio.timeout(_ERROR_PATIENCE):
                 body = await _read(response, _LARGEST_ERROR)
@@ -152,7 +152,7 @@ class HttpProvider:
             body = b""  # the status says enough
         finally:
             response.close()
-        raise http_faults.from_status(
+        return http_faults.from_status(
             response.status,
             response.headers,
             self._dialect.decode_error(response.status, body),
@@ -161,14 +161,25 @@ class HttpProvider:
 
 
 async def _read(response: Response, most: int) -> bytes:
-    """Read a body of at most so many bytes. Raises ProviderFault."""
-    pieces, size = [], 0
-    while piece := await response.read():
-        size += len(piece)
-        if size > most:
-            response.close()
+    """Read a body of at most so many bytes, or close the response. Raises ProviderFault."""
+    try:
+        body = await response.read()
+        if not response.at_end:
+            body = await _read_on(response, body, most)
+        if len(body) > most:
             raise ProviderFault(FaultKind.MALFORMED, f"a body of more than {most} bytes")
-        pieces.append(piece)
+    except BaseException:
+        response.close()
+        raise
     if not response.clean:
         raise ProviderFault(FaultKind.TRUNCATED, "the connection broke inside the body")
+    return body
+
+
+async def _read_on(response: Response, body: bytes, most: int) -> bytes:
+    """Return this piece of a body and what follows, until it is of more than so many bytes."""
+    pieces, size = [body], len(body)
+    while size <= most and (piece := await response.read()):
+        size += len(piece)
+        pieces.append(piece)
     return b"".join(pieces)

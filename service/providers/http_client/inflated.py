@@ -47,6 +47,11 @@ class InflatedResponse(Response):
         self._rest = b""  # compressed
         self._more = False  # whether the inflater may hold something without being fed
 
+    @property
+    def at_end(self) -> bool:
+        """Whether it is known that another read will bring nothing: only that read can tell."""
+        return False
+
     async def read(self) -> bytes:
         """Return some of what has arrived, b"" at the end: `clean` says which end it was."""
         while True:

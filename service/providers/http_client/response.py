@@ -89,6 +89,11 @@ class Response:
         """Whether nothing more will come."""
         return self._source is None
 
+    @property
+    def at_end(self) -> bool:
+        """Whether it is known that another read will bring nothing."""
+        return self._source is None and not self._pieces
+
     async def read(self) -> bytes:
         """Return all that has arrived, b"" at the end: `clean` says which end it was.
 

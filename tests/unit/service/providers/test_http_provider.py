@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 
 import pytest
 
@@ -130,6 +131,22 @@ async def test_what_came_of_a_stream_before_it_was_cut_is_given(end):
             given += 1
     assert (given, cut.value.kind) == (2, FaultKind.TRUNCATED)
     stream.close()
+
+
+@pytest.mark.parametrize("pieces", [1, 5])
+async def test_a_compressed_answer_is_whole_when_its_coding_says_so(pieces):
+    packed = gzip.compress(WHOLE)
+    for body in (packed, packed[:-9]):
+        asked = Asked()
+        task = await asked.asking()
+        head = b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
+        said = OK + head + body
+        size = len(said) // pieces + 1
+        asked.wires.last.says(*(said[at : at + size] for at in range(0, len(said), size)))
+        if body is packed:
+            assert (await task).choices[0].message.content[0].text == "x"
+        else:
+            assert (await asked.fault(task)).kind is FaultKind.TRUNCATED
 
 
 async def test_an_answer_that_is_too_large_is_left():

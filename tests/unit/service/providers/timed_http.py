@@ -27,6 +27,7 @@ class Response:
     """
 
     clean = True
+    at_end = False
 
     def __init__(self, *pieces, status=200):
         self.status = status
