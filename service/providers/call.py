@@ -183,10 +183,6 @@ class Call:
             return None
         return max(0.0, self._until - self.loop.time())
 
-    def sending(self) -> None:
-        """Say that a provider is sent a request for it now."""
-        self.sent = True
-
     def fork(self, seconds: float | None = None) -> Call:
         """Return a call for one of several attempts at a time, to be waited for by its own task.
 

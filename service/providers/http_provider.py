@@ -135,7 +135,7 @@ class HttpProvider:
             headers = {**headers, **dict(call.trace.entries())}
 
         try:
-            response = await self._client.post(url, headers, http.body, call.sending)
+            response = await self._client.post(url, headers, http.body, call)
         except (HttpFailure, OSError, ValueError) as error:
             # The text of an exception can hold the URL and its key: its type is enough.
             raise ProviderFault(FaultKind.CONNECT, type(error).__name__) from None

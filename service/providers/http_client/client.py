@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
 
 from service.providers.http_client.dialing import Dialer
 from service.providers.http_client.errors import ClientClosed
@@ -12,6 +12,12 @@ from service.providers.http_client.pool import Pool
 from service.providers.http_client.request_head import HeadWriter, Origin, origin, split_url
 from service.providers.http_client.response import Response
 from wire.turn import Turn
+
+
+class Asker(Protocol):
+    """Who asks. `sent` is set when the request goes to a connection: before, nobody has seen it."""
+
+    sent: bool
 
 
 class _Place(NamedTuple):
@@ -48,14 +54,13 @@ class HttpClient:
         self._closed = False
 
     async def post(
-        self, url: str, headers: Mapping[str, str], body: bytes, sending: Callable[[], None]
+        self, url: str, headers: Mapping[str, str], body: bytes, asker: Asker
     ) -> Response:
         """Return the answer when it begins, whatever its status: no redirect is followed.
 
-        The URL is sent as it is. `sending` is called when the request goes to a connection: before
-        that nobody has seen anything of it. A request is sent once: one that a kept connection
-        loses may have been received. Whoever is cancelled closes the connection. Raises
-        HttpFailure, OSError (TimeoutError, ssl.SSLError).
+        The URL is sent as it is. A request is sent once: one that a kept connection loses may have
+        been received. Whoever is cancelled closes the connection. Raises HttpFailure, OSError
+        (TimeoutError, ssl.SSLError).
         """
         if self._closed:
             raise ClientClosed("closed before")
@@ -65,7 +70,7 @@ class HttpClient:
             prepared = self._prepared = self._prepare(asked, url, headers)
         _, pool, head, last = prepared
         connection = pool.idle() or await pool.dial()
-        sending()
+        asker.sent = True
         head = b"%b%d\r\n\r\n" % (head, len(body))
         return await connection.exchange(head, body, last=last)
 

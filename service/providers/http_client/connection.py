@@ -68,13 +68,20 @@ class Connection(asyncio.Protocol):
         The body goes on being sent while the answer is read. Whoever is cancelled closes the
         connection. Raises ConnectionLost, BadAnswer.
         """
-        if self._closed:
+        transport = self._transport
+        if transport is None or self._closed:
             raise ConnectionLost("closed before the request was sent")
         self._last = last
         waiter: asyncio.Future[Response] = self._loop.create_future()
         self._waiter = waiter
         try:
-            self._send(head, body)
+            if len(body) <= _ONE_WRITE:
+                transport.write(head + body)
+            else:
+                transport.write(head)
+                transport.flush()  # or nobody would say that the socket is full already
+                self._unsent = memoryview(body)
+                self._write_on()
             return await waiter
         except BaseException:
             if self._waiter is waiter:
@@ -143,17 +150,6 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:  # noqa: D102
         self._full = False
-        self._write_on()
-
-    def _send(self, head: bytes, body: bytes) -> None:
-        if self._transport is None:
-            raise ConnectionLost("closed before the request was sent")
-        if len(body) <= _ONE_WRITE:
-            self._transport.write(head + body)
-            return
-        self._transport.write(head)
-        self._transport.flush()  # or nobody would say that the socket is full already
-        self._unsent = memoryview(body)
         self._write_on()
 
     def _write_on(self) -> None:

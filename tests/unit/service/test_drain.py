@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from llmbase.v1.chat_completion_pb2_grpc import ChatCompletionServiceStub
 from channel.in_process import InProcessServer
 from service.config import Config
 from service.labels import known_labels
-from service.providers.http_client.client import HttpClient
+from service.providers.http_client.client import Asker, HttpClient
 from service.server import Service
 from telemetry.metrics import Metrics
 from tests.support.config import KEY, key_entry
@@ -61,10 +61,8 @@ class _Scene:
 async def serving(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, response: Response, **server: Any
 ) -> AsyncIterator[_Scene]:
-    async def post(
-        client: Any, url: str, headers: Any, body: bytes, sending: Callable[[], None]
-    ) -> Response:
-        sending()
+    async def post(client: Any, url: str, headers: Any, body: bytes, asker: Asker) -> Response:
+        asker.sent = True
         return response
 
     monkeypatch.setattr(HttpClient, "post", post)

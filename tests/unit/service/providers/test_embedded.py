@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from service.providers.call import Call
 from service.providers.embedded import EmbeddedEngine, require_engine
 from service.providers.engine_process import EngineError
 from service.providers.http_client.client import HttpClient
@@ -66,6 +67,6 @@ async def test_an_engine_that_is_not_running_refuses_connections(tmp_path: Path)
     engine = EmbeddedEngine(models_dir=tmp_path)
     client = HttpClient(Dialer(5, unix=str(engine.socket)))
     with pytest.raises(FileNotFoundError):
-        await client.post(f"{engine.base_url}/chat/completions", {}, b"{}", lambda: None)
+        await client.post(f"{engine.base_url}/chat/completions", {}, b"{}", Call("r"))
     await client.close()
     await engine.stop()

@@ -57,8 +57,8 @@ class _Client:
         self._response = response
         self._head = head
 
-    async def post(self, url, headers, body, sending):
-        sending()
+    async def post(self, url, headers, body, asker):
+        asker.sent = True
         await asyncio.sleep(self._head)
         return self._response
 

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 from cryptography import x509
 
+from service.providers.call import Call
 from service.providers.http_client import dialing
 from service.providers.http_client.client import HttpClient
 from service.providers.http_client.dialing import Dialer
@@ -49,7 +50,7 @@ def trusting():
 async def asking(*args, **kwargs):
     client = HttpClient(Dialer(*args, **kwargs))
     try:
-        yield lambda url, headers=None: client.post(url, headers or {}, b"{}", lambda: None)
+        yield lambda url, headers=None: client.post(url, headers or {}, b"{}", Call("r"))
     finally:
         await client.close()
 

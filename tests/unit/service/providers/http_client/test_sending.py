@@ -179,7 +179,7 @@ async def test_who_leaves_when_the_answer_is_there_does_not_touch_who_has_the_co
     async def ask_next():
         wire.says(HELLO)  # the first is told, and before it runs the connection is taken
         first.cancel()
-        return await caller.client.post("http://acme.example/", {}, b"", caller.sending)
+        return await caller.client.post("http://acme.example/", {}, b"", caller)
 
     second = asyncio.create_task(ask_next())
     with pytest.raises(asyncio.CancelledError):

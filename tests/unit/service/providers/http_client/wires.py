@@ -114,14 +114,21 @@ class Caller:
     def __init__(self):
         self.wires = Wires()
         self.client = HttpClient(self.wires)
-        self.sent = 0
+        self._sent = 0
 
-    def sending(self):
-        self.sent += 1
+    @property
+    def sent(self):
+        """How many requests went to a connection."""
+        return self._sent
+
+    @sent.setter
+    def sent(self, sent):
+        assert sent is True
+        self._sent += 1
 
     async def begin(self, body=b"{}", headers=None, url=URL):
         """Ask, and return the task that waits for the answer once the request is on its way."""
-        task = asyncio.create_task(self.client.post(url, headers or {}, body, self.sending))
+        task = asyncio.create_task(self.client.post(url, headers or {}, body, self))
         for _ in range(3):
             await asyncio.sleep(0)
         return task
