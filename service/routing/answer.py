@@ -99,8 +99,7 @@ class Answer:
             if not chunk.HasField("usage"):
                 chunk.usage.CopyFrom(self._own_usage())
             self._usage = chunk.usage
-            self._settle()
-            self._attempt.finish(chunk)
+            self._settle(chunk)
         if self._seam is not None:
             self._mark(chunk, self._seam)
         return chunk
@@ -113,8 +112,8 @@ class Answer:
             self._attempt.break_off(asyncio.CancelledError())  # unless it is over already
         self._attempt.leave()
 
-    def _settle(self) -> None:
-        self._attempt.settle(self._own_usage())
+    def _settle(self, last: ChatCompletionChunk | None = None) -> None:
+        self._attempt.settle(self._own_usage(), last)
         self._charge(self.usage)
 
     def _own_usage(self) -> Usage:

@@ -12,7 +12,7 @@ from llmbase.v1.chat_completion_pb2 import (
     ChatCompletionRequest,
     Usage,
 )
-from llmbase.v1.routing_pb2 import RouteAttemptKind, RouteTrace
+from llmbase.v1.routing_pb2 import RouteAttemptKind
 
 from service.errors import FaultKind, ProviderFault, TotalLimitExceeded
 from service.money import cost
@@ -21,7 +21,8 @@ from service.providers.call import Call
 from service.routing import attempt_span
 from service.routing.board import Visit
 from service.routing.means import Means
-from service.routing.plan import Step
+from service.routing.plan import Plan
+from service.routing.step import Step
 from telemetry.metrics import PROVIDER_ALERTS, PROVIDER_COST
 
 _LOG = logging.getLogger("llmbase.routing")
@@ -42,9 +43,8 @@ T = TypeVar("T")
 
 
 class Attempt:
-    """From its start to its end. `request` is as its target has it.
-
-    `began` is when the call began, in monotonic seconds. `leave` must be called.
+    """From its start to its end. `request` is as its target has it, `call` the plan's or a fork
+    of it. `leave` must be called.
     """
 
     _outcome = ""
@@ -52,28 +52,20 @@ class Attempt:
     _broken_off = False
 
     def __init__(
-        self,
-        step: Step,
-        request: ChatCompletionRequest,
-        call: Call,
-        trace: RouteTrace,
-        means: Means,
-        began: float,
-        *,
-        stream: bool,
+        self, plan: Plan, step: Step, request: ChatCompletionRequest, call: Call, means: Means
     ) -> None:
         self.step = step
         self.call = call
         self._request = request
         self._means = means
+        self._stream = stream = plan.stream
         self._visit = visit = Visit(step.candidate.state, stream=stream)
-        self._traced = traced = trace.attempts.add()
+        self._traced = traced = plan.attempts.add()
         traced.kind = step.kind
         if row := step.row:
             traced.candidate = row
-        if start_ms := round((visit.started - began) * 1000):
+        if start_ms := round((visit.started - plan.began) * 1000):
             traced.start_ms = start_ms
-        self._stream = stream
         self._span = span = call.span
         if span.recording:
             self._span = attempt_span.begin(span, step, stream=stream)
@@ -149,15 +141,14 @@ class Attempt:
             self._broken_off = True
             attempt_span.broken_off(self._span, error)
 
-    def finish(self, answer: ChatCompletion | ChatCompletionChunk) -> None:
-        """The answer is complete with this, whole or its last chunk."""
-        if self._span.recording:
-            attempt_span.finished(self._span, answer.choices)
-
-    def settle(self, usage: Usage) -> None:
-        """What the attempt has used, complete or not."""
+    def settle(
+        self, usage: Usage, last: ChatCompletion | ChatCompletionChunk | None = None
+    ) -> None:
+        """What the attempt has used; `last` is with what its answer is complete, if it is."""
         if self._span.recording:
             attempt_span.used(self._span, usage)
+            if last is not None:
+                attempt_span.finished(self._span, last.choices)
         prices = self.step.candidate.cost
         if prices is not None:
             self._traced.cost_nanos = self._cost = cost(prices, usage)

@@ -9,7 +9,7 @@ from llmbase.v1.chat_completion_pb2 import Choice, ChoiceDelta, FinishReason, Us
 from llmbase.v1.routing_pb2 import RouteAttemptKind
 
 from service.errors import Error, ProviderFault
-from service.routing.plan import Step
+from service.routing.step import Step
 from telemetry import spans
 from telemetry.tracing import Span
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from llmbase.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionRequest
 from llmbase.v1.routing_pb2 import RouteTrace
@@ -20,7 +21,7 @@ from service.routing.answer import Answer
 from service.routing.means import Means
 from service.routing.plan import Plan
 from service.routing.router import Candidate, Router
-from service.routing.run import Run
+from service.routing.run import Ask, Run
 from telemetry.metrics import Metrics
 
 # Bits of a call's draw, and of its answer's id. They are drawn together: of the system's randomness
@@ -28,6 +29,8 @@ from telemetry.metrics import Metrics
 _DRAW, _ID = 64, 96
 _BOTH = _DRAW + _ID
 _IDS = 2**_ID
+
+T = TypeVar("T")
 
 
 class Dispatcher:
@@ -52,26 +55,22 @@ class Dispatcher:
         Raises ModelNotFound, InvalidRequest (no target can be asked this), RejectedByProvider,
         AllProvidersFailed, DeadlineExceeded.
         """
-        means = self._means
-        drawn = means.chance.getrandbits(_BOTH)
-        plan = Plan(self._router, request, call, trace, stream=False, draw=drawn >> _ID)
-        run = Run(plan, request, call, _complete, _forget, means, stream=False)
+        run = self._begin(request, call, trace, _complete, _forget, stream=False)
         completion = await run.answer()
         winner = run.winner
         if completion.HasField("route"):  # another llmbase's
             completion.route.CopyFrom(run.route(completion.route))
         else:
             run.tell(completion.route)
-        completion.id = _id(drawn)
-        completion.created = int(means.now())
+        completion.id = run.id
+        completion.created = int(self._means.now())
         completion.model = winner.step.candidate.model_id
         if not completion.HasField("usage"):
             characters = estimate.completion_characters(completion)
             completion.usage.CopyFrom(estimate.usage(request, characters))
         usage = completion.usage
-        winner.settle(usage)
-        winner.finish(completion)
-        plan.charge(winner.step.candidate, usage)
+        winner.settle(usage, completion)
+        run.charge(usage)
         winner.leave()
         return completion
 
@@ -84,20 +83,34 @@ class Dispatcher:
         def ask(to: Candidate, http: Encoded, call: Call) -> Awaitable[AnswerStream]:
             return to.provider.stream(http, choices, call)
 
-        drawn = self._means.chance.getrandbits(_BOTH)
-        plan = Plan(self._router, request, call, trace, stream=True, draw=drawn >> _ID)
-        run = Run(plan, request, call, ask, _close, self._means, stream=True)
+        run = self._begin(request, call, trace, ask, _close, stream=True)
         stream = await run.answer()
         return Answer(
             request,
             stream,
             run.winner,
             run.route(stream.route),
-            _id(drawn),
+            run.id,
             int(self._means.now()),
             run.resume,
             run.charge,
         )
+
+    def _begin(
+        self,
+        request: ChatCompletionRequest,
+        call: Call,
+        trace: RouteTrace | None,
+        ask: Ask[T],
+        drop: Callable[[T], None],
+        *,
+        stream: bool,
+    ) -> Run[T]:
+        means = self._means
+        began, drawn = means.clock(), means.chance.getrandbits(_BOTH)
+        draw, own = divmod(drawn, _IDS)
+        plan = Plan(self._router, request, call, trace, stream=stream, draw=draw, began=began)
+        return Run(plan, f"chatcmpl-{own:024x}", ask, drop, means)
 
     def plan(
         self,
@@ -110,10 +123,6 @@ class Dispatcher:
         """Return a call's way through the targets. A `dry` one changes nothing."""
         draw = self._means.chance.getrandbits(_DRAW)
         return Plan(self._router, request, call, stream=stream, draw=draw, dry=dry)
-
-
-def _id(drawn: int) -> str:
-    return f"chatcmpl-{drawn % _IDS:024x}"
 
 
 def _complete(to: Candidate, http: Encoded, call: Call) -> Awaitable[ChatCompletion]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from llmbase.v1.routing_pb2 import RouteVerdict
+
 from service.errors import (
     AllProvidersFailed,
     DeadlineExceeded,
@@ -18,13 +20,15 @@ from service.errors import (
     UpstreamTruncated,
 )
 from service.providers.provider import AnyProvider
-from service.routing.plan import DEADLINE, Plan
+from service.routing.gate import PASSING
+from service.routing.plan import Plan
 
 REASONS: dict[type[Error], str] = {
     UpstreamTruncated: "UPSTREAM_TRUNCATED",
     UpstreamStalled: "UPSTREAM_STALLED",
     UpstreamError: "UPSTREAM_ERROR",
 }
+_DEADLINE = RouteVerdict.ROUTE_VERDICT_DEADLINE
 _RETRY_AFTER = 1.0  # seconds, where nobody says how long
 
 
@@ -42,9 +46,10 @@ def rejected(fault: ProviderFault, provider: AnyProvider) -> RejectedByProvider:
 
 def no_answer(plan: Plan, faults: Sequence[ProviderFault], unfit: InvalidRequest | None) -> Error:
     """Return the error of a call whose targets have all failed or been passed over."""
-    if plan.passed_over(DEADLINE):
+    verdicts = {candidate.verdict for candidate in plan.rows}
+    if _DEADLINE in verdicts:
         return too_late()
-    if unfit is not None and not faults and not plan.may_come_back():
+    if unfit is not None and not faults and not verdicts & PASSING:
         return unfit
     waits = [fault.retry_after for fault in faults if fault.retry_after is not None]
     if not faults:
@@ -52,7 +57,7 @@ def no_answer(plan: Plan, faults: Sequence[ProviderFault], unfit: InvalidRequest
     return AllProvidersFailed(
         "All upstream providers failed. Retry with backoff.",
         retry_after=max(min(waits, default=0.0), _RETRY_AFTER),
-        facts={"attempts": str(len(plan.trace.attempts))},
+        facts={"attempts": str(len(plan.attempts))},
     )
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
+from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest
 from llmbase.v1.routing_pb2 import RouteCandidate, RouteGate, RouteVerdict
 
 from service.config import ModelConfig, TargetConfig
 from service.money import from_dollars
+from service.routing import money
 from service.routing.breaker import State
+from service.routing.router import Candidate
 
 _OPEN = RouteVerdict.ROUTE_VERDICT_BREAKER_OPEN
 _DEADLINE = RouteVerdict.ROUTE_VERDICT_DEADLINE
@@ -21,7 +25,8 @@ _TAKEN = RouteVerdict.ROUTE_VERDICT_TAKEN
 PASSING = frozenset({_OPEN, _RETRY_BUDGET, _FULL})
 
 
-class Gate(NamedTuple):
+@dataclass(slots=True)
+class Gate:
     """What decides. Times are seconds; `budget` is the provider's retry budget, in attempts.
 
     `charged` says whether the attempt is paid from that budget: it is when the provider has been
@@ -75,6 +80,47 @@ class Gate(NamedTuple):
     def _too_dear(self) -> bool:
         most, worst = self.most_cost, self.worst_cost
         return most is not None and (worst is None or worst > most)
+
+
+def look(
+    candidate: Candidate, asked: Collection[str], left: float | None, budget: float, *, stream: bool
+) -> Gate:
+    """Return what decides on a target, in a call that has asked these providers and has so many
+    seconds `left`; `budget` is the level of the budget that would pay.
+    """
+    state = candidate.state
+    breaker = state.state()
+    latency = state.stream if stream else state.whole
+    return Gate(
+        breaker,
+        latency.usual(state.clock()),
+        left,
+        # The first attempt of a call is its own; a move to a provider that works is free.
+        bool(asked) and (candidate.provider.name in asked or breaker is State.HALF_OPEN),
+        budget,
+        state.in_flight,
+        candidate.target.max_in_flight,
+    )
+
+
+def look_again(seen: Gate, candidate: Candidate, left: float | None, *, stream: bool) -> Gate:
+    """Return what decides now on a target that was taken. What was paid stays paid."""
+    state = candidate.state
+    return replace(
+        seen,
+        breaker=state.state(),
+        usual=state.latency(stream=stream).usual(state.clock()),
+        left=left,
+        in_flight=state.in_flight,
+    )
+
+
+def of_hedge(seen: Gate, candidate: Candidate, request: ChatCompletionRequest) -> Gate:
+    """Return what decides on a hedge: it is charged, and may cost so much at worst."""
+    most, worst = most_cost(candidate.model), None
+    if most is not None and candidate.cost is not None:
+        worst = money.worst_case(candidate.cost, candidate.model, request)
+    return replace(seen, charged=True, hedge=True, worst_cost=worst, most_cost=most)
 
 
 def most_cost(model: ModelConfig) -> int | None:

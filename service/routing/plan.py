@@ -5,67 +5,44 @@ A plan decides and remembers; it sends nothing and waits for nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
-from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, Usage
-from llmbase.v1.routing_pb2 import (
-    RouteAttemptKind,
-    RouteCandidate,
-    RouteTrace,
-    RouteVerdict,
-)
+from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest
+from llmbase.v1.routing_pb2 import RouteAttemptKind, RouteCandidate, RouteTrace, RouteVerdict
 
-from service.config import ModelConfig
 from service.providers.call import Call
-from service.routing import capability, money, policy
-from service.routing.gate import PASSING, Gate
+from service.routing import capability, gate, policy
+from service.routing.board import ProviderState
+from service.routing.breaker import State
 from service.routing.policy import Standing
+from service.routing.retry_budget import ImaginedBudget
 from service.routing.router import Candidate, Router
-from service.routing.tally import Tally
+from service.routing.step import CONTINUATION, HEDGE, ORIGINAL, REPEAT, Step
 
 _FIRST_PAUSE = 0.1  # seconds before the first repeat of all targets
 _LONGEST_PAUSE = 2.0
 
-TAKEN = RouteVerdict.ROUTE_VERDICT_TAKEN
-PARAMETERS = RouteVerdict.ROUTE_VERDICT_PARAMETERS
-DEADLINE = RouteVerdict.ROUTE_VERDICT_DEADLINE
+_TAKEN = RouteVerdict.ROUTE_VERDICT_TAKEN
+_PARAMETERS = RouteVerdict.ROUTE_VERDICT_PARAMETERS
 _CAPABILITY = RouteVerdict.ROUTE_VERDICT_CAPABILITY
 _FORBIDDEN = RouteVerdict.ROUTE_VERDICT_FORBIDDEN
 _MAX_ATTEMPTS = RouteVerdict.ROUTE_VERDICT_MAX_ATTEMPTS
 
-ORIGINAL = RouteAttemptKind.ROUTE_ATTEMPT_KIND_ORIGINAL
-REPEAT = RouteAttemptKind.ROUTE_ATTEMPT_KIND_REPEAT
-HEDGE = RouteAttemptKind.ROUTE_ATTEMPT_KIND_HEDGE
-CONTINUATION = RouteAttemptKind.ROUTE_ATTEMPT_KIND_CONTINUATION
-
-
-class Step(NamedTuple):
-    """A target to be tried. `row` is its place in the trace; `pause` is in seconds, before.
-
-    `gate` is what it was taken by.
-    """
-
-    candidate: Candidate
-    row: int
-    kind: RouteAttemptKind.ValueType
-    gate: Gate
-    pause: float = 0.0
-
 
 class Plan:
-    """The targets of one call. `dry` changes nothing outside: the budget is only imagined spent."""
+    """The targets of one call. `dry` changes nothing outside: budgets are only imagined spent."""
 
     waits: tuple[float, ...] = ()  # seconds until those that were passed over may be tried
-    _session: int | None = None
-    _unable: frozenset[tuple[str, int]] = frozenset()  # targets that must not be tried again
-    _models_left: list[str] | None = None  # fallbacks to go on to; None: not begun
-    # Of the current model: its targets, and how each stands, as listed.
-    _ordered: Sequence[Candidate] = ()
-    _standings: Sequence[Standing] = ()
-    # Of those that were not looked at: their rows in the trace, and the places of these.
-    _rows: dict[int, tuple[RouteCandidate, int]]
-    _most = 0  # attempts at them
+    _fallbacks: Iterator[str] | None = None  # the models to go on to; None: none was needed yet
+    _imagined: dict[str, ImaginedBudget]  # what pays for a dry one, by provider
+    # Of the current model: its targets in order, how each stands, as listed, the number of their
+    # first row in the trace, and the rows of those that were not looked at yet.
+    _ordered: Sequence[Candidate]
+    _standings: Sequence[Standing]
+    _first: int
+    _unseen: list[RouteCandidate | None]
+    _most: int  # attempts at them
+    _left: list[int]  # those of this round, by their places in the order
     _taken = False  # whether one has been tried in this round
     _pause = 0.0  # seconds before its first is
 
@@ -78,28 +55,35 @@ class Plan:
         *,
         stream: bool,
         draw: int,
+        began: float = 0.0,
         dry: bool = False,
     ) -> None:
+        """`began` is when the call began, in monotonic seconds. Raises ModelNotFound."""
         self.trace = trace = RouteTrace() if trace is None else trace
+        self.rows, self.attempts = trace.candidates, trace.attempts
         trace.requested_model = self.requested = request.model
         trace.draw = self._draw = draw
         self.models: list[str] = []  # that were asked, or would have been but for their targets
         self._router = router
-        self._request = request
-        self._call = call
-        self._stream = stream
+        self.request = request
+        self.call = call
+        self.stream = stream
+        self.began = began
         self._dry = dry
-        key = request.prompt_cache_key or request.user
-        if key:
+        if dry:
+            self._imagined = {}
+        self._session: int | None = None
+        if key := request.prompt_cache_key or request.user:
             self._session = trace.session = policy.session(key)
-        self._tally = Tally(request, call, stream=stream, dry=dry)
-        self._left: list[Candidate] = []  # of this round of the current model's targets
+        # The providers and the models of the attempts there have been.
+        self._asked: tuple[str, ...] = ()
+        self._tried: tuple[str, ...] = ()
+        self._unable: tuple[Candidate, ...] = ()  # that must not be tried again
+        self._enter(self.requested)
+        self.price = self._ordered[0].price  # what the requested model costs the caller
 
     def next(self) -> Step | None:
-        """Return the next target that may be tried, None when there is none.
-
-        Raises ModelNotFound.
-        """
+        """Return the next target that may be tried, None when there is none."""
         while True:
             while self._left:
                 pause = 0.0 if self._taken else self._pause
@@ -107,7 +91,7 @@ class Plan:
                 if step is not None:
                     self._taken = True
                     return step
-            if not (self._taken and self._repeat()) and not self._enter_next():
+            if not (self._taken and self._repeat()) and not self._fall_back():
                 return None
 
     def beside(self, slow: Step) -> Step | None:
@@ -116,133 +100,151 @@ class Plan:
         It is paid from the budget of the slow one's provider, whose originals are hedged. What is
         passed over as a hedge may still be next: a hedge is a luxury, the next is not.
         """
-        self._tally.hedge(slow.candidate)
-        return self._ahead(HEDGE, self._left)
+        return self._ahead(HEDGE, self._left, slow.candidate.state.provider)
 
     def after_break(self) -> Step | None:
         """Return a target of the same model that can go on with a stream that broke."""
-        return self._ahead(CONTINUATION, [it for it in self._left if it.target.continuation])
+        return self._ahead(
+            CONTINUATION, [i for i in self._left if self._ordered[i].target.continuation]
+        )
 
     def still(self, step: Step) -> bool:
         """Look again at a target immediately before it is asked: there may have been a pause, or
         images to fetch. If it is passed over now, it was not tried, and will not be in this call.
         """
-        seen = self._tally.look_again(step.candidate, step.gate)
-        if seen is None or seen.verdict() == TAKEN:
+        seen, state = step.gate, step.candidate.state
+        if seen.left is None and seen.most_in_flight is None and state.state() is State.CLOSED:
+            return True  # there is nothing else that can have changed
+        left = self.call.seconds_left()
+        seen = gate.look_again(seen, step.candidate, left, stream=self.stream)
+        if seen.verdict() == _TAKEN:
             return True
-        traced = self.trace.candidates[step.row]
+        traced = self.rows[step.row]
         traced.ClearField("gate")
         seen.tell(traced)
-        self.waits += (step.candidate.state.wait(),)
-        self.give_up(step)
-        self._tally.take_back(step.candidate, step.gate)
+        self.waits += (state.wait(),)
+        self._take_back(step)
         return False
 
     def unfit(self, step: Step) -> None:
         """The target cannot be asked this: it was not tried after all."""
-        self.trace.candidates[step.row].verdict = PARAMETERS
-        self.give_up(step)
-        self._tally.take_back(step.candidate, step.gate)
-
-    def charge(self, served: Candidate, usage: Usage) -> None:
-        """Say in the trace what the caller pays for what a target has answered."""
-        asked = served.price
-        if served.model_id != self.requested:
-            asked = money.prices(self._router.model(self.requested).pricing)
-        charged = money.charge(asked, served.price, usage)
-        if charged is not None:
-            self.trace.charge_nanos = charged
+        self.rows[step.row].verdict = _PARAMETERS
+        self._take_back(step)
 
     def give_up(self, step: Step) -> None:
         """What went wrong will go wrong again at this target: no repeats."""
-        self._unable |= {(step.candidate.model_id, step.candidate.listed)}
+        self._unable += (step.candidate,)
 
-    def passed_over(self, *verdicts: RouteVerdict.ValueType) -> bool:
-        """Whether a target was passed over for one of these reasons."""
-        return any(candidate.verdict in verdicts for candidate in self.trace.candidates)
-
-    def may_come_back(self) -> bool:
-        """Whether a target was passed over that may be taken in a moment."""
-        return self.passed_over(*PASSING)
-
-    def _enter_next(self) -> bool:
-        """Go on to the next model that may answer; False when there is none."""
-        if self._models_left is None:
-            model = self._router.model(self.requested)
-            self._models_left = list(model.fallbacks)
-            self._enter(self.requested, model)
-            return True
-        while self._models_left:
-            model_id = self._models_left.pop(0)
-            fallback = self._router.model(model_id)
-            if not self._call.may_serve(model_id):
-                self.trace.candidates.add(model=model_id, verdict=_FORBIDDEN)
-            elif not capability.allows(self._request, model_id, fallback):
-                self.trace.candidates.add(model=model_id, verdict=_CAPABILITY)
-            else:
-                self._enter(model_id, fallback)
-                return True
-        return False
-
-    def _enter(self, model_id: str, model: ModelConfig) -> None:
+    def _enter(self, model_id: str) -> None:
+        """Begin with the targets of a model. Raises ModelNotFound."""
         self.models.append(model_id)
-        self._ordered, self._standings = self._router.candidates(
+        self._ordered, self._standings = ordered, standings = self._router.candidates(
             model_id,
-            stream=self._stream,
+            stream=self.stream,
             draw=self._draw,
             session=self._session,
             dry=self._dry,
         )
-        self._rows = rows = {}
-        for candidate in self._ordered:
-            rows[candidate.listed] = self._add_row(candidate)
-        self._most = model.max_attempts or len(self._ordered)
-        self._pause = 0.0
-        self._begin_round()
-
-    def _begin_round(self) -> None:
-        self._taken = False
-        self._left = list(self._ordered)
-        if unable := self._unable:
-            self._left = [it for it in self._left if (it.model_id, it.listed) not in unable]
+        self._first, self._unseen = len(self.rows), []
+        for candidate in ordered:
+            self._unseen.append(candidate.tell(self.rows.add(), standings[candidate.listed]))
+        self._most = ordered[0].model.max_attempts or len(ordered)
+        self._left, self._taken, self._pause = list(range(len(ordered))), False, 0.0
 
     def _repeat(self) -> bool:
         """Begin another round of the current model's targets after one that took some."""
         if self._dry or self._most <= len(self._ordered):
             return False
-        if self._tally.attempts(self.models[-1]) >= self._most:
+        if self._tried.count(self.models[-1]) >= self._most:
             return False
+        self._left, self._taken = list(range(len(self._ordered))), False
         self._pause = min(max(_FIRST_PAUSE, self._pause * 2), _LONGEST_PAUSE)
-        self._begin_round()
         return True
 
-    def _ahead(self, purpose: RouteAttemptKind.ValueType, able: list[Candidate]) -> Step | None:
-        for candidate in tuple(able):
-            step = self._look_at(candidate, purpose, 0.0)
+    def _fall_back(self) -> bool:
+        """Go on to the next model that may answer; False when there is none."""
+        if self._fallbacks is None:
+            self._fallbacks = iter(self._router.model(self.requested).fallbacks)
+        for model_id in self._fallbacks:
+            fallback = self._router.model(model_id)
+            if not self.call.may_serve(model_id):
+                self.rows.add(model=model_id, verdict=_FORBIDDEN)
+            elif not capability.allows(self.request, model_id, fallback):
+                self.rows.add(model=model_id, verdict=_CAPABILITY)
+            else:
+                self._enter(model_id)
+                return True
+        return False
+
+    def _ahead(
+        self,
+        purpose: RouteAttemptKind.ValueType,
+        able: list[int],
+        payer: ProviderState | None = None,
+    ) -> Step | None:
+        for place in tuple(able):
+            step = self._look_at(place, purpose, 0.0, payer)
             if step is not None:
-                self._left.remove(candidate)
+                self._left.remove(place)
                 return step
         return None
 
     def _look_at(
-        self, candidate: Candidate, purpose: RouteAttemptKind.ValueType, pause: float
+        self,
+        place: int,
+        purpose: RouteAttemptKind.ValueType,
+        pause: float,
+        payer: ProviderState | None = None,
     ) -> Step | None:
-        known = self._rows.pop(candidate.listed, None)
-        traced, row = known or self._add_row(candidate)
-        if self._tally.attempts(candidate.model_id) >= self._most:
+        """Return a step to a target, unless it is passed over. `payer` is whose budget pays for a
+        hedge; what else is charged is paid from the target's own provider's.
+        """
+        candidate = self._ordered[place]
+        if candidate in self._unable:
+            return None
+        row, traced = self._first + place, self._unseen[place]
+        self._unseen[place] = None
+        if traced is None:
+            row = len(self.rows)
+            traced = candidate.tell(self.rows.add(), self._standings[candidate.listed])
+        if self._tried.count(candidate.model_id) >= self._most:
             traced.verdict = _MAX_ATTEMPTS
             return None
-        seen = self._tally.look(candidate, hedge=purpose == HEDGE)
-        if seen.tell(traced) != TAKEN:
+        provider = payer or candidate.state.provider
+        budget = self._imagine(provider) if self._dry else provider.budget
+        left = self.call.seconds_left()
+        seen = gate.look(candidate, self._asked, left, budget.level, stream=self.stream)
+        if payer is not None:
+            seen = gate.of_hedge(seen, candidate, self.request)
+        if seen.tell(traced) != _TAKEN:
             self.waits += (candidate.state.wait(),)
             return None
-        repeat = self._tally.take(candidate, seen) and purpose == ORIGINAL
-        return Step(candidate, row, REPEAT if repeat else purpose, seen, pause)
+        if seen.charged:
+            budget.withdraw()
+        else:
+            budget.deposit()
+        name = candidate.provider.name
+        if purpose == ORIGINAL and name in self._asked:
+            purpose = REPEAT
+        self._asked += (name,)
+        self._tried += (candidate.model_id,)
+        return Step(candidate, row, purpose, seen, budget, pause)
 
-    def _add_row(self, candidate: Candidate) -> tuple[RouteCandidate, int]:
-        rows = self.trace.candidates
-        place = len(rows)
-        row = rows.add()
-        row.CopyFrom(candidate.row)
-        self._standings[candidate.listed].tell(row.standing)
-        return row, place
+    def _imagine(self, provider: ProviderState) -> ImaginedBudget:
+        """Return a provider's budget as this call imagines it."""
+        return self._imagined.setdefault(provider.name, ImaginedBudget(provider.budget))
+
+    def _take_back(self, step: Step) -> None:
+        """A target that was taken is not asked after all, and not in this call any more."""
+        self.give_up(step)
+        candidate = step.candidate
+        self._asked = _without(self._asked, candidate.provider.name)
+        self._tried = _without(self._tried, candidate.model_id)
+        if step.gate.charged:
+            step.budget.give_back()
+
+
+def _without(names: tuple[str, ...], name: str) -> tuple[str, ...]:
+    """Return the names, one of them fewer."""
+    place = names.index(name)
+    return names[:place] + names[place + 1 :]

@@ -8,16 +8,15 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
-from typing import NamedTuple
-
-from llmbase.v1.routing_pb2 import RouteStanding
 
 _EXPLORE = 0.05  # share of calls that do not look at speed, so that what was slow is seen again
 _BOUND = 1.25  # times the average load that a session's own target may have
 
 
-class Standing(NamedTuple):
+@dataclass(slots=True)
+class Standing:
     """A target as a policy sees it.
 
     `name` tells it from the others; `current_weight` is smooth weighting's running score; `price`
@@ -32,15 +31,6 @@ class Standing(NamedTuple):
     in_flight: int = 0
     first_content: float | None = None
     available: bool = True
-
-    def tell(self, traced: RouteStanding) -> None:
-        """Write into the trace what of it changes; weight and price are there: see `Candidate`."""
-        traced.in_flight = self.in_flight
-        traced.available = self.available
-        if self.current_weight:
-            traced.current_weight = self.current_weight
-        if self.first_content is not None:
-            traced.first_content = self.first_content
 
 
 Policy = Callable[[Sequence[Standing], random.Random], list[int]]

@@ -34,3 +34,29 @@ class RetryBudget:
     def give_back(self) -> None:
         """What a token was taken for did not happen."""
         self.level = min(_MOST, self.level + 1)
+
+
+class ImaginedBudget:
+    """One as a dry run imagines it: spent from by this run, too, and otherwise as it is."""
+
+    __slots__ = ("_budget", "_spent")
+
+    def __init__(self, budget: RetryBudget) -> None:
+        self._budget = budget
+        self._spent = 0
+
+    @property
+    def level(self) -> float:
+        """What there would be left, in attempts."""
+        return self._budget.level - self._spent
+
+    def deposit(self) -> None:
+        """Nothing is sent."""
+
+    def withdraw(self) -> bool:
+        """Imagine a token taken."""
+        self._spent += 1
+        return True
+
+    def give_back(self) -> None:
+        """A dry run does not know better."""

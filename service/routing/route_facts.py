@@ -11,31 +11,17 @@ from collections.abc import Iterable, Sequence
 
 from llmbase.v1.chat_completion_pb2 import RouteFacts
 
-from service.routing.router import Candidate
-
 _MOST_NAMES = 16  # of one list: they travel in headers, of which there are 8 KiB
 _LONGEST = 128
 _UNPLAIN = re.compile(r"[^!-+\--~]")  # what an id may not hold: a comma, and all but visible ASCII
 
 
-def write(
-    route: RouteFacts,
-    requested: str,
-    to: Candidate,
-    models: Sequence[str],
-    ignored: Iterable[str],
-    attempts: int,
-) -> None:
-    """Write the facts of an answer by a target, after so many attempts at these models."""
-    route.CopyFrom(to.facts)
-    route.attempts = attempts
-    if to.model_id != requested:
-        route.requested_model = requested
-        route.fallback_applied = True
-        route.fallback_reason = "model_unavailable"
-        route.fallback_chain.extend(models)
-    if ignored and to.parameters == "warn":
-        route.ignored_parameters.extend(ignored)
+def tell_fallback(route: RouteFacts, requested: str, models: Sequence[str]) -> None:
+    """Write that the last of these models has answered for the requested one."""
+    route.requested_model = requested
+    route.fallback_applied = True
+    route.fallback_reason = "model_unavailable"
+    route.fallback_chain.extend(models)
 
 
 def joined(ours: RouteFacts, theirs: RouteFacts | None, *, silent: bool = False) -> RouteFacts:

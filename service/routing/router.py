@@ -23,17 +23,20 @@ _SANE_ID = re.compile(r"[!-)+\--~]{1,256}")  # as the configuration wants ids
 class Candidate:
     """A target to try: under which public model, at which provider, by which name there.
 
-    `listed` is its place among the model's targets; `parameters` is the model's policy for what the
+    `listed` is its place among the model's targets; `hedged` says whether another may be asked
+    beside it; `parameters` is the model's policy for what the
     target cannot honour; `cost` is what the target costs us and `price` what the model costs the
     caller, as far as is known. How it stands is in its `state`, and nothing else of it changes.
-    What every trace and every answer says of it is there to be copied: `row` and `facts`.
+    What every answer says of it is there to be copied: `facts`.
     """
 
     __slots__ = (
         "_name",
         "_rate",
+        "_row",
         "cost",
         "facts",
+        "hedged",
         "listed",
         "model",
         "model_id",
@@ -41,7 +44,6 @@ class Candidate:
         "price",
         "provider",
         "provider_model",
-        "row",
         "state",
         "target",
     )
@@ -62,6 +64,7 @@ class Candidate:
         self.provider_model = provider_model
         self.state = state
         self.listed = listed
+        self.hedged = model.hedge is not None and model.hedge.enabled
         self.parameters: Literal["strict", "warn", "drop"] = model.parameters
         self.cost = money.prices(target.pricing or model.pricing)
         self.price = money.prices(model.pricing)
@@ -70,12 +73,12 @@ class Candidate:
         self.facts = RouteFacts(
             requested_model=model_id, served_model=model_id, provider=provider.name
         )
-        self.row = RouteCandidate(
+        self._row = RouteCandidate(
             model=model_id,
             provider=provider.name,
             provider_model=provider_model,
             listed=listed,
-            standing=RouteStanding(weight=target.weight, price_nanos=self._rate),
+            standing=RouteStanding(weight=target.weight, price_nanos=self._rate, available=True),
         )
 
     def standing(self, score: int, *, stream: bool) -> Standing:
@@ -91,6 +94,19 @@ class Candidate:
             latency.average(state.clock()),
             state.state() is not State.OPEN,
         )
+
+    def tell(self, row: RouteCandidate, standing: Standing) -> RouteCandidate:
+        """Write into a new row of a trace how it stands; return the row."""
+        row.CopyFrom(self._row)
+        traced = row.standing
+        traced.in_flight = standing.in_flight
+        if not standing.available:
+            traced.available = False
+        if standing.current_weight:
+            traced.current_weight = standing.current_weight
+        if standing.first_content is not None:
+            traced.first_content = standing.first_content
+        return row
 
 
 class Router:

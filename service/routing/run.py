@@ -11,12 +11,13 @@ from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, RouteFacts, Us
 from service.errors import FaultKind, InvalidRequest, ProviderFault
 from service.providers.call import Call
 from service.providers.provider import AnswerStream, Encoded
-from service.routing import ending, route_facts
+from service.routing import ending, money, route_facts
 from service.routing.attempt import Attempt
 from service.routing.means import Means
-from service.routing.plan import Plan, Step
+from service.routing.plan import Plan
 from service.routing.race import Race
 from service.routing.router import Candidate
+from service.routing.step import Step
 from telemetry.metrics import FALLBACKS, count_ignored
 
 _NEVER_IGNORED = ("n",)  # an answer with fewer choices is another answer
@@ -28,55 +29,57 @@ Ask = Callable[[Candidate, Encoded, Call], Awaitable[T]]
 
 
 class Run(Generic[T]):
-    """One call on its way through its plan. `winner` is the attempt that answered."""
+    """One call on its way through its plan. `id` is its answer's; `winner` is the attempt that
+    answered.
+    """
 
     winner: Attempt
     _ignored: tuple[str, ...] = ()  # by the winner
-    _attempts = 0  # that were begun
     _faults: tuple[ProviderFault, ...] = ()
     _unfit: InvalidRequest | None = None
 
     def __init__(
         self,
         plan: Plan,
-        request: ChatCompletionRequest,
-        call: Call,
+        answer_id: str,
         ask: Ask[T],
         drop: Callable[[T], None],
         means: Means,
-        *,
-        stream: bool,
     ) -> None:
+        self.id = answer_id
         self._plan = plan
-        self._request = request
-        self._call = call
+        self._request = plan.request
+        self._call = plan.call
         self._ask = ask
         self._drop = drop
         self._means = means
-        self._stream = stream
-        self._began = means.clock()
 
     async def answer(self) -> T:
         """Return the first answer. Raises as `Dispatcher.complete` does."""
-        plan, clock = self._plan, self._means.clock
+        plan, request, call, means = self._plan, self._request, self._call, self._means
         while (step := plan.next()) is not None:
-            http = await self._encode(step, self._request)
+            candidate = step.candidate
+            http = await self._encode(step, request)
             if http is None:
                 continue
             if step.pause:
                 await self._pause(step.pause)
             if not plan.still(step):
                 continue
-            asked, slow = clock(), self._slow(step.candidate)
+            asked, slow = means.clock(), None
+            if candidate.hedged:
+                slow = candidate.state.latency(stream=plan.stream).quantile(_SLOW_SHARE)
             if slow is not None:
                 answer = await self._race(step, http, slow)
             else:
+                self.winner = winner = Attempt(plan, step, request, call, means)
+                self._ignored = http.ignored
                 try:
-                    answer = await self._only(step, http)
+                    answer = await winner.run(self._ask(candidate, http, call))
                 except ProviderFault as fault:
                     self._failed(step, fault)
                     answer = None
-            self._call.waited += clock() - asked
+            call.waited += means.clock() - asked
             if answer is not None:
                 return answer
         raise ending.no_answer(plan, self._faults, self._unfit)
@@ -92,17 +95,22 @@ class Run(Generic[T]):
 
     def tell(self, route: RouteFacts) -> None:
         """Write down, and count, how an answer came about that nobody else had a part in."""
-        ignored, plan, candidate = self._ignored, self._plan, self.winner.step.candidate
-        if ignored:
+        plan, candidate = self._plan, self.winner.step.candidate
+        route.CopyFrom(candidate.facts)
+        route.attempts = len(plan.attempts)
+        if candidate.model_id != plan.requested:
+            route_facts.tell_fallback(route, plan.requested, plan.models)
+            self._means.metrics.count(FALLBACKS, model=plan.requested)
+        if ignored := self._ignored:
             count_ignored(self._means.metrics, ignored)
-        requested = plan.requested
-        route_facts.write(route, requested, candidate, plan.models, ignored, self._attempts)
-        if candidate.model_id != requested:
-            self._means.metrics.count(FALLBACKS, model=requested)
+            if candidate.parameters == "warn":
+                route.ignored_parameters.extend(ignored)
 
     def charge(self, usage: Usage) -> None:
         """Say in the trace what the caller pays for so much of an answer."""
-        self._plan.charge(self.winner.step.candidate, usage)
+        charged = money.charge(self._plan.price, self.winner.step.candidate.price, usage)
+        if charged is not None:
+            self._plan.trace.charge_nanos = charged
 
     async def resume(self, request: ChatCompletionRequest) -> tuple[AnswerStream, Attempt] | None:
         """Return a stream that goes on with a request's last turn; None when no target can.
@@ -113,27 +121,13 @@ class Run(Generic[T]):
             http = await self._encode(step, request)
             if http is None or not self._plan.still(step):
                 continue
-            attempt = self._attempt(step, request, self._call)
+            attempt = Attempt(self._plan, step, request, self._call, self._means)
             try:
                 stream = await attempt.run(step.candidate.provider.stream(http, 1, self._call))
             except ProviderFault:
                 continue
             return stream, attempt
         return None
-
-    def _slow(self, candidate: Candidate) -> float | None:
-        """Return after how many seconds a target is hedged; None: it is not, or not yet."""
-        hedge = candidate.model.hedge
-        if hedge is None or not hedge.enabled:
-            return None
-        return candidate.state.latency(stream=self._stream).quantile(_SLOW_SHARE)
-
-    def _only(self, step: Step, http: Encoded) -> Awaitable[T]:
-        """Return the answer of a target that is asked alone."""
-        call = self._call
-        self.winner = winner = self._attempt(step, self._request, call)
-        self._ignored = http.ignored
-        return winner.run(self._ask(step.candidate, http, call))
 
     async def _race(self, step: Step, http: Encoded, usual: float) -> T | None:
         """Return the answer of a target, or of the one beside it; None when they failed."""
@@ -165,21 +159,16 @@ class Run(Generic[T]):
 
     def _start(self, race: Race[T], step: Step, http: Encoded) -> Attempt:
         fork = self._call.fork()
-        attempt = self._attempt(step, self._request, fork)
+        attempt = Attempt(self._plan, step, self._request, fork, self._means)
         race.start(attempt, fork, attempt.run(self._ask(step.candidate, http, fork)))
         return attempt
-
-    def _attempt(self, step: Step, request: ChatCompletionRequest, call: Call) -> Attempt:
-        trace = self._plan.trace
-        self._attempts += 1
-        return Attempt(step, request, call, trace, self._means, self._began, stream=self._stream)
 
     async def _encode(self, step: Step, request: ChatCompletionRequest) -> Encoded | None:
         """Return what is to be sent; None when the target cannot be asked this."""
         candidate = step.candidate
         try:
             http: Encoded = await candidate.provider.encode(
-                request, candidate.provider_model, self._call, stream=self._stream
+                request, candidate.provider_model, self._call, stream=self._plan.stream
             )
             if http.ignored:
                 check_parameters(candidate, http)

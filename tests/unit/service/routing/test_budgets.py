@@ -9,6 +9,7 @@ from llmbase.v1.routing_pb2 import RouteAttemptKind, RouteTrace, RouteVerdict
 from service.errors import AllProvidersFailed, DeadlineExceeded, FaultKind, TotalLimitExceeded
 from service.providers.call import Call
 from service.routing.breaker import ErrorClass, State
+from service.routing.retry_budget import ImaginedBudget, RetryBudget
 from tests.unit import virtual_time
 from tests.unit.service.routing.fake_providers import (
     REQUEST,
@@ -148,6 +149,17 @@ def test_repeats_at_a_provider_are_a_tenth_of_originals_and_a_small_reserve():
         return providers["a"].asked - 1000
 
     assert 100 <= virtual_time.run(main()) <= 111
+
+
+def test_a_dry_run_imagines_what_it_spends_and_sees_what_others_spend():
+    budget = RetryBudget()
+    imagined = ImaginedBudget(budget)
+    assert imagined.withdraw()
+    assert (imagined.level, budget.level) == (9.0, 10.0)
+    budget.withdraw()
+    imagined.deposit()
+    imagined.give_back()
+    assert (imagined.level, budget.level) == (8.0, 9.0)
 
 
 def test_a_move_to_another_provider_is_free_while_it_works():
