@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from telemetry.metrics import ATTEMPTS, Metrics
 from telemetry.registry import AllSeries
 
 
-class Means(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Means:
     """`now` gives Unix seconds, `clock` monotonic ones."""
 
     now: Callable[[], float]
