@@ -147,7 +147,8 @@ class Visit:
 
     def _works(self) -> None:
         for breaker in self.target.breakers:
-            breaker.succeed()
+            if breaker.outcomes:
+                breaker.succeed()
         self._probes = ()
 
 

@@ -67,6 +67,20 @@ def test_half_failing_opens_it_too():
     assert breaker.state(0.0) is State.OPEN
 
 
+def test_what_succeeded_before_the_first_failure_does_not_matter():
+    old, new = _breaker(), _breaker()
+    for _ in range(30):
+        old.succeed()
+    for _ in range(9):
+        for breaker in (old, new):
+            breaker.fail(0.0)
+            breaker.succeed()
+    assert old.state(0.0) is new.state(0.0) is State.CLOSED
+    old.fail(0.0)
+    new.fail(0.0)
+    assert old.state(0.0) is new.state(0.0) is State.OPEN
+
+
 def test_after_the_pause_one_attempt_passes_and_its_success_closes_it():
     breaker = _breaker(failures=1, open=4.0)
     breaker.fail(0.0)
