@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from service.config import BreakerConfig, ProviderConfig
 from service.errors import ProviderFault
-from service.routing.breaker import Breaker, ErrorClass, State, classify
+from service.routing.breaker import CLOSED, HALF_OPEN, OPEN, Breaker, ErrorClass, State, classify
 from service.routing.latency import Latency
 from service.routing.retry_budget import RetryBudget
 
@@ -57,16 +57,16 @@ class TargetState:
         """Return the worst state among the target's breakers and its provider's."""
         for breaker in self.breakers:
             if breaker.until is not None:
-                return self._worst() if self.provider.breakers_on else State.CLOSED
-        return State.CLOSED
+                return self._worst() if self.provider.breakers_on else CLOSED
+        return CLOSED
 
     def _worst(self) -> State:
-        now, worst = self.clock(), State.CLOSED
+        now, worst = self.clock(), CLOSED
         for breaker in self.breakers:
             state = breaker.state(now)
-            if state is State.OPEN:
+            if state is OPEN:
                 return state
-            if state is State.HALF_OPEN:
+            if state is HALF_OPEN:
                 worst = state
         return worst
 

@@ -27,6 +27,10 @@ class State(enum.StrEnum):
     HALF_OPEN = "half_open"  # one, to see
 
 
+# By names of their own: every call asks several times, and a member of an enum is looked for.
+CLOSED, OPEN, HALF_OPEN = State.CLOSED, State.OPEN, State.HALF_OPEN
+
+
 class ErrorClass(enum.Enum):
     """The kinds of failure that are counted apart."""
 
@@ -80,14 +84,14 @@ class Breaker:
     def state(self, now: float) -> State:
         """Return the state, without taking the probe."""
         if self.until is None:
-            return State.CLOSED
+            return CLOSED
         if now < self.until or self._probing:
-            return State.OPEN
-        return State.HALF_OPEN
+            return OPEN
+        return HALF_OPEN
 
     def enter(self, now: float) -> bool:
         """An attempt begins; return whether it is the probe of the half-open state."""
-        if self.state(now) is not State.HALF_OPEN:
+        if self.state(now) is not HALF_OPEN:
             return False
         self._probing = True
         return True

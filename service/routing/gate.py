@@ -11,10 +11,10 @@ from llmbase.v1.routing_pb2 import RouteCandidate, RouteGate, RouteVerdict
 from service.config import ModelConfig, TargetConfig
 from service.money import from_dollars
 from service.routing import money
-from service.routing.breaker import State
+from service.routing.breaker import HALF_OPEN, OPEN, State
 from service.routing.router import Candidate
 
-_OPEN = RouteVerdict.ROUTE_VERDICT_BREAKER_OPEN
+_BREAKER_OPEN = RouteVerdict.ROUTE_VERDICT_BREAKER_OPEN
 _DEADLINE = RouteVerdict.ROUTE_VERDICT_DEADLINE
 _RETRY_BUDGET = RouteVerdict.ROUTE_VERDICT_RETRY_BUDGET
 _PRICE = RouteVerdict.ROUTE_VERDICT_PRICE
@@ -22,7 +22,7 @@ _FULL = RouteVerdict.ROUTE_VERDICT_FULL
 _TAKEN = RouteVerdict.ROUTE_VERDICT_TAKEN
 
 # What may be otherwise in a moment: the caller is told to come back, not that the request is wrong.
-PASSING = frozenset({_OPEN, _RETRY_BUDGET, _FULL})
+PASSING = frozenset({_BREAKER_OPEN, _RETRY_BUDGET, _FULL})
 
 
 @dataclass(slots=True)
@@ -49,8 +49,8 @@ class Gate:
         """Return why the target is taken or passed over."""
         if self.hedge and self._too_dear():
             return _PRICE
-        if self.breaker is State.OPEN:
-            return _OPEN
+        if self.breaker is OPEN:
+            return _BREAKER_OPEN
         if self.most_in_flight is not None and self.in_flight >= self.most_in_flight:
             return _FULL
         if self.left is not None and self.left < (self.usual or 0.0):
@@ -96,7 +96,7 @@ def look(
         latency.usual(state.clock()),
         left,
         # The first attempt of a call is its own; a move to a provider that works is free.
-        bool(asked) and (candidate.provider.name in asked or breaker is State.HALF_OPEN),
+        bool(asked) and (candidate.provider.name in asked or breaker is HALF_OPEN),
         budget,
         state.in_flight,
         candidate.target.max_in_flight,

@@ -13,7 +13,7 @@ from llmbase.v1.routing_pb2 import RouteAttemptKind, RouteCandidate, RouteTrace,
 from service.providers.call import Call
 from service.routing import capability, gate, policy
 from service.routing.board import ProviderState
-from service.routing.breaker import State
+from service.routing.breaker import CLOSED
 from service.routing.policy import Standing
 from service.routing.retry_budget import ImaginedBudget
 from service.routing.router import Candidate, Router
@@ -113,7 +113,7 @@ class Plan:
         images to fetch. If it is passed over now, it was not tried, and will not be in this call.
         """
         seen, state = step.gate, step.candidate.state
-        if seen.left is None and seen.most_in_flight is None and state.state() is State.CLOSED:
+        if seen.left is None and seen.most_in_flight is None and state.state() is CLOSED:
             return True  # there is nothing else that can have changed
         left = self.call.seconds_left()
         seen = gate.look_again(seen, step.candidate, left, stream=self.stream)

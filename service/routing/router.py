@@ -14,7 +14,7 @@ from service.errors import ModelNotFound
 from service.providers.provider import AnyProvider
 from service.routing import money, policy
 from service.routing.board import Board, TargetState
-from service.routing.breaker import State
+from service.routing.breaker import OPEN
 from service.routing.policy import Standing
 
 _SANE_ID = re.compile(r"[!-)+\--~]{1,256}")  # as the configuration wants ids
@@ -92,7 +92,7 @@ class Candidate:
             self._rate,
             state.in_flight,
             latency.average(state.clock()),
-            state.state() is not State.OPEN,
+            state.state() is not OPEN,
         )
 
     def tell(self, row: RouteCandidate, standing: Standing) -> RouteCandidate:
