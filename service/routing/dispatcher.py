@@ -24,11 +24,10 @@ from service.routing.router import Candidate, Router
 from service.routing.run import Ask, Run
 from telemetry.metrics import Metrics
 
-# Bits of a call's draw, and of its answer's id. They are drawn together: of the system's randomness
-# each drawing is a system call.
-_DRAW, _ID = 64, 96
-_BOTH = _DRAW + _ID
-_IDS = 2**_ID
+# Bytes of a call's draw, and of its answer's id. They are drawn together, and for many calls at a
+# time: of the system's randomness each drawing is a system call.
+_DRAW, _ID = 8, 12
+_AHEAD = 64  # calls
 
 T = TypeVar("T")
 
@@ -46,6 +45,7 @@ class Dispatcher:
     ) -> None:
         self._router = router
         self._means = Means.of(now, clock, chance, metrics)
+        self._drawn: list[bytes] = []  # for calls to come
 
     async def complete(
         self, request: ChatCompletionRequest, call: Call, trace: RouteTrace | None = None
@@ -107,10 +107,14 @@ class Dispatcher:
         stream: bool,
     ) -> Run[T]:
         means = self._means
-        began, drawn = means.clock(), means.chance.getrandbits(_BOTH)
-        draw, own = divmod(drawn, _IDS)
+        if not self._drawn:
+            each = _DRAW + _ID
+            drawn = means.chance.randbytes(each * _AHEAD)
+            self._drawn = [drawn[i : i + each] for i in range(0, len(drawn), each)]
+        own, began = self._drawn.pop(), means.clock()
+        draw = int.from_bytes(own[:_DRAW], "big")
         plan = Plan(self._router, request, call, trace, stream=stream, draw=draw, began=began)
-        return Run(plan, f"chatcmpl-{own:024x}", ask, drop, means)
+        return Run(plan, f"chatcmpl-{own[_DRAW:].hex()}", ask, drop, means)
 
     def plan(
         self,
@@ -121,7 +125,7 @@ class Dispatcher:
         dry: bool = False,
     ) -> Plan:
         """Return a call's way through the targets. A `dry` one changes nothing."""
-        draw = self._means.chance.getrandbits(_DRAW)
+        draw = self._means.chance.getrandbits(8 * _DRAW)
         return Plan(self._router, request, call, stream=stream, draw=draw, dry=dry)
 
 
