@@ -10,7 +10,7 @@ from llmbase.v1.error_reason_pb2 import ErrorReason
 from service.accounts.limits import Limit
 from service.admission.priority import Priority
 from service.config import Config
-from service.money import Tokens
+from service.money import TOKEN_CLASSES
 from service.routing.attempt import OUTCOMES, PURPOSES
 from service.routing.breaker import State
 
@@ -42,6 +42,6 @@ def known_labels(config: Config) -> Mapping[str, frozenset[str]]:
         "result": frozenset({"applied", "refused"}),
         "state": frozenset(state.value for state in State),
         "status": frozenset({"401", "403"}),
-        "token_class": frozenset(Tokens._fields),
+        "token_class": frozenset(TOKEN_CLASSES),
         "work": frozenset({"reserve", "settle", "renew", "lapse"}),
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from operator import mul
-from typing import NamedTuple, NewType
+from typing import NamedTuple, NewType, TypeAlias
 
 from llmbase.v1.chat_completion_pb2 import Usage
 
@@ -35,14 +35,8 @@ class Prices(NamedTuple):
     reasoning: Attos
 
 
-class Tokens(NamedTuple):
-    """How many tokens of each class; in the order of their prices."""
-
-    input: int
-    cache_read: int
-    cache_write: int
-    output: int
-    reasoning: int
+TOKEN_CLASSES = ("input", "cache_read", "cache_write", "output", "reasoning")
+Tokens: TypeAlias = tuple[int, int, int, int, int]  # of each class, as their prices are ordered
 
 
 def from_dollars(dollars: str) -> Nanos:
@@ -87,28 +81,26 @@ def tokens_of(usage: Usage) -> Tokens:
     What the provider bills counts, where that is not what it has read and written. A part is never
     more than its whole, whatever the provider said: no class is below zero.
     """
-    prompt, completion = billed_prompt(usage), billed_completion(usage)
+    prompt, completion = billed(usage)
     if prompt < 0 or completion < 0:
         prompt, completion = max(prompt, 0), max(completion, 0)
     read, write, reasoning = usage.cached_tokens, usage.cache_write_tokens, usage.reasoning_tokens
     if not (read or write or reasoning):
-        return Tokens(prompt, 0, 0, completion, 0)
+        return prompt, 0, 0, completion, 0
     read = min(max(read, 0), prompt)
     write = min(max(write, 0), prompt - read)
     reasoning = min(max(reasoning, 0), completion)
-    return Tokens(prompt - read - write, read, write, completion - reasoning, reasoning)
+    return prompt - read - write, read, write, completion - reasoning, reasoning
 
 
-def billed_prompt(usage: Usage) -> int:
-    """Return the tokens of the prompt that are paid for."""
-    apart = usage.HasField("billed_prompt_tokens")
-    return usage.billed_prompt_tokens if apart else usage.prompt_tokens
-
-
-def billed_completion(usage: Usage) -> int:
-    """Return the tokens of the answer that are paid for."""
-    apart = usage.HasField("billed_completion_tokens")
-    return usage.billed_completion_tokens if apart else usage.completion_tokens
+def billed(usage: Usage) -> tuple[int, int]:
+    """Return the tokens of the prompt, and of the answer, that are paid for."""
+    prompt, completion = usage.prompt_tokens, usage.completion_tokens
+    if usage.HasField("billed_prompt_tokens"):
+        prompt = usage.billed_prompt_tokens
+    if usage.HasField("billed_completion_tokens"):
+        completion = usage.billed_completion_tokens
+    return prompt, completion
 
 
 def worst_case(prices: Prices, input_bound: int, output_bound: int, n: int = 1) -> Nanos:

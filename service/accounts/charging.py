@@ -22,7 +22,7 @@ from service.errors import (
     ServiceUnavailable,
     TotalLimitExceeded,
 )
-from service.money import Nanos, Prices, Tokens, cost, output_tokens, tokens_of, worst_case
+from service.money import TOKEN_CLASSES, Nanos, Prices, cost, output_tokens, tokens_of, worst_case
 from service.providers import estimate
 from service.providers.call import Call
 from service.routing.router import Router
@@ -31,7 +31,7 @@ from telemetry.registry import AllSeries
 
 _AT_WORK = ("cancelled", "lost")  # the outcomes of attempts that were going on at the end
 _NOTHING = Nanos(0)
-_CLASSES = tuple(enumerate(Tokens._fields))  # of tokens, as they are counted
+_CLASSES = tuple(enumerate(TOKEN_CLASSES))  # of tokens, as they are counted
 
 
 class Holds(Protocol):

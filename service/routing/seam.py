@@ -11,7 +11,7 @@ from llmbase.v1.chat_completion_pb2 import (
     Usage,
 )
 
-from service.money import billed_completion, billed_prompt
+from service.money import billed
 from service.providers import estimate
 
 _MOST = 2**31 - 1
@@ -73,10 +73,9 @@ class Seam:
             estimated=used.estimated or before.estimated,
         )
         if any(_is_billed_apart(usage) for usage in (used, before)):
-            total.billed_prompt_tokens = _sum(billed_prompt(used), billed_prompt(before))
-            total.billed_completion_tokens = _sum(
-                billed_completion(used), billed_completion(before)
-            )
+            (prompt, completion), (prompt_before, completion_before) = billed(used), billed(before)
+            total.billed_prompt_tokens = _sum(prompt, prompt_before)
+            total.billed_completion_tokens = _sum(completion, completion_before)
         return total
 
 
