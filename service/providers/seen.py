@@ -6,14 +6,15 @@ costs about as much as all that is there at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, Tool
+from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest
 
+from service.providers.known_tools import KnownTools, known
 from service.providers.plain_message import turns_of
 
 _NAMES = {field: field.name for field in ChatCompletionRequest.DESCRIPTOR.fields}
+_NO_TOOLS = KnownTools(())
 
 
 class Seen:
@@ -28,8 +29,8 @@ class Seen:
     def __init__(self, request: ChatCompletionRequest) -> None:
         self.request = request
         self.given: dict[str, Any] = {_NAMES[field]: it for field, it in request.ListFields()}
-        # A slice is the quickest way through.
-        self.tools: Sequence[Tool] = self.given.get("tools", ())[:]
+        # Slices are the quickest way through.
+        self.tools = known(self.given["tools"][:]) if "tools" in self.given else _NO_TOOLS
         self.turns, self.others = turns_of(self.given.get("messages", ())[:])
         self.textual = not self.others
 

@@ -7,7 +7,7 @@ and says what is allowed. Sources: the REST contract and OpenAI's description of
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence, Set
 from functools import lru_cache
 
 import orjson
@@ -58,8 +58,11 @@ def check(request: pb.ChatCompletionRequest) -> Seen:
     seen.textual = textual
     if not _LISTS.isdisjoint(given):
         _check_lists(request)
-    if "tools" in given or "tool_choice" in given:
-        _check_tools(seen)
+    if not seen.tools.checked and "tools" in given:
+        _check_tools(given["tools"])
+        seen.tools.checked = True
+    if "tool_choice" in given:
+        _check_tool_choice(given["tool_choice"], seen.tools.names)
     if "response_format" in given:
         _check_format(request.response_format)
     if "reasoning_effort" in given and given["reasoning_effort"] not in _EFFORTS:
@@ -169,10 +172,10 @@ def _check_lists(request: pb.ChatCompletionRequest) -> None:
         _require(len(value) <= 512, f"metadata.{key}", "must be up to 512 characters")
 
 
-def _check_tools(seen: Seen) -> None:
-    _require(len(seen.tools) <= 128, "tools", "must be up to 128 tools")
-    names: set[str] = set()
-    for i, tool in enumerate(seen.tools):
+def _check_tools(tools: Sequence[pb.Tool]) -> None:
+    _require(len(tools) <= 128, "tools", "must be up to 128 tools")
+    names = set()
+    for i, tool in enumerate(tools):
         name = tool.name
         if _TOOL_NAME.fullmatch(name) is None:
             rule = "must be 1 to 64 of a-z, A-Z, 0-9, _, -, . and :"
@@ -180,14 +183,11 @@ def _check_tools(seen: Seen) -> None:
         if name in names:
             raise InvalidRequest(f"tools[{i}].function.name", "must be unique among the tools")
         names.add(name)
-        parameters = tool.parameters  # what is not empty is there: mostly one look is enough
-        if (parameters or tool.HasField("parameters")) and not _is_json_object(parameters):
+        if tool.HasField("parameters") and not _is_json_object(tool.parameters):
             raise InvalidRequest(f"tools[{i}].function.parameters", "must be an object")
-    if "tool_choice" in seen.given:
-        _check_tool_choice(seen.given["tool_choice"], names)
 
 
-def _check_tool_choice(given: pb.ToolChoice, names: set[str]) -> None:
+def _check_tool_choice(given: pb.ToolChoice, names: Set[str]) -> None:
     choice = given.WhichOneof("choice")
     if choice == "function":
         _require(

@@ -110,8 +110,8 @@ def _fields(seen: Seen, spelling: Spelling) -> dict[str, Any]:
         found["reasoning_effort"] = _EFFORTS[given["reasoning_effort"]]
     if "chat_template_kwargs" in given:
         found["chat_template_kwargs"] = present(given["chat_template_kwargs"], _TEMPLATE_SWITCHES)
-    if seen.tools:
-        found["tools"] = [_tool(tool, spelling) for tool in seen.tools]
+    if "tools" in given:
+        found["tools"] = _tools(seen, spelling)
     if "tool_choice" in given:
         found.update(_tool_choice(given["tool_choice"], spelling))
     if "response_format" in given:
@@ -125,6 +125,14 @@ def _tool_choice(choice: pb.ToolChoice, spelling: Spelling) -> dict[str, Any]:
     if choice.mode == pb.ToolChoice.MODE_REQUIRED:
         return {"tool_choice": spelling.required}
     return {"tool_choice": _MODES[choice.mode]} if choice.mode in _MODES else {}
+
+
+def _tools(seen: Seen, spelling: Spelling) -> orjson.Fragment:
+    """Return the tools as JSON: mostly, as another call with the same ones had them."""
+    if (written := seen.tools.written(spelling.parameters)) is not None:
+        return written
+    tools = [_tool(tool, spelling) for tool in seen.given["tools"]]
+    return seen.tools.keep(spelling.parameters, orjson.dumps(tools))
 
 
 def _tool(tool: pb.Tool, spelling: Spelling) -> dict[str, Any]:
