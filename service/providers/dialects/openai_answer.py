@@ -41,31 +41,27 @@ def decode(decoder: json.Decoder[wire.Answer], body: bytes) -> pb.ChatCompletion
         raise ProviderFault(FaultKind.MALFORMED, type(fault).__name__) from None
 
 
-def text(message: wire.Message) -> str:
-    """Return the content's text; of a list of parts, that of its text parts."""
-    content = message.content
-    if content is None or isinstance(content, str):
-        return content or ""
-    return "".join(part.text or "" for part in content if part.type in (None, "text"))
+def said(message: wire.Message) -> tuple[str, str, str]:
+    """Return text, reasoning in clear text and refusal, in whatever spelling they come.
 
-
-def reasoning(message: wire.Message) -> str:
-    """Return the reasoning in clear text, in whatever spelling it comes.
-
-    Some send it in two spellings at once: the first that is filled counts.
+    Some send reasoning in two spellings at once: the first that is filled counts. Of a content
+    that is a list of parts, the text is that of its text parts.
     """
-    if found := (
-        message.reasoning_content or message.reasoning or message.reasoning_text or message.thinking
-    ):
-        return found
-    return _thoughts(message.content) if isinstance(message.content, list) else ""
-
-
-def refusal(message: wire.Message) -> str:
-    """Return the refusal, a field of its own or a part of the content."""
-    if message.refusal or not isinstance(message.content, list):
-        return message.refusal or ""
-    return "".join(part.refusal or "" for part in message.content)
+    text = message.content
+    thought = (
+        message.reasoning_content
+        or message.reasoning
+        or message.reasoning_text
+        or message.thinking
+        or ""
+    )
+    refusal = message.refusal or ""
+    if isinstance(text, list):
+        parts = text
+        text = "".join(part.text or "" for part in parts if part.type in (None, "text"))
+        thought = thought or _thoughts(parts)
+        refusal = refusal or "".join(part.refusal or "" for part in parts)
+    return text or "", thought, refusal
 
 
 def _thoughts(parts: list[wire.Part]) -> str:
@@ -112,14 +108,14 @@ def _take_message(given: wire.Message, seed: str, message: pb.Message) -> bool:
     if given.tool_calls or given.function_call:
         message.tool_calls.extend(calls.whole(given, seed))
         called = bool(message.tool_calls)
-    if thought := reasoning(given):
+    text, thought, refusal = said(given)
+    if thought:
         message.reasoning_content = thought
-    if refused := refusal(given):
-        message.refusal = refused
+    if refusal:
+        message.refusal = refusal
     if opaque := state.of_message(given):
         message.provider_state = opaque
-    said = text(given)
     # An empty string beside something else is how many spell null; alone it is the answer.
-    if said or (given.content is not None and not (called or thought or refused)):
-        message.content.add().text = said
+    if text or (given.content is not None and not (called or thought or refusal)):
+        message.content.add().text = text
     return called

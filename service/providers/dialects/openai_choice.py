@@ -63,11 +63,12 @@ class ChoiceInPieces:
         return self._append(out, chunk)
 
     def _say(self, delta: wire.Message, out: pb.ChoiceDelta) -> bool:
-        if text := answer.text(delta):
+        text, thought, refusal = answer.said(delta)
+        if text:
             out.content = text
-        if thought := answer.reasoning(delta):
+        if thought:
             out.reasoning_content = thought
-        if refusal := answer.refusal(delta):
+        if refusal:
             out.refusal = refusal
         pieces = delta.tool_calls
         if not pieces and (old := legacy(delta.function_call)):
