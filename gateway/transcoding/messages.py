@@ -146,7 +146,9 @@ def _read_messages(request: Any, value: Any, reading: Reading) -> None:
         try:
             role, content = ROLES[item["role"]], item["content"]
             if type(content) is str and len(item) == 2:
-                add(role=role).content.add(text=content)
+                message = add()
+                message.role = role
+                message.content.add().text = content
                 continue
         except (KeyError, TypeError):
             pass  # what else it is, or what is wrong with it, is found below

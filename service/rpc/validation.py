@@ -46,12 +46,14 @@ def check(request: pb.ChatCompletionRequest) -> Seen:
     """Raise InvalidRequest for the first field that breaks a rule; return what was seen else."""
     seen = Seen(request)
     given = seen.given  # what is not there keeps to every rule
-    _require("model" in given, "model", "is required: the id of a model")
+    if "model" not in given:
+        raise InvalidRequest("model", "is required: the id of a model")
     for field in filter(given.__contains__, _RANGES):
         least, most = _RANGES[field]
         if not least <= given[field] <= most:
             raise InvalidRequest(field, f"must be between {least} and {most}")
-    _require("messages" in given, "messages", "is required: at least one message")
+    if "messages" not in given:
+        raise InvalidRequest("messages", "is required: at least one message")
     textual = True
     for other in seen.others:  # plain ones keep to the rules
         textual = _check_message(other, f"messages[{other.place}]") and textual
