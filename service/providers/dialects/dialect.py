@@ -7,8 +7,8 @@ does the HTTP, the framer cuts the bytes into events, the dialect sees whole eve
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
 from llmbase.v1.chat_completion_pb2 import (
     ChatCompletion,
@@ -23,8 +23,7 @@ from service.providers.seen import Seen
 __all__ = ["Dialect", "Event", "Framer", "HttpRequest", "StreamDecoder"]
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
+class HttpRequest(NamedTuple):
     """What to send: a path below the provider's base URL, headers and a body (POST).
 
     `ignored` names the request's fields (as REST calls them) that the provider cannot honour and
@@ -33,7 +32,7 @@ class HttpRequest:
 
     path: str
     body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     ignored: tuple[str, ...] = ()
 
 
