@@ -31,8 +31,7 @@ def decode(decoder: json.Decoder[wire.Answer], body: bytes) -> pb.ChatCompletion
         raise ProviderFault(FaultKind.TRUNCATED, "an answer with no choice in it")
     try:
         completion = pb.ChatCompletion()
-        if (usage := facts.usage(answer.usage)) is not None:
-            completion.usage.CopyFrom(usage)
+        facts.take_usage(answer.usage, completion.usage)
         if answer.system_fingerprint:
             completion.system_fingerprint = answer.system_fingerprint
         _take_choices(answer.choices, answer.id or "", completion.choices)

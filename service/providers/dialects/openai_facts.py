@@ -65,10 +65,13 @@ def knows(native: str) -> bool:
     return native.lower() in _REASONS
 
 
-def usage(given: wire.Usage | None) -> pb.Usage | None:
-    """Return usage in OpenAI's meaning; None unless both the prompt and the completion are told."""
+def take_usage(given: wire.Usage | None, usage: pb.Usage) -> bool:
+    """Fill in usage in OpenAI's meaning, and say whether prompt and completion are both told.
+
+    Where they are not, nothing is filled in.
+    """
     if given is None or given.prompt_tokens is None or given.completion_tokens is None:
-        return None
+        return False
     prompt = given.prompt_tokens_details or _NO_PROMPT_DETAILS
     details = given.completion_tokens_details or _NO_COMPLETION_DETAILS
     # Of several spellings of one count the largest: some say 0 in those they leave out.
@@ -77,21 +80,21 @@ def usage(given: wire.Usage | None) -> pb.Usage | None:
     # xAI counts reasoning beside the completion, not in it; its total gives that away.
     if given.total_tokens == given.prompt_tokens + completion + reasoning:
         completion += reasoning
-    return pb.Usage(
-        prompt_tokens=given.prompt_tokens,
-        completion_tokens=completion,
-        total_tokens=given.prompt_tokens + completion,
-        cached_tokens=max(
-            prompt.cached_tokens or 0,
-            given.cached_tokens or 0,
-            given.prompt_cache_hit_tokens or 0,
-            given.cache_read_input_tokens or 0,
-        ),
-        cache_write_tokens=max(
-            prompt.cache_write_tokens or 0, given.cache_creation_input_tokens or 0
-        ),
-        reasoning_tokens=reasoning,
+    # Filled in where it is to stay: usage made apart would be copied.
+    usage.prompt_tokens = given.prompt_tokens
+    usage.completion_tokens = completion
+    usage.total_tokens = given.prompt_tokens + completion
+    usage.cached_tokens = max(
+        prompt.cached_tokens or 0,
+        given.cached_tokens or 0,
+        given.prompt_cache_hit_tokens or 0,
+        given.cache_read_input_tokens or 0,
     )
+    usage.cache_write_tokens = max(
+        prompt.cache_write_tokens or 0, given.cache_creation_input_tokens or 0
+    )
+    usage.reasoning_tokens = reasoning
+    return True
 
 
 def add_logprobs(given: wire.Logprobs | None, target: pb.Choice | pb.ChoiceDelta) -> None:

@@ -107,8 +107,11 @@ class OpenAiStreamDecoder:
             wire.read(self._decoder, data)  # raises, and says why
 
     def _take_usage(self, given: wire.Answer) -> None:
-        told = facts.usage(given.usage) or facts.usage(given.x_groq.usage if given.x_groq else None)
-        self._usage = told or self._usage
+        usage = pb.Usage()
+        if facts.take_usage(given.usage, usage) or (
+            given.x_groq and facts.take_usage(given.x_groq.usage, usage)
+        ):
+            self._usage = usage
 
     def _take(self, given: wire.Answer, event: Event, chunk: pb.ChatCompletionChunk) -> None:
         if given.error:
