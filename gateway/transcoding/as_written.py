@@ -83,7 +83,8 @@ def as_written(
         except _NotKept as it:
             found, ignored = it.found
         request.MergeFromString(found)
-        reading.ignored.update(dict.fromkeys(ignored))
+        for name in ignored:  # mostly none
+            reading.ignored[name] = None
 
     return Field(read, row.write, shape=row.shape, as_text=True)
 
