@@ -18,20 +18,22 @@ from service.providers.seen import Seen
 
 # Fields whose name and value are the same on both sides. `store` is not among the fields at all:
 # the API accepts it and promises to do nothing about it.
-_AS_THEY_ARE = (
-    "temperature",
-    "top_p",
-    "max_tokens",
-    "frequency_penalty",
-    "presence_penalty",
-    "seed",
-    "parallel_tool_calls",
-    "logprobs",
-    "top_logprobs",
-    "n",
-    "prompt_cache_key",
-    "user",
-    "service_tier",
+_AS_THEY_ARE = frozenset(
+    {
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "frequency_penalty",
+        "presence_penalty",
+        "seed",
+        "parallel_tool_calls",
+        "logprobs",
+        "top_logprobs",
+        "n",
+        "prompt_cache_key",
+        "user",
+        "service_tier",
+    }
 )
 _SEED_BITS = 2**63 - 1
 _TEMPLATE_SWITCHES = ("enable_thinking", "thinking", "preserve_thinking")
@@ -101,7 +103,7 @@ def _lost(seen: Seen, fields: dict[str, Any], spelling: Spelling) -> tuple[str, 
 def _fields(seen: Seen, spelling: Spelling) -> dict[str, Any]:
     """Return all fields but the messages, by OpenAI's names."""
     given = seen.given
-    found = {name: given[name] for name in filter(given.__contains__, _AS_THEY_ARE)}
+    found = {name: value for name, value in given.items() if name in _AS_THEY_ARE}
     if "stop" in given:
         found["stop"] = list(given["stop"])
     if "logit_bias" in given:
