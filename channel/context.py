@@ -10,7 +10,7 @@ import grpc
 from channel.metadata import Entries, received
 from channel.rpc import Rpc
 from channel.state import NOTHING
-from channel.status import Status
+from channel.status import OK, Status
 from channel.stepping import hand_over
 
 
@@ -63,7 +63,7 @@ class Context(Rpc, grpc.aio.ServicerContext[Any, Any]):  # type: ignore[misc] # 
         if not isinstance(trailing_metadata, tuple):
             raise TypeError(f"trailing metadata is a tuple, not {type(trailing_metadata).__name__}")
         self.aborted = grpc.aio.AbortError("Locally aborted.")
-        self._code = grpc.StatusCode.UNKNOWN if code is grpc.StatusCode.OK else code
+        self._code = grpc.StatusCode.UNKNOWN if code is OK else code
         self._details = details or self._details
         self._trailing_metadata = trailing_metadata or self._trailing_metadata
         if self.status is None:
@@ -80,7 +80,7 @@ class Context(Rpc, grpc.aio.ServicerContext[Any, Any]):  # type: ignore[misc] # 
             trailing_metadata = received(self._trailing_metadata)
         except (TypeError, grpc.aio.InternalError):
             return Status(grpc.StatusCode.INTERNAL, "Invalid metadata")
-        return Status(self._code or grpc.StatusCode.OK, self._details, trailing_metadata)
+        return Status(self._code or OK, self._details, trailing_metadata)
 
     def set_trailing_metadata(self, trailing_metadata: Any) -> None:
         """Sets what is sent with the status. Raises TypeError for what is no metadata."""

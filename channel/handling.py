@@ -16,7 +16,7 @@ import grpc
 from channel.context import Context
 from channel.metadata import Entries
 from channel.rpc import Rpc
-from channel.status import UNKNOWN_METHOD, Status
+from channel.status import OK, UNKNOWN_METHOD, Status
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ async def serve(known: Known, find: Find, context: Context, found: Found | None 
 
 def _answer(message: Any, context: Context) -> None:
     status = context.status or context.final_status()
-    if status.code is not grpc.StatusCode.OK:
+    if status.code is not OK:
         return
     if message is None:
         raise TypeError("the handler of a unary call returned None")
@@ -101,6 +101,6 @@ def _fail(error: Exception, context: Context) -> None:
     if context.status is not None:
         return
     code, _, trailing_metadata, _ = context.final_status()
-    if code is grpc.StatusCode.OK:
+    if code is OK:
         code = grpc.StatusCode.UNKNOWN
     context.end(Status(code, f"Unexpected {type(error)}: {error}", trailing_metadata))

@@ -7,10 +7,8 @@ import types
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Final
 
-import grpc
-
 from channel.metadata import Entries
-from channel.status import DEADLINE_EXCEEDED, Status
+from channel.status import DEADLINE_EXCEEDED, OK, Status
 
 NOTHING: Final = object()
 
@@ -72,7 +70,7 @@ class CallState:
     def raise_if_failed(self) -> None:
         """Raises CancelledError or grpc.aio.AioRpcError if the call has ended and not well."""
         status = self.status
-        if status is not None and status.code is not grpc.StatusCode.OK:
+        if status is not None and status.code is not OK:
             raise status.error(self.initial_metadata or ())
 
     def wake_watchers(self) -> None:

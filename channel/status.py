@@ -9,6 +9,9 @@ import grpc
 
 from channel.metadata import Entries, as_mapping
 
+# To look a member up in its enumeration costs as much as a call; most calls end with this.
+OK: Final = grpc.StatusCode.OK
+
 
 class Status(NamedTuple):
     """How a call ended. `local` marks the caller's own doing, which it sees as CancelledError."""

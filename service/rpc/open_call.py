@@ -6,7 +6,7 @@ from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, RouteFacts, Us
 from llmbase.v1.routing_pb2 import RouteTrace
 
 from service.accounts.caller import Caller
-from service.admission.priority import Priority
+from service.admission.priority import USUAL, Priority
 from service.errors import ModelNotAllowed
 from service.providers.call import Call
 from service.routing import capability
@@ -121,7 +121,7 @@ class OpenCall:
             # To a whole number: rounding to digits makes a text and reads it again.
             "ms": round(seconds * 10_000) / 10,
         }
-        if self.priority is not Priority.INTERACTIVE:
+        if self.priority is not USUAL:
             line["priority"] = self.priority.value
         if (holding := self.holding) is not None:
             queued = holding.entered - self.started
