@@ -95,11 +95,8 @@ class Service:
         self._models_directory = models_directory
         self._metrics = metrics
         self._listener: MetricsListener | None = None
-        # Of calls, whose draws and ids are no secrets: the system is asked once, for a seed that
-        # every process, which is a fresh one, has of its own.
-        self._chance = random.Random()  # noqa: S311
-        secret = random.SystemRandom()  # keys are made of it
-        self._accounts = Accounts(config, data_directory, metrics, secret, status.reason)
+        self._chance = random.SystemRandom()  # keys are made of it, too
+        self._accounts = Accounts(config, data_directory, metrics, self._chance, status.reason)
         trusted = build.trust_all(config.providers)
         self._generation = self._next(config, Holdings(config, trusted))
         self._current = Current(self._generation)

@@ -6,7 +6,6 @@ They are known by all that they say. What is kept of them is text, never a reque
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 from llmbase.v1.chat_completion_pb2 import Tool
 from orjson import Fragment
@@ -44,9 +43,7 @@ class KnownTools:
         return fragment
 
 
-@lru_cache(_KEPT)
-def _known(texts: tuple[bytes, ...]) -> KnownTools:
-    return KnownTools([Tool.FromString(text) for text in texts])
+_known: dict[tuple[bytes, ...], KnownTools] = {}  # the last that came is the last
 
 
 def known(tools: Sequence[Tool]) -> KnownTools:
@@ -54,5 +51,9 @@ def known(tools: Sequence[Tool]) -> KnownTools:
     if len(tools) <= _MOST_TOOLS:
         texts = tuple([tool.SerializeToString() for tool in tools])
         if sum(map(len, texts)) <= _LARGEST:
-            return _known(texts)
+            found = _known.pop(texts, None) or KnownTools(tools)
+            _known[texts] = found
+            if len(_known) > _KEPT:
+                del _known[next(iter(_known))]
+            return found
     return KnownTools(tools)

@@ -28,11 +28,20 @@ class Seen:
 
     def __init__(self, request: ChatCompletionRequest) -> None:
         self.request = request
-        self.given: dict[str, Any] = {_NAMES[field]: it for field, it in request.ListFields()}
+        self.given = _given(request)
         # Slices are the quickest way through.
         self.tools = known(self.given["tools"][:]) if "tools" in self.given else _NO_TOOLS
         self.turns, self.others = turns_of(self.given.get("messages", ())[:])
         self.textual = not self.others
+
+
+def given(request: ChatCompletionRequest, seen: Seen | None) -> dict[str, Any]:
+    """Return the values of the fields that are there, by their names; `seen` is as for `look`."""
+    return seen.given if seen is not None and seen.request is request else _given(request)
+
+
+def _given(request: ChatCompletionRequest) -> dict[str, Any]:
+    return {_NAMES[field]: value for field, value in request.ListFields()}
 
 
 def look(request: ChatCompletionRequest, seen: Seen | None) -> Seen:

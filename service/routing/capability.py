@@ -11,7 +11,7 @@ from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest
 
 from service.config import ModelConfig
 from service.errors import UnsupportedCapability
-from service.providers.seen import Seen, look
+from service.providers.seen import Seen, given, look
 
 
 def check(
@@ -19,22 +19,21 @@ def check(
 ) -> None:
     """Raise UnsupportedCapability, naming the first field that the model cannot honour."""
     features = model.supported_features
-    seen = look(request, seen)
-    given = seen.given
-    if "tools" in given and "tools" not in features:
+    has = given(request, seen)
+    if "tools" in has and "tools" not in features:
         raise _lacks("tools", model_id, "tools")
-    if "response_format" in given:
-        form = given["response_format"].WhichOneof("format")
+    if "response_format" in has:
+        form = has["response_format"].WhichOneof("format")
         if form == "json_object" and not {"json_mode", "structured_outputs"} & set(features):
             raise _lacks("response_format", model_id, "json_object")
         if form == "json_schema" and "structured_outputs" not in features:
             raise _lacks("response_format", model_id, "json_schema")
-    if given.get("logprobs") and "logprobs" not in features:
+    if has.get("logprobs") and "logprobs" not in features:
         raise _lacks("logprobs", model_id, "logprobs")
-    if "reasoning_effort" in given and "reasoning_effort" not in model.supported_parameters:
+    if "reasoning_effort" in has and "reasoning_effort" not in model.supported_parameters:
         raise _lacks("reasoning_effort", model_id, "reasoning_effort")
     if "image" not in model.input_modalities:
-        _check_images(seen, model_id)
+        _check_images(look(request, seen), model_id)
 
 
 def allows(request: ChatCompletionRequest, model_id: str, model: ModelConfig) -> bool:

@@ -124,7 +124,10 @@ class Dispatcher:
         stream: bool,
         dry: bool = False,
     ) -> Plan:
-        """Return a call's way through the targets. A `dry` one changes nothing."""
+        """Return a call's way through the targets. A `dry` one changes nothing.
+
+        Raises ModelNotFound.
+        """
         draw = self._means.chance.getrandbits(8 * _DRAW)
         return Plan(self._router, request, call, stream=stream, draw=draw, dry=dry)
 

@@ -11,7 +11,7 @@ from service.routing.run import check_parameters
 
 
 async def explain(plan: Plan, request: ChatCompletionRequest, call: Call, *, stream: bool) -> None:
-    """Go through a dry plan to its end; its trace says the rest. Raises ModelNotFound."""
+    """Go through a dry plan to its end; its trace says the rest."""
     encodable = not _has_distant_images(request)
     while (step := plan.next()) is not None:
         if not encodable:

@@ -48,6 +48,26 @@ def test_other_tools_are_others(other: list[pb.Tool]) -> None:
     assert known(other) is not known([pb.Tool(name="f", description="d")])
 
 
+def test_the_last_sixty_four_sets_are_kept() -> None:
+    first = known([pb.Tool(name="t0")])
+    for i in range(1, 64):
+        known([pb.Tool(name=f"t{i}")])
+    second = known([pb.Tool(name="t1")])
+    assert known([pb.Tool(name="t0")]) is first
+    known([pb.Tool(name="t64")])  # for which the one goes that has not come for longest: t2
+
+    assert known([pb.Tool(name="t0")]) is first
+    assert known([pb.Tool(name="t1")]) is second
+
+
+def test_a_set_goes_when_sixty_four_others_have_come() -> None:
+    first = known([pb.Tool(name="t")])
+    for i in range(64):
+        known([pb.Tool(name=f"t{i}")])
+
+    assert known([pb.Tool(name="t")]) is not first
+
+
 @pytest.mark.parametrize(
     "tools",
     [
