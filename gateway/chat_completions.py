@@ -153,6 +153,9 @@ class ChatCompletions:
             except ConnectionError:
                 raise
             except Exception as error:
+                await stream.settle()
+                if not stream.started:
+                    raise  # while it can still be an HTTP error
                 await _tell(error, stream, exchange)
             await stream.write_eof()
         except ConnectionError:
@@ -219,10 +222,7 @@ def _repeats(exchange: Exchange, asked: ChatCompletionRequest, *, streamed: bool
 
 
 async def _tell(error: Exception, stream: EventStream, exchange: Exchange) -> None:
-    """Say in an event what went wrong; raise it again while it can still be an HTTP error."""
-    await stream.settle()
-    if not stream.started:
-        raise error
+    """Say in an event what went wrong."""
     if not isinstance(error, HttpError):
         exchange.fault = error
         error = internal_error()

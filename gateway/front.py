@@ -61,7 +61,7 @@ class Front:
         status = CLIENT_GONE
         try:
             try:
-                if hdrs.EXPECT in exchange.headers:
+                if exchange.headers.get(hdrs.EXPECT):
                     await route.expect(exchange)
                 answer = self._without_handler(exchange) or await route.handler(exchange)
             except Exception as error:

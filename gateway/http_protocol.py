@@ -1,4 +1,4 @@
-"""aiohttp's protocol of a connection, but for what it says and does too much.
+"""aiohttp's protocol of a connection, but for what it says too much.
 
 Bytes that are no request it answers with a plain text that shows the line it could not read. That
 may be the one with the caller's key in it, and whoever stands between would have it, too: ours is
@@ -17,11 +17,6 @@ class HttpProtocol(web.RequestHandler):
     """One connection's."""
 
     __slots__ = ()
-
-    def resume_reading(self, resume_parser: bool = True) -> None:
-        """Read on where reading has been stopped; it is asked to after every piece of a body."""
-        if self._reading_paused or self._buffer_paused:
-            super().resume_reading(resume_parser)
 
     def handle_error(
         self,

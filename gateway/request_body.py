@@ -29,15 +29,15 @@ class BodyReader:
     async def read(self, request: web.BaseRequest) -> bytes:
         """Return the body. Raises HttpError, or ConnectionError when the client is gone."""
         _check_type(request)
+        if not self._fits(request):
+            raise request_too_large(self._limit)
         content = request.content
         try:
             if content.is_eof():  # it came with the headers, as most do
                 body = content.read_nowait()
-            elif self._fits(request):
+            else:
                 async with asyncio.timeout(self._seconds):
                     body = await self._read(content)
-            else:
-                raise request_too_large(self._limit)
         except TimeoutError:
             raise request_timeout(self._seconds) from None
         except web.RequestPayloadError:

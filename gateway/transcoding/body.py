@@ -41,7 +41,8 @@ def why(body: bytes, error: Exception) -> BadField:
     try:
         parsed = orjson.loads(body)  # which tells the place in the whole
     except orjson.JSONDecodeError as place:
-        error = place
+        # Not kept in a name: frame and error would hold each other, and so the body.
+        return BadField("", f"The body must be valid JSON: {place}")
     else:
         if type(parsed) is not dict:
             return BadField("", "The body must be a JSON object.")

@@ -134,20 +134,19 @@ class Answer:
 
     async def _go_on(self, fault: ProviderFault) -> None:
         """Let another target take over. Raises what the fault means when none can."""
-        error = ending.after_commit(fault)
         if self._seam is None or not self._seam.plain:
-            raise error from fault
+            raise ending.after_commit(fault) from fault
         self._stream.close()
         request = self._seam.request(self._asked)
         resumed = await self._resume(request)
         if resumed is None:
-            raise error from fault
+            raise ending.after_commit(fault) from fault
         self._seam.settle(self._own_usage())
         self._before += self._stream.characters
         self._stream, self._attempt = resumed
         self._request = request
         self._resumed = Resumed(
-            reason=ending.REASONS[type(error)],
+            reason=ending.REASONS[type(ending.after_commit(fault))],
             provider=self._attempt.step.candidate.provider.name,
             characters=self._seam.characters,
         )

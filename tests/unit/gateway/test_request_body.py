@@ -99,6 +99,42 @@ async def test_a_compressed_body_is_inflated_up_to_the_limit(open_gateway: Open)
     assert [r.error["param"] for r in (over, bomb, broken, unknown)] == [None] * 4
 
 
+async def test_a_compressed_body_over_the_limit_is_a_413_whatever_is_in_it(
+    open_gateway: Open,
+) -> None:
+    body = json.dumps(hello()).encode()
+    gateway = await open_gateway(max_body=len(body))
+
+    packed = gzip.compress(body, compresslevel=0)
+    assert len(packed) > len(body)
+    assert (await gateway.ask(packed, headers={"Content-Encoding": "gzip"})).status == 413
+
+
+@pytest.mark.parametrize("chunks", [16_384, 16_385, 16_386])
+async def test_a_body_of_very_many_chunks_does_not_hold_up_the_next(
+    chunks: int, open_gateway: Open
+) -> None:
+    """So many that aiohttp stops its parser; with 16,385 it does so just before the body's end."""
+    gateway = await open_gateway(body_timeout=5.0)
+    body = json.dumps(hello()).encode()
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\n"
+    pieces = b"".join(b"1\r\n%c\r\n" % byte for byte in body.ljust(chunks))
+    reader, writer = await asyncio.open_connection(*gateway.door.address)
+
+    async with asyncio.timeout(20):
+        writer.write(head + b"Transfer-Encoding: chunked\r\n\r\n" + pieces + b"0\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n")).split()[1] == b"200"
+        for _ in range(2):
+            writer.write(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            answered = await reader.readuntil(b"HTTP/1.1 ")
+            assert answered and (await reader.readuntil(b"\r\n")).split()[0] == b"200"
+    writer.close()
+
+
+async def test_an_empty_expect_expects_nothing(gateway: Gateway) -> None:
+    assert (await gateway.request("GET", "/livez", headers={"Expect": ""})).status == 200
+
+
 @pytest.mark.parametrize("encoding", ["", "identity", "Identity", "GZIP"])
 async def test_an_encoding_may_be_written_in_any_case(encoding: str, gateway: Gateway) -> None:
     body = json.dumps(hello()).encode()
