@@ -30,7 +30,7 @@ class Answer:
         self.keep_alive = False
 
     async def prepare(self, request: web.BaseRequest) -> None:
-        """Do nothing: a head leaves with what follows it."""
+        """Do nothing: who writes the answer writes its head as well."""
 
     async def write_eof(self) -> None:
         """Send what has not been sent. Raises ConnectionError when the client is gone."""
