@@ -61,6 +61,17 @@ class Exchange(web.BaseRequest):
     client_gone = False
 
 
+def waits_with_body(request: web.BaseRequest) -> bool:
+    """Whether a request that has an `Expect` expects to be told to send its body."""
+    return request.headers["Expect"].lower() == "100-continue"
+
+
+async def say_continue(request: web.BaseRequest) -> None:
+    """Tell the client to send its body."""
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # the answer itself has not begun
+
+
 def sane_request_id(headers: Mapping[str, str]) -> str | None:
     """Return the caller's own request id, if it is one that can be repeated anywhere."""
     given = headers.get(_REQUEST_ID)

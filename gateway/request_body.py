@@ -7,6 +7,7 @@ import asyncio
 from aiohttp import HttpVersion11, StreamReader, hdrs, web
 
 from gateway.errors import HttpError, invalid_request, request_timeout, request_too_large
+from gateway.exchange import say_continue, waits_with_body
 
 _JSON = "application/json"
 _ENCODINGS = ("", "identity", "gzip", "deflate")
@@ -21,10 +22,8 @@ class BodyReader:
 
     async def expect(self, request: web.BaseRequest) -> None:
         """Answer `Expect: 100-continue`, unless the body would be refused for its length anyway."""
-        wanted = request.headers["Expect"].lower() == "100-continue"
-        if wanted and request.version == HttpVersion11 and self._fits(request):
-            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            request.writer.output_size = 0  # the answer itself has not begun
+        if waits_with_body(request) and request.version == HttpVersion11 and self._fits(request):
+            await say_continue(request)
 
     async def read(self, request: web.BaseRequest) -> bytes:
         """Return the body. Raises HttpError, or ConnectionError when the client is gone."""

@@ -10,21 +10,20 @@ from aiohttp import HttpVersion11
 
 from gateway import errors
 from gateway.answer import Answer
-from gateway.exchange import Exchange
+from gateway.exchange import Exchange, say_continue, waits_with_body
 from gateway.unsupported import unknown_path
 
 # The end of a path that takes all that follows, slashes and all.
 _REST = "{id}"
 
 
-async def say_continue(exchange: Exchange) -> None:
+async def meet(exchange: Exchange) -> None:
     """Tell a client that waits with its body to send it. Raises HttpError for another `Expect`."""
     if exchange.version != HttpVersion11:
         return
-    if exchange.headers["Expect"].lower() != "100-continue":
+    if not waits_with_body(exchange):
         raise errors.http_error(417, "The only Expect that is met is 100-continue.")
-    await exchange.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    exchange.writer.output_size = 0  # the answer itself has not begun
+    await say_continue(exchange)
 
 
 class Route(NamedTuple):
@@ -36,7 +35,7 @@ class Route(NamedTuple):
     method: str
     path: str
     handler: Callable[[Exchange], Awaitable[Answer]]
-    expect: Callable[[Exchange], Awaitable[None]] = say_continue
+    expect: Callable[[Exchange], Awaitable[None]] = meet
 
 
 class Routes:

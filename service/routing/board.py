@@ -147,8 +147,7 @@ class Visit:
 
     def _works(self) -> None:
         for breaker in self.target.breakers:
-            if breaker.outcomes:
-                breaker.succeed()
+            breaker.succeed()
         self._probes = ()
 
 

@@ -75,7 +75,7 @@ class Breaker:
         self._kind = kind
         self._config = config
         self._chance = chance
-        self.outcomes: deque[bool] = deque(maxlen=_WINDOW)  # from the first failure on
+        self._outcomes: deque[bool] = deque(maxlen=_WINDOW)  # from the first failure on
         self._in_a_row = 0
         self._times = 0  # opened since it was last closed
         self._probing = False
@@ -101,26 +101,26 @@ class Breaker:
         self._probing = False
 
     def succeed(self) -> None:
-        """The target answered. Says nothing to a breaker that has no `outcomes` yet."""
-        if self.outcomes:
-            self.outcomes.append(True)
+        """The target answered. What it did before its first failure is not remembered."""
+        if self._outcomes:
+            self._outcomes.append(True)
         self._in_a_row = 0
         self._probing = False
         if self.until is not None:
             self.until = None
             self._times = 0
-            self.outcomes.clear()
+            self._outcomes.clear()
 
     def fail(self, now: float, retry_after: float | None = None) -> None:
         """The target failed; `retry_after` is in seconds, as the provider asked."""
-        self.outcomes.append(False)
+        self._outcomes.append(False)
         self._in_a_row += 1
         if retry_after is not None:
             self._probing = False
             until = now + min(retry_after, _LONGEST_WAIT)
             self.until = max(until, self.until or until)
             return
-        enough = self._in_a_row >= self._threshold or self.outcomes.count(False) >= _LEAST
+        enough = self._in_a_row >= self._threshold or self._outcomes.count(False) >= _LEAST
         if self._probing or (self.until is None and enough):
             self._probing = False
             self.until = now + self._pause()

@@ -107,14 +107,9 @@ class Dispatcher:
         stream: bool,
     ) -> Run[T]:
         means = self._means
-        if not self._drawn:
-            each = _DRAW + _ID
-            drawn = means.chance.randbytes(each * _AHEAD)
-            self._drawn = [drawn[i : i + each] for i in range(0, len(drawn), each)]
-        own, began = self._drawn.pop(), means.clock()
-        draw = int.from_bytes(own[:_DRAW], "big")
+        (draw, answer_id), began = self._draw(), means.clock()
         plan = Plan(self._router, request, call, trace, stream=stream, draw=draw, began=began)
-        return Run(plan, f"chatcmpl-{own[_DRAW:].hex()}", ask, drop, means)
+        return Run(plan, answer_id, ask, drop, means)
 
     def plan(
         self,
@@ -128,8 +123,17 @@ class Dispatcher:
 
         Raises ModelNotFound.
         """
-        draw = self._means.chance.getrandbits(8 * _DRAW)
+        draw, _ = self._draw()
         return Plan(self._router, request, call, stream=stream, draw=draw, dry=dry)
+
+    def _draw(self) -> tuple[int, str]:
+        """Return a call's draw, and its answer's id."""
+        if not self._drawn:
+            each = _DRAW + _ID
+            drawn = self._means.chance.randbytes(each * _AHEAD)
+            self._drawn = [drawn[i : i + each] for i in range(0, len(drawn), each)]
+        own = self._drawn.pop()
+        return int.from_bytes(own[:_DRAW], "big"), f"chatcmpl-{own[_DRAW:].hex()}"
 
 
 def _complete(to: Candidate, http: Encoded, call: Call) -> Awaitable[ChatCompletion]:
