@@ -1,7 +1,7 @@
 """The log of every process: one JSON object per line on standard error.
 
-Never a prompt, an answer or a key. The lines that every call writes leave together after the
-loop's turn: made side by side they cost half, and one write does for a dozen of them.
+Never a prompt, an answer or a key. The lines that every call writes wait for others, but not long:
+made side by side they cost half, and one write does for a dozen of them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ _OWN_FIRST = len(vars(logging.makeLogRecord({})))
 # Bytes that a pipe takes in one piece (POSIX's least PIPE_BUF is less, Linux's is this): workers
 # write to the same one, and none may come into the middle of another's line.
 _IN_ONE_PIECE = 4096
-_MOST_HELD = 1000  # lines
+_HELD = 0.05  # seconds that a line waits for others, at most
+_TOGETHER = 64  # lines that do not wait for more: made at once they keep nobody waiting
+_MOST_HELD = 1000  # lines, where a turn of the loop is that long
 
 _Line = tuple[float, str, str, Mapping[str, object]]  # Unix time, logger, message, what it says
 
@@ -63,13 +65,13 @@ class _ToStderr(logging.StreamHandler[TextIO]):
         self._told: asyncio.AbstractEventLoop | None = None  # which is going to write them
 
     def hold(self, line: _Line) -> None:
-        """Write a line after the loop's turn; at once where no loop runs."""
+        """Write a line soon, with others; at once where no loop runs."""
         held, told = self._held, self._told
         held.append(line)
         if len(held) > _MOST_HELD:
             self._write_held()
-        elif told is None or told.is_closed():
-            self._have_written()
+        elif len(held) == _TOGETHER or told is None or told.is_closed():
+            self._have_written(enough=len(held) == _TOGETHER)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record's line, after those that came before it."""
@@ -81,20 +83,26 @@ class _ToStderr(logging.StreamHandler[TextIO]):
         self._write_held()
         super().flush()
 
-    def _have_written(self) -> None:
+    def _have_written(self, *, enough: bool) -> None:
         """Have the running loop write what is held; where none runs it is written at once."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             self._write_held()
             return
-        self._told = loop
-        # Behind the answers that leave at the turn's end: nobody waits for a line.
-        loop.call_soon(loop.call_soon, self._write_held)
+        if enough:
+            # Behind the answers that leave at the turn's end: nobody waits for a line.
+            loop.call_soon(loop.call_soon, self._write_held)
+        else:
+            self._told = loop
+            loop.call_later(_HELD, self._write_late)
+
+    def _write_late(self) -> None:
+        self._told = None  # what comes from now on needs a timer of its own
+        self._write_held()
 
     def _write_held(self) -> None:
         """Write all that is held, in pieces of whole lines, each fit for one write."""
-        self._told = None  # what comes from now on needs a call of its own
         held, piece = self._held, b""
         while held:
             try:

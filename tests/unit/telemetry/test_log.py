@@ -15,6 +15,10 @@ from datetime import UTC, datetime
 import pytest
 
 from telemetry import log
+from tests.unit.virtual_time import VirtualTimeLoop, in_virtual_time, now, timers
+
+HELD = 0.05  # seconds
+TOGETHER = 64  # lines
 
 
 @pytest.fixture
@@ -140,10 +144,9 @@ def _ids(text: str) -> list[str]:
     return [json.loads(line)["request_id"] for line in text.splitlines()]
 
 
-async def _next_turn() -> None:
-    """Let what was written leave, which is behind what the turn itself has left to do."""
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+async def _a_while() -> None:
+    """Let what was written leave, of itself."""
+    await asyncio.sleep(2 * HELD)
 
 
 async def _call(*names: str) -> None:
@@ -151,23 +154,47 @@ async def _call(*names: str) -> None:
         log.write(logging.getLogger("llmbase.x"), "call", {"request_id": name})
 
 
-async def test_lines_of_one_turn_leave_in_one_write_after_all_else(
+@in_virtual_time
+async def test_lines_wait_for_others_for_a_twentieth_of_a_second(written: io.StringIO) -> None:
+    pipe = _Pipe()
+    _alone(pipe)
+    await _call("one")
+    await asyncio.sleep(0.6 * HELD)
+    await _call("two", "three")
+    await asyncio.sleep(0.39 * HELD)
+    assert pipe.pieces == []
+    await asyncio.sleep(0.02 * HELD)
+    assert [_ids(piece) for piece in pipe.pieces] == [["one", "two", "three"]]
+    await _call("four")
+    await asyncio.sleep(0.99 * HELD)
+    assert len(pipe.pieces) == 1
+    await asyncio.sleep(0.02 * HELD)
+    assert _ids(pipe.pieces[1]) == ["four"]
+
+
+@in_virtual_time
+async def test_many_lines_wait_for_no_more_but_for_the_answers_of_their_turn(
     written: io.StringIO,
 ) -> None:
     pipe = _Pipe()
     _alone(pipe)
-    await _call("one", "two", "three")
+    names = list(map(str, range(TOGETHER + 1)))
+    await _call(*names)
     seen: list[int] = []
     asyncio.get_running_loop().call_soon(lambda: seen.append(len(pipe.pieces)))
     await asyncio.sleep(0)
     assert seen == [0]
-    await _next_turn()
-    assert [_ids(piece) for piece in pipe.pieces] == [["one", "two", "three"]]
-    await _call("four")
-    await _next_turn()
-    assert _ids(pipe.pieces[1]) == ["four"]
+    await asyncio.sleep(0)
+    assert [name for piece in pipe.pieces for name in _ids(piece)] == names
+    assert now() == 0
+    await _call(*names[1:])
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert len(_ids("".join(pipe.pieces))) == 2 * TOGETHER + 1
+    assert len(timers()) == 1
 
 
+@in_virtual_time
 async def test_no_write_is_more_than_a_pipe_takes_in_one_piece(
     written: io.StringIO,
 ) -> None:
@@ -175,13 +202,14 @@ async def test_no_write_is_more_than_a_pipe_takes_in_one_piece(
     _alone(pipe)
     names = [f"{i:03d}" * (1 + i % 40) for i in range(200)] + ["long" * 2000, "short"]
     await _call(*names)
-    await _next_turn()
+    await _a_while()
     assert [name for piece in pipe.pieces for name in _ids(piece)] == names
     assert len(pipe.pieces) < 20
     assert all(len(piece) <= 4096 for piece in pipe.pieces if "long" not in piece)
     assert all(piece.endswith("}\n") for piece in pipe.pieces)
 
 
+@in_virtual_time
 async def test_a_record_comes_after_the_lines_that_were_written_before_it(
     written: io.StringIO,
 ) -> None:
@@ -189,29 +217,32 @@ async def test_a_record_comes_after_the_lines_that_were_written_before_it(
     await _call("one")
     logging.getLogger("llmbase.x").error("fault", extra={"request_id": "two"})
     await _call("three")
-    await _next_turn()
+    await _a_while()
     assert _ids(written.getvalue()) == ["one", "two", "three"]
 
 
+@in_virtual_time
 async def test_a_write_that_fails_takes_no_other_line_along(
     written: io.StringIO,
 ) -> None:
     pipe = _Pipe(failing=1)
     _alone(pipe)
     await _call(*["x" * 4000] * 3)
-    await _next_turn()
+    await _a_while()
     await _call("later")
-    await _next_turn()
+    await _a_while()
     assert len(pipe.pieces) == 3
     assert _ids(pipe.pieces[-1]) == ["later"]
 
 
+@in_virtual_time
 async def test_a_turn_without_end_does_not_hold_lines_without_end(written: io.StringIO) -> None:
     _alone()
     await _call(*map(str, range(3000)))
     assert len(written.getvalue().splitlines()) > 1500
 
 
+@in_virtual_time
 async def test_a_thread_without_a_loop_writes_at_once(written: io.StringIO) -> None:
     _alone()
     fields = {"request_id": "one"}
@@ -239,12 +270,13 @@ def test_what_is_held_at_the_process_s_end_is_written() -> None:
     assert _ids(done.stderr) == ["last"]
 
 
+@in_virtual_time
 async def test_a_line_that_cannot_be_written_takes_no_other_along(written: io.StringIO) -> None:
     _alone()
     logger = logging.getLogger("llmbase.x")
     for fields in ({"request_id": "one"}, {"n": 2**70}, {"s": "\ud800"}, {"request_id": "two"}):
         log.write(logger, "call", fields)
-    await _next_turn()
+    await _a_while()
     lines = [json.loads(line) for line in written.getvalue().splitlines()]
     assert [line.get("request_id") for line in lines] == ["one", None, None, "two"]
     assert all("fault" in line for line in lines[1:3])
@@ -258,13 +290,13 @@ def test_a_loop_that_was_closed_in_time_keeps_no_line_of_the_next(written: io.St
 
     async def stay() -> None:
         await _call("two")
-        await _next_turn()
+        await _a_while()
 
     first = asyncio.new_event_loop()
     first.run_until_complete(leave())  # whose turn is its last
     first.close()
     assert written.getvalue() == ""
-    second = asyncio.new_event_loop()
+    second = VirtualTimeLoop()
     second.run_until_complete(stay())
     second.close()
     assert _ids(written.getvalue()) == ["one", "two"]
