@@ -5,6 +5,8 @@ Who is written to and sleeps has to be woken, which costs the sender most of wha
 kernel, and a processor whose caches and predictions are gone when it is back. A server that answers
 forty requests in a turn would wake the same peer forty times, as often as that is done before the
 next answer is. Written one after the other the bytes find it awake.
+
+Who writes alone waits for nobody: the peer has it while the rest of the turn is done.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ class Turn:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiting: list[TurnTransport] = []
-        self._ends = False  # the loop is told to call
+        self._begun = 0  # writes that were the first of their transport in this turn, or since one
+        self._several = False  # in the last turn that had any
 
     def transport(self, below: asyncio.BaseTransport) -> TurnTransport:
         """Return a transport that writes to this one when the turn ends."""
@@ -37,18 +40,29 @@ class Turn:
         """Return what makes the same protocols for a server, each with such a transport."""
         return lambda: _Introduction(self, make())
 
+    def begin(self) -> bool:
+        """Count a write of a transport that holds nothing; return whether it need not wait.
+
+        Whether others come after it is not known: it is taken to be as it was in the last turn.
+        """
+        self._begun += 1
+        if self._begun > 1:
+            return False
+        self._loop.call_soon(self._end)
+        return not self._several
+
     def add(self, transport: TurnTransport) -> None:
         """Have a transport that has begun to hold something write it."""
         self._waiting.append(transport)
         if len(self._waiting) >= _TOGETHER:
             self._write()
-        elif not self._ends:
-            self._ends = True
-            self._loop.call_soon(self._write, True)
 
-    def _write(self, ends: bool = False) -> None:
-        if ends:
-            self._ends = False
+    def _end(self) -> None:
+        self._several = self._begun > 1
+        self._begun = 0
+        self._write()
+
+    def _write(self) -> None:
         waiting, self._waiting = self._waiting, []
         for transport in waiting:
             try:
@@ -60,7 +74,7 @@ class Turn:
 
 
 class TurnTransport(asyncio.Transport):
-    """A transport whose small writes wait for the end of the turn; made by `Turn.transport`."""
+    """A transport whose small writes leave with others' of the turn; made by `Turn.transport`."""
 
     __slots__ = ("_below", "_held", "_size", "_turn", "is_closing", "resume_reading")
 
@@ -78,17 +92,17 @@ class TurnTransport(asyncio.Transport):
         self.resume_reading = below.resume_reading
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        size = len(data)
+        held, size = self._held, len(data)
         if self._size + size > _HELD:
             self.flush()
-            self._below.write(data)
+        elif held or not self._turn.begin():
+            # What is not bytes may be somebody's buffer, and hold something else by then.
+            held.append(data if type(data) is bytes else bytes(data))
+            self._size += size
+            if len(held) == 1:
+                self._turn.add(self)
             return
-        held = self._held
-        # What is not bytes may be somebody's buffer, and hold something else by then.
-        held.append(data if type(data) is bytes else bytes(data))
-        self._size += size
-        if len(held) == 1:
-            self._turn.add(self)
+        self._below.write(data)
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
         self.write(b"".join(list_of_data))

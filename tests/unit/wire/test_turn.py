@@ -48,16 +48,20 @@ class Line:
 
 @contextlib.asynccontextmanager
 async def lines(count: int, turn: Turn | None = None) -> AsyncIterator[list[Line]]:
+    """Make lines; in the turn before they are there several have written, as in a busy loop."""
     loop = asyncio.get_running_loop()
     turn = turn or Turn(loop)
     made = []
     try:
-        for _ in range(count):
+        for _ in range(count + 2):
             near, far = socket.socketpair()
             far.setblocking(False)
             below, reader = await loop.create_connection(Reader, sock=near)
             made.append(Line(turn.transport(below), far, reader))
-        yield made
+        for line in made[count:]:
+            line.transport.write(b"x")
+        await asyncio.sleep(0)
+        yield made[:count]
     finally:
         for line in made:
             line.transport.abort()
@@ -100,12 +104,42 @@ async def test_many_do_not_wait_for_the_end_of_a_long_turn():
 
 
 async def test_every_turn_is_a_new_one():
-    async with lines(1) as (line,):
+    async with lines(2) as both:
         for text in (b"a", b"b", b"c"):
-            line.transport.write(text)
-            assert line.arrived() == b""
+            for line in both:
+                line.transport.write(text)
+            assert both[0].arrived() == b""
             await asyncio.sleep(0)
-            assert line.arrived() == text
+            assert [line.arrived() for line in both] == [text] * 2
+
+
+async def test_who_writes_alone_waits_for_nobody_from_its_second_turn_on():
+    async with lines(2) as (one, other):
+        one.transport.write(b"a")
+        assert one.arrived() == b""
+        await asyncio.sleep(0)
+        assert one.arrived() == b"a"
+        for line in (one, one, other):
+            line.transport.write(b"b")
+            assert line.arrived() == b"b"
+            await asyncio.sleep(0)
+
+
+async def test_who_comes_after_one_that_thought_itself_alone_is_held_and_so_is_the_next_turn():
+    async with lines(3) as (one, other, third):
+        one.transport.write(b"-")
+        await asyncio.sleep(0)
+        one.arrived()
+        for line in (one, other, third):
+            line.transport.write(b"a")
+        one.transport.write(b"b")
+        assert [line.arrived() for line in (one, other, third)] == [b"a", b"", b""]
+        await asyncio.sleep(0)
+        assert [line.arrived() for line in (one, other, third)] == [b"b", b"a", b"a"]
+        one.transport.write(b"c")
+        assert one.arrived() == b""
+        await asyncio.sleep(0)
+        assert one.arrived() == b"c"
 
 
 async def test_much_is_written_at_once_and_after_what_was_held():
@@ -180,6 +214,7 @@ async def test_one_that_cannot_be_written_to_keeps_nothing_from_the_others(writt
         asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
         bad.transport.write_eof()
         bad.transport.write(b"after the end")
+        assert not faults
         for line in others[:written]:
             line.transport.write(b"x")
         await asyncio.sleep(0)
