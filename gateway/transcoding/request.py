@@ -89,6 +89,9 @@ class RequestOptions(NamedTuple):
     include_usage: bool = False
 
 
+_WHOLE = RequestOptions()
+
+
 def request_from_json(
     body: bytes,
 ) -> tuple[pb.ChatCompletionRequest, RequestOptions, tuple[str, ...]]:
@@ -105,7 +108,9 @@ def request_from_json(
         raise why(body, error) from None
     if values.get("stream_options") is not None and not reading.stream:
         raise BadField("stream_options", "is only allowed when stream is true")
-    options = RequestOptions(reading.stream, reading.include_usage)
+    options = _WHOLE
+    if reading.stream:
+        options = RequestOptions(stream=True, include_usage=reading.include_usage)
     return request, options, tuple(reading.ignored)
 
 
