@@ -113,13 +113,26 @@ def timeout(exchange: Exchange) -> float | None:
 
 def route_lines(route: RouteFacts, ignored: tuple[str, ...]) -> str:
     """Return the lines that say how an answer came about; `ignored` names fields left out."""
-    fallback = route.fallback_applied
-    lines = _way(
-        route.requested_model, route.served_model, fallback, route.provider, route.attempts
+    # What a caller has written is not kept; the ways that there are come again and again.
+    return _lines(route, ignored) if ignored else _known_lines(route.SerializeToString())
+
+
+@lru_cache(256)
+def _known_lines(route: bytes) -> str:
+    return _lines(RouteFacts.FromString(route), ())
+
+
+def _lines(route: RouteFacts, ignored: tuple[str, ...]) -> str:
+    lines = (
+        f"{requested_line(route.requested_model)}"
+        f"x-llmbase-served-model: {header_value(route.served_model)}\r\n"
+        f"x-llmbase-fallback-applied: {'true' if route.fallback_applied else 'false'}\r\n"
+        f"x-llmbase-provider: {header_value(route.provider)}\r\n"
+        f"x-llmbase-attempts: {route.attempts}\r\n"
     )
     if route.replayed:
         lines += "x-llmbase-idempotent-replay: true\r\n"
-    if fallback:
+    if route.fallback_applied:
         chain = ",".join(map(header_value, route.fallback_chain))
         lines += (
             f"x-llmbase-fallback-reason: {header_value(route.fallback_reason)}\r\n"
@@ -132,18 +145,6 @@ def route_lines(route: RouteFacts, ignored: tuple[str, ...]) -> str:
         more = [] if len(names) <= _MOST_IGNORED else ["..."]
         lines += f"x-llmbase-ignored-parameters: {','.join(shown + more)}\r\n"
     return lines
-
-
-@lru_cache(256)
-def _way(requested: str, served: str, fallback: bool, provider: str, attempts: int) -> str:
-    """Return what every answer tells of its way: those there are come again and again."""
-    return (
-        f"{requested_line(requested)}"
-        f"x-llmbase-served-model: {header_value(served)}\r\n"
-        f"x-llmbase-fallback-applied: {'true' if fallback else 'false'}\r\n"
-        f"x-llmbase-provider: {header_value(provider)}\r\n"
-        f"x-llmbase-attempts: {attempts}\r\n"
-    )
 
 
 def requested_line(model: str) -> str:
