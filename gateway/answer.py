@@ -14,7 +14,7 @@ from http import HTTPStatus
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 
-from gateway.exchange import Exchange
+from gateway.exchange import Exchange, requested_line
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
@@ -39,13 +39,16 @@ class Answer:
 def head(exchange: Exchange, answer: Answer, told: str) -> bytes:
     """Return an answer's head: what the exchange has for it, and the lines that are `told`."""
     version, status = exchange.version, answer.status
+    way = exchange.route_lines
+    if not way and exchange.model:
+        way = requested_line(exchange.model)
     if not answer.keep_alive and version == HttpVersion11:
         told += "Connection: close\r\n"
     elif answer.keep_alive and version == HttpVersion10:
         told += "Connection: keep-alive\r\n"
     return (
         f"HTTP/{version.major}.{version.minor} {status} {_REASONS.get(status, '')}\r\n"
-        f"{exchange.lines}{exchange.route_lines}{told}Date: {_date(int(time.time()))}\r\n\r\n"
+        f"{exchange.lines}{way}{told}Date: {_date(int(time.time()))}\r\n\r\n"
     ).encode()
 
 

@@ -22,13 +22,7 @@ from gateway.errors import (
     upstream_truncated,
 )
 from gateway.event_stream import EventStream
-from gateway.exchange import (
-    Exchange,
-    metadata,
-    requested_line,
-    route_lines,
-    timeout,
-)
+from gateway.exchange import Exchange, metadata, route_lines, timeout
 from gateway.limit_headers import limit_headers
 from gateway.request_body import BodyReader
 from gateway.transcoding.answers import completion_to_json
@@ -127,8 +121,7 @@ class ChatCompletions:
             raise bad_field(bad) from None
         if ignored:
             count_ignored(self._metrics, ignored)
-        if model := asked.model:
-            exchange.route_lines = requested_line(model)
+        exchange.model = asked.model
         return asked, options, ignored
 
     async def _stream(

@@ -50,6 +50,7 @@ class Exchange(web.BaseRequest):
     request_id: str
     lines = ""
     route_lines = ""
+    model = ""  # that a chat asks for: told where there is no way to tell of
     span: Span = NO_SPAN
     rest = ""  # of a path that is open at its end
     # What a chat takes of the door itself: of its body until it is a call, and of its answer's

@@ -52,7 +52,12 @@ def written(
     async def main() -> list[tuple[float, bytes]]:
         writer = _Writer()
         exchange = SimpleNamespace(
-            writer=writer, version=HttpVersion11, keep_alive=True, lines="", route_lines=""
+            writer=writer,
+            version=HttpVersion11,
+            keep_alive=True,
+            lines="",
+            route_lines="",
+            model="",
         )
         stream = EventStream(cast("Exchange", exchange), KEEPALIVE)
         await send(stream, writer)
