@@ -31,7 +31,7 @@ from gateway.transcoding.fields import BadField
 from gateway.transcoding.numbered import EventId, NumberedRenderer
 from gateway.transcoding.request import RequestOptions, request_from_json
 from gateway.whole_answer import WholeAnswer
-from telemetry.metrics import Metrics, count_ignored
+from telemetry.metrics import HTTP_OVERHEAD, Metrics, count_ignored
 from wire.cohort import Cohort
 from wire.leftovers import LEFTOVERS
 
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 Renderer = StreamRenderer | NumberedRenderer
 
 _IDEMPOTENCY_KEY = istr("Idempotency-Key")
+
+_WHOLE, _STREAM = ("whole",), ("stream",)  # the forms of answers
 
 
 class ChatCompletions:
@@ -61,6 +63,7 @@ class ChatCompletions:
         self._drain = drain
         self._keepalive = keepalive
         self._metrics = metrics
+        self._overhead = metrics.of(HTTP_OVERHEAD, "form")
         self._clock = clock
         self._cohort = Cohort()
         self.streams = 0  # that are open
@@ -69,17 +72,20 @@ class ChatCompletions:
         """Answer one chat. Raises HttpError until the first byte is out."""
         self._cohort.arrive()
         seconds = timeout(exchange)
-        body = await self._bodies.read(exchange)
-        exchange.own_seconds -= self._clock()  # from here to where others are waited for
+        body = self._bodies.at_hand(exchange)
+        if body is None:
+            body = await self._bodies.rest(exchange)
+        clock = self._clock
+        exchange.own_since = clock()
         asked, options, ignored = self._read(body, exchange)
         size = len(body)
         del body  # it can be megabytes of an image, and the answer minutes
         LEFTOVERS.give_back(size)
         seen = _repeats(exchange, asked, streamed=options.stream)
-        exchange.own_seconds += self._clock()
         if self._cohort.several:
+            waits = clock()
             await self._cohort.stage()
-        exchange.own_seconds -= self._clock()
+            exchange.own_since += clock() - waits
         if options.stream:
             renderer: Renderer = StreamRenderer(options.include_usage)
             if asked.idempotency_key:
@@ -94,11 +100,11 @@ class ChatCompletions:
                 asked, metadata=metadata(exchange), timeout=seconds
             )
             try:
-                exchange.own_seconds += self._clock()
+                waits = clock()
                 completion = await call
                 if self._cohort.several:
                     await self._cohort.stage()
-                exchange.own_seconds -= self._clock()
+                exchange.own_since += clock() - waits
                 left = lines(limit_headers(await call.initial_metadata()))
             except grpc.aio.AioRpcError as error:
                 raise from_rpc(error) from None
@@ -107,8 +113,7 @@ class ChatCompletions:
         answer = WholeAnswer(exchange, completion_to_json(completion))
         exchange.lines += left
         exchange.route_lines = route_lines(completion.route, ignored)
-        exchange.own_seconds += self._clock()
-        exchange.form = "whole"
+        self._overhead[_WHOLE].observe(clock() - exchange.own_since)
         return answer
 
     def _read(
@@ -141,7 +146,6 @@ class ChatCompletions:
                     call = self._stub.StreamChatCompletion(
                         asked, metadata=metadata(exchange), timeout=seconds
                     )
-                    exchange.own_seconds += self._clock()
                     await self._pass_on(exchange, call, ignored, renderer, stream)
             except ConnectionError:
                 raise
@@ -167,11 +171,11 @@ class ChatCompletions:
         stream: EventStream,
     ) -> None:
         """Send the client all that the call brings. Raises HttpError unless it is complete."""
-        first, complete = True, False
+        first, complete, waits = True, False, self._clock()
         try:
             async for chunk in call:
                 if first:
-                    exchange.own_seconds -= self._clock()
+                    exchange.own_since += self._clock() - waits
                     exchange.lines += lines(limit_headers(await call.initial_metadata()))
                     exchange.route_lines = route_lines(chunk.route, ignored)
                     await stream.start()
@@ -179,8 +183,7 @@ class ChatCompletions:
                 if events := renderer.render(chunk):
                     await stream.send(events)
                 if first:
-                    exchange.own_seconds += self._clock()
-                    exchange.form = "stream"
+                    self._overhead[_STREAM].observe(self._clock() - exchange.own_since)
                     first = False
             if not complete:
                 raise upstream_truncated()
@@ -197,13 +200,14 @@ def _repeats(exchange: Exchange, asked: ChatCompletionRequest, *, streamed: bool
 
     Raises HttpError.
     """
-    key = exchange.headers.get(_IDEMPOTENCY_KEY)
+    headers = exchange.headers
+    key = headers.get(_IDEMPOTENCY_KEY)
     if key is not None:
         if not (key and key.isascii() and key.isprintable()):
             message = "Idempotency-Key: must be 1 to 255 visible ASCII characters"
             raise invalid_request(message, "Idempotency-Key")
         asked.idempotency_key = key
-    last = exchange.headers.get(hdrs.LAST_EVENT_ID)
+    last = headers.get(hdrs.LAST_EVENT_ID)
     if last is None:
         return None
     seen = EventId.parse(last)

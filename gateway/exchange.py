@@ -53,10 +53,9 @@ class Exchange(web.BaseRequest):
     model = ""  # that a chat asks for: told where there is no way to tell of
     span: Span = NO_SPAN
     rest = ""  # of a path that is open at its end
-    # What a chat takes of the door itself: of its body until it is a call, and of its answer's
-    # first part until that is written. From then on the answer has a form, "whole" or "stream".
-    own_seconds = 0.0
-    form: str | None = None
+    # When a chat would have begun to take of the door itself, had it never waited: that is from
+    # its body until it is a call, and from its answer's first part until that is written.
+    own_since: float
     error_code: str | None = None
     fault: Exception | None = None  # one of our own, to be logged
     client_gone = False

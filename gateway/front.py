@@ -17,7 +17,7 @@ from gateway.exchange import Exchange, sane_request_id
 from gateway.routes import Routes
 from gateway.whole_answer import WholeAnswer
 from telemetry import log
-from telemetry.metrics import HTTP_OVERHEAD, HTTP_REQUESTS, Metrics
+from telemetry.metrics import HTTP_REQUESTS, Metrics
 from telemetry.tracing import NO_TRACER, Tracer
 
 # Logged for a client that went away; nobody is there to be sent it.
@@ -45,7 +45,6 @@ class Front:
         self._log = log
         self._new_id = new_id
         self._requests = metrics.of(HTTP_REQUESTS, "route", "code")
-        self._overhead = metrics.of(HTTP_OVERHEAD, "form")
 
     async def handle(self, exchange: Exchange) -> Answer:
         """Answer the request, whatever happens. Only a cancellation passes through."""
@@ -103,8 +102,6 @@ class Front:
         `route` is named, not the path: what a caller writes there is the caller's.
         """
         self._requests[route, str(status)].number += 1
-        if exchange.form is not None:
-            self._overhead[(exchange.form,)].observe(exchange.own_seconds)
         outcome = "CANCELLED" if status == CLIENT_GONE else exchange.error_code or "OK"
         fields = {
             "request_id": exchange.request_id,

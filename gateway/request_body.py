@@ -25,26 +25,37 @@ class BodyReader:
         if waits_with_body(request) and request.version == HttpVersion11 and self._fits(request):
             await say_continue(request)
 
-    async def read(self, request: web.BaseRequest) -> bytes:
-        """Return the body. Raises HttpError, or ConnectionError when the client is gone."""
+    def at_hand(self, request: web.BaseRequest) -> bytes | None:
+        """Return a body that came with its headers, as most do; None: `rest` is to be waited for.
+
+        Raises HttpError.
+        """
         _check_type(request)
         if not self._fits(request):
             raise request_too_large(self._limit)
         content = request.content
+        if not content.is_eof():
+            return None
         try:
-            if content.is_eof():  # it came with the headers, as most do
-                body = content.read_nowait()
-            else:
-                async with asyncio.timeout(self._seconds):
-                    body = await self._read(content)
-        except TimeoutError:
-            raise request_timeout(self._seconds) from None
+            body = content.read_nowait()
         except web.RequestPayloadError:
-            message = "The request body could not be read as its headers describe it."
-            raise invalid_request(message, close=True) from None
+            raise _unreadable() from None
         if len(body) > self._limit:
             raise request_too_large(self._limit)
         return body
+
+    async def rest(self, request: web.BaseRequest) -> bytes:
+        """Return a body that was not at hand.
+
+        Raises HttpError, or ConnectionError when the client is gone.
+        """
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._read(request.content)
+        except TimeoutError:
+            raise request_timeout(self._seconds) from None
+        except web.RequestPayloadError:
+            raise _unreadable() from None
 
     async def _read(self, content: StreamReader) -> bytes:
         """Return all of it. `request.read()` would have the request keep it to its end."""
@@ -61,12 +72,18 @@ class BodyReader:
 
 
 def _check_type(request: web.BaseRequest) -> None:
-    kind = request.headers.get(hdrs.CONTENT_TYPE, _JSON)
+    headers = request.headers
+    kind = headers.get(hdrs.CONTENT_TYPE, _JSON)
     if kind != _JSON and kind.split(";", 1)[0].strip().lower() != _JSON:
         raise invalid_request(f"The Content-Type must be {_JSON}.")
-    encoding = request.headers.get(hdrs.CONTENT_ENCODING, "")
+    encoding = headers.get(hdrs.CONTENT_ENCODING, "")
     if encoding not in _ENCODINGS and encoding.strip().lower() not in _ENCODINGS:
         raise _unknown_encoding()
+
+
+def _unreadable() -> HttpError:
+    message = "The request body could not be read as its headers describe it."
+    return invalid_request(message, close=True)
 
 
 def _unknown_encoding() -> HttpError:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import Any
 
 import pytest
 
 import gateway.app
-import gateway.chat_completions as chats
-from gateway.exchange import Exchange
-from gateway.whole_answer import WholeAnswer
+from gateway.chat_completions import ChatCompletions
+from gateway.transcoding.request import request_from_json
+from telemetry.metrics import HTTP_OVERHEAD, Metrics
 from tests.unit.gateway.conftest import Open
 
 MANY = 20
@@ -20,27 +19,23 @@ MANY = 20
 async def test_a_chat_is_not_said_to_take_what_others_took(
     open_gateway: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exchanges: list[Exchange] = []
+    told: list[Metrics] = []
     now = 0.0
-
-    class Seen(WholeAnswer):
-        def __init__(self, exchange: Exchange, *args: Any) -> None:
-            super().__init__(exchange, *args)
-            exchanges.append(exchange)
-
-    read = chats.request_from_json
 
     def slow(body: bytes) -> Any:
         nonlocal now
         now += 1.0
-        return read(body)
+        return request_from_json(body)
 
-    timed = partial(chats.ChatCompletions, clock=lambda: now)
+    def timed(stub: Any, bodies: Any, drain: Any, keepalive: float, metrics: Metrics) -> Any:
+        told.append(metrics)
+        return ChatCompletions(stub, bodies, drain, keepalive, metrics, clock=lambda: now)
+
     monkeypatch.setattr(gateway.app, "ChatCompletions", timed)
-    monkeypatch.setattr(chats, "WholeAnswer", Seen)
-    monkeypatch.setattr(chats, "request_from_json", slow)
+    monkeypatch.setattr("gateway.chat_completions.request_from_json", slow)
     door = await open_gateway()
     await asyncio.gather(*(door.ask() for _ in range(MANY)))
-    exchanges.clear()
+    taken = told[0].of(HTTP_OVERHEAD, "form")[("whole",)]
+    before = taken.number
     await asyncio.gather(*(door.ask() for _ in range(MANY)))
-    assert [it.own_seconds for it in exchanges] == [1.0] * MANY
+    assert taken.number - before == MANY  # a second each

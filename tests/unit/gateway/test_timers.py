@@ -119,7 +119,7 @@ class _Silent:
 def test_a_body_is_waited_for_as_long_as_is_said() -> None:
     async def main() -> float:
         with pytest.raises(HttpError) as caught:
-            await BodyReader(100, 60.0).read(cast("web.Request", _Silent()))
+            await BodyReader(100, 60.0).rest(cast("web.Request", _Silent()))
         assert caught.value.status == 408
         return now()
 
