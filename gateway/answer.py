@@ -54,7 +54,10 @@ def head(exchange: Exchange, answer: Answer, told: str) -> bytes:
 
 def lines(headers: Mapping[str, str]) -> str:
     """Return headers as a head has them: all names and values must be fit for one."""
-    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    told = ""
+    for name, value in headers.items():
+        told += f"{name}: {value}\r\n"
+    return told
 
 
 @lru_cache(1)

@@ -5,7 +5,7 @@ These names pass and no others: metadata is between the two of us.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Any
 
 LIMIT_HEADERS = tuple(
@@ -13,24 +13,25 @@ LIMIT_HEADERS = tuple(
     for unit in ("requests", "tokens")
     for what in ("limit", "remaining", "reset")
 )
+_NAMES = frozenset(LIMIT_HEADERS)
 _LONGEST = 64
 
 
 def limit_headers(metadata: Collection[tuple[str, Any]] | None) -> dict[str, str]:
-    """Return the headers that are in the metadata of an RPC, initial or trailing."""
+    """Return the headers that are in the metadata of an RPC, initial or trailing.
+
+    What a header cannot hold does not pass; of two values of a name the last does that can.
+    """
+    headers: dict[str, str] = {}
     if metadata is None:
-        return {}
-    given = dict(iter(metadata))  # its entries: as a mapping it would first be made one
-    headers = {name: given[name] for name in LIMIT_HEADERS if name in given}
-    if _fit(headers.values()):  # as nearly always
         return headers
-    return {key: value for key, value in metadata if key in LIMIT_HEADERS and _fit((value,))}
-
-
-def _fit(values: Iterable[Any]) -> bool:
-    """Whether headers can hold them, even together."""
-    try:
-        together = "".join(values)
-    except TypeError:  # bytes
-        return False
-    return len(together) <= _LONGEST and together.isascii() and together.isprintable()
+    for name, value in metadata:
+        if (
+            name in _NAMES
+            and type(value) is str  # not bytes
+            and len(value) <= _LONGEST
+            and value.isascii()
+            and value.isprintable()
+        ):
+            headers[name] = value
+    return headers
