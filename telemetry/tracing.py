@@ -91,9 +91,12 @@ class Tracer(Protocol):
 
 
 class _NoSpan:
-    recording = False
-    content = False
-    context = None
+    __slots__ = ("content", "context", "recording")  # which every call asks for, often
+
+    def __init__(self) -> None:
+        self.recording = False
+        self.content = False
+        self.context = None
 
     def child(self, name: str, attributes: Attributes = _NO_ATTRIBUTES) -> Span:
         return self
