@@ -38,16 +38,19 @@ class Answer:
 
 def head(exchange: Exchange, answer: Answer, told: str) -> bytes:
     """Return an answer's head: what the exchange has for it, and the lines that are `told`."""
-    version, status = exchange.version, answer.status
+    version, line, status = exchange.version, "HTTP/1.1", answer.status
+    if version == HttpVersion11:
+        if not answer.keep_alive:
+            told += "Connection: close\r\n"
+    else:
+        line = f"HTTP/{version.major}.{version.minor}"
+        if answer.keep_alive and version == HttpVersion10:
+            told += "Connection: keep-alive\r\n"
     way = exchange.route_lines
     if not way and exchange.model:
         way = requested_line(exchange.model)
-    if not answer.keep_alive and version == HttpVersion11:
-        told += "Connection: close\r\n"
-    elif answer.keep_alive and version == HttpVersion10:
-        told += "Connection: keep-alive\r\n"
     return (
-        f"HTTP/{version.major}.{version.minor} {status} {_REASONS.get(status, '')}\r\n"
+        f"{line} {status} {_REASONS.get(status, '')}\r\n"
         f"{exchange.lines}{way}{told}Date: {_date(int(time.time()))}\r\n\r\n"
     ).encode()
 
