@@ -6,6 +6,7 @@ in this one. Nothing here knows which.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from collections.abc import Callable
@@ -71,7 +72,7 @@ def build_app(
     metrics: Metrics | None = None,
     tracer: Tracer = NO_TRACER,
 ) -> App:
-    """Return the application. The channel stays the caller's to close.
+    """Return the application of the running loop. The channel stays the caller's to close.
 
     `metrics` is where it counts, and learns what the labels of the door's can be; None: nowhere.
     """
@@ -99,5 +100,6 @@ def build_app(
     metrics.learn(known_labels(route.path for route in routes))
     metrics.follow(HTTP_ACTIVE_STREAMS, lambda: {(): chats.streams})
     log = logging.getLogger("llmbase.gateway")
-    front = Front(routes, drain, cors, log, new_id or request_ids(), metrics, tracer)
+    clock = asyncio.get_running_loop().time
+    front = Front(routes, drain, cors, log, new_id or request_ids(), metrics, clock, tracer)
     return App(routes, front, drain)

@@ -13,13 +13,14 @@ _FAREWELL = 2.0
 
 
 class Drain:
-    """Knows the chats inside. One per application.
+    """Knows the chats inside. One per application, made in the loop that serves it.
 
     It is the context of each chat's stay, and raises HttpError on the way in and at the grace's
     end.
     """
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self.closing = False  # newcomers are still served, and asked to go elsewhere next time
         self.draining = False
         self.inside: set[asyncio.Task[Any]] = set()
@@ -32,7 +33,7 @@ class Drain:
     def __enter__(self) -> None:
         if self.draining:
             raise self.refusal()
-        task: Any = asyncio.current_task()
+        task: Any = asyncio.current_task(self._loop)
         self.inside.add(task)
 
     def __exit__(
@@ -41,7 +42,7 @@ class Drain:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        task: Any = asyncio.current_task()
+        task: Any = asyncio.current_task(self._loop)
         self.inside.discard(task)
         if task in self.cut:
             by_us_alone = task.uncancel() == 0

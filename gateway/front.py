@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 
@@ -26,7 +25,10 @@ _ALWAYS_OPEN = ("/livez", "/readyz")
 
 
 class Front:
-    """Has `routes` answer. `new_id` makes request ids; the log never sees a body or a key."""
+    """Has `routes` answer. `new_id` makes request ids, `clock` gives seconds.
+
+    The log never sees a body or a key.
+    """
 
     def __init__(
         self,
@@ -36,6 +38,7 @@ class Front:
         log: logging.Logger,
         new_id: Callable[[], str],
         metrics: Metrics,
+        clock: Callable[[], float],
         tracer: Tracer = NO_TRACER,
     ) -> None:
         self._routes = routes
@@ -44,13 +47,14 @@ class Front:
         self._cors = cors
         self._log = log
         self._new_id = new_id
+        self._clock = clock
         self._requests = metrics.of(HTTP_REQUESTS, "route", "code")
 
     async def handle(self, exchange: Exchange) -> Answer:
         """Answer the request, whatever happens. Only a cancellation passes through."""
-        clock = asyncio.get_running_loop().time
+        clock, headers = self._clock, exchange.headers
         started_at = clock()
-        exchange.request_id = sane_request_id(exchange.headers) or self._new_id()
+        exchange.request_id = sane_request_id(headers) or self._new_id()
         exchange.lines = f"x-request-id: {exchange.request_id}\r\nServer: llmbase\r\n"
         if self._cors.enabled:
             exchange.lines += lines(self._cors.headers(exchange))
@@ -60,7 +64,7 @@ class Front:
         status = CLIENT_GONE
         try:
             try:
-                if exchange.headers.get(hdrs.EXPECT):
+                if headers.get(hdrs.EXPECT):
                     await route.expect(exchange)
                 answer = self._without_handler(exchange) or await route.handler(exchange)
             except Exception as error:

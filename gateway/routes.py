@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from aiohttp import HttpVersion11
 
@@ -26,7 +26,8 @@ async def meet(exchange: Exchange) -> None:
     await say_continue(exchange)
 
 
-class Route(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Route:
     """What answers a method at a path, and before that a request's `Expect`.
 
     `path` is what the log and metrics call it; it is empty where nothing is.

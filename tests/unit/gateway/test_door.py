@@ -63,7 +63,7 @@ def test_what_is_no_address_is_refused(text: str) -> None:
 
 
 @pytest.fixture
-def app(channel: grpc.aio.Channel) -> Any:
+async def app(channel: grpc.aio.Channel) -> Any:
     return build_app(channel, Settings())
 
 

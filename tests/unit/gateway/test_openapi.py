@@ -41,7 +41,9 @@ async def test_it_is_served_to_everybody(gateway: Gateway) -> None:
     assert not gateway.service.calls
 
 
-def test_every_path_of_the_door_is_described_and_no_other(channel: grpc.aio.Channel) -> None:
+async def test_every_path_of_the_door_is_described_and_no_other(
+    channel: grpc.aio.Channel,
+) -> None:
     served = {(route.method.lower(), route.path) for route in build_app(channel, Settings()).routes}
 
     described = {(method, path) for path, item in document()["paths"].items() for method in item}
