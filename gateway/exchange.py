@@ -16,7 +16,7 @@ from multidict import CIMultiDictProxy, istr
 
 from gateway.errors import invalid_request
 from telemetry.trace_context import TRACEPARENT, TRACESTATE, TraceContext, parse
-from telemetry.tracing import NO_SPAN, Span
+from telemetry.tracing import Span
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
@@ -43,22 +43,23 @@ Metadata = tuple[tuple[str, str], ...]
 class Exchange(web.BaseRequest):
     """One request, and what its answer's headers and log lines will say.
 
-    The front tells it `request_id`. `lines` are those of its answer's head, and `route_lines` what
-    they say of the way to the answer: all that is in them must be fit for a head.
+    The front tells it what has no value here. `lines` are those of its answer's head, and
+    `route_lines` what they say of the way to the answer: all that is in them must be fit for a
+    head.
     """
 
     request_id: str
-    lines = ""
+    lines: str
     route_lines = ""
     model = ""  # that a chat asks for: told where there is no way to tell of
-    span: Span = NO_SPAN
+    span: Span
     rest = ""  # of a path that is open at its end
     # When a chat would have begun to take of the door itself, had it never waited: that is from
     # its body until it is a call, and from its answer's first part until that is written.
     own_since: float
-    error_code: str | None = None
-    fault: Exception | None = None  # one of our own, to be logged
-    client_gone = False
+    error_code: str | None
+    fault: Exception | None  # one of our own, to be logged
+    client_gone: bool
 
 
 def waits_with_body(request: web.BaseRequest) -> bool:

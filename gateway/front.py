@@ -17,7 +17,7 @@ from gateway.routes import Routes
 from gateway.whole_answer import WholeAnswer
 from telemetry import log
 from telemetry.metrics import HTTP_REQUESTS, Metrics
-from telemetry.tracing import NO_TRACER, Tracer
+from telemetry.tracing import NO_SPAN, NO_TRACER, Tracer
 
 # Logged for a client that went away; nobody is there to be sent it.
 CLIENT_GONE = 499
@@ -58,7 +58,9 @@ class Front:
         exchange.lines = f"x-request-id: {exchange.request_id}\r\nServer: llmbase\r\n"
         if self._cors.enabled:
             exchange.lines += lines(self._cors.headers(exchange))
+        exchange.error_code, exchange.fault, exchange.client_gone = None, None, False
         route = self._routes.find(exchange)
+        exchange.span = NO_SPAN
         if self._tracer is not NO_TRACER and exchange.path not in _ALWAYS_OPEN:
             exchange.span = request_span.begin(self._tracer, exchange, route.path)
         status = CLIENT_GONE

@@ -28,7 +28,7 @@ def completion_to_json(completion: pb.ChatCompletion) -> bytes:
         "created": completion.created,
         "model": completion.model,
         # Here and below: a slice is the quickest way through.
-        "choices": [_choice(choice) for choice in completion.choices[:]],
+        "choices": list(map(_choice, completion.choices[:])),
         "usage": usage_to_json(completion.usage),
     }
     if fingerprint := completion.system_fingerprint:
@@ -52,8 +52,11 @@ def _choice(choice: pb.Choice) -> dict[str, Any]:
 
 
 def _message(message: pb.Message) -> dict[str, Any]:
-    texts = [part.text for part in message.content[:] if part.HasField("text")]
-    body: dict[str, Any] = {"role": "assistant", "content": "".join(texts) if texts else None}
+    text = None
+    for part in message.content[:]:  # mostly one
+        if part.HasField("text"):
+            text = part.text if text is None else text + part.text
+    body: dict[str, Any] = {"role": "assistant", "content": text}
     if thought := message.reasoning_content:
         body["reasoning_content"] = thought
     if message.HasField("refusal"):
