@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any
+
 from gateway.answer import Answer, head
 from gateway.exchange import Exchange
 
@@ -21,11 +24,11 @@ class WholeAnswer(Answer):
         self._lines = lines
         self._kind = kind
 
-    async def write_eof(self) -> None:
-        """Send it. Raises ConnectionError when the client is gone."""
+    def write_eof(self) -> Coroutine[Any, Any, None]:
+        """Return what sends it. Raises ConnectionError when the client is gone."""
         exchange, body, told = self._exchange, self._body, self._lines
         if self.status != 204:
             told += f"Content-Type: {self._kind}\r\nContent-Length: {len(body)}\r\n"
         if exchange.method == "HEAD":
             body = b""
-        await exchange.writer.write_eof(head(exchange, self, told) + body)
+        return exchange.writer.write_eof(head(exchange, self, told) + body)
