@@ -15,7 +15,6 @@ from gateway.answer import Answer, lines
 from gateway.drain import Drain
 from gateway.errors import (
     HttpError,
-    bad_field,
     from_rpc,
     internal_error,
     invalid_request,
@@ -27,9 +26,8 @@ from gateway.limit_headers import limit_headers
 from gateway.request_body import BodyReader
 from gateway.transcoding.answers import completion_to_json
 from gateway.transcoding.chunks import StreamRenderer, error_event
-from gateway.transcoding.fields import BadField
 from gateway.transcoding.numbered import EventId, NumberedRenderer
-from gateway.transcoding.request import RequestOptions, request_from_json
+from gateway.transcoding.request import request_from_json
 from gateway.whole_answer import WholeAnswer
 from telemetry.metrics import HTTP_OVERHEAD, Metrics, count_ignored
 from wire.cohort import Cohort
@@ -69,7 +67,7 @@ class ChatCompletions:
         self.streams = 0  # that are open
 
     async def create(self, exchange: Exchange) -> Answer:
-        """Answer one chat. Raises HttpError until the first byte is out."""
+        """Answer one chat. Raises HttpError until the first byte is out, or BadField."""
         self._cohort.arrive()
         seconds = timeout(exchange)
         body = self._bodies.at_hand(exchange)
@@ -77,7 +75,10 @@ class ChatCompletions:
             body = await self._bodies.rest(exchange)
         clock = self._clock
         exchange.own_since = clock()
-        asked, options, ignored = self._read(body, exchange)
+        asked, options, ignored = request_from_json(body)
+        exchange.model = asked.model
+        if ignored:
+            count_ignored(self._metrics, ignored)
         size = len(body)
         del body  # it can be megabytes of an image, and the answer minutes
         LEFTOVERS.give_back(size)
@@ -115,19 +116,6 @@ class ChatCompletions:
         exchange.route_lines = route_lines(completion.route, ignored)
         self._overhead[_WHOLE].observe(clock() - exchange.own_since)
         return answer
-
-    def _read(
-        self, body: bytes, exchange: Exchange
-    ) -> tuple[ChatCompletionRequest, RequestOptions, tuple[str, ...]]:
-        """Do as `request_from_json`, and tell who counts and who is answered. Raises HttpError."""
-        try:
-            asked, options, ignored = request_from_json(body)
-        except BadField as bad:
-            raise bad_field(bad) from None
-        if ignored:
-            count_ignored(self._metrics, ignored)
-        exchange.model = asked.model
-        return asked, options, ignored
 
     async def _stream(
         self,

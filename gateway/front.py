@@ -14,6 +14,7 @@ from gateway.drain import Drain
 from gateway.errors import HttpError
 from gateway.exchange import Exchange, sane_request_id
 from gateway.routes import Routes
+from gateway.transcoding.fields import BadField
 from gateway.whole_answer import WholeAnswer
 from telemetry import log
 from telemetry.metrics import HTTP_REQUESTS, Metrics
@@ -126,7 +127,9 @@ def _explanation(error: Exception, exchange: Exchange) -> Answer:
     if isinstance(error, ConnectionError):
         exchange.client_gone = True
         return WholeAnswer(exchange, b"", CLIENT_GONE)
-    if not isinstance(error, HttpError):
+    if isinstance(error, BadField):
+        error = errors.bad_field(error)
+    elif not isinstance(error, HttpError):
         exchange.fault = error
         error = errors.internal_error()
     exchange.error_code = error.code or error.type
