@@ -17,6 +17,7 @@ from typing import Any, Final
 from channel.waiting import Waiting, wait
 
 HANDED_OVER: Final = object()
+_ENDED: Final = object()
 _ENDS: Final = (StopIteration, asyncio.CancelledError)
 
 
@@ -36,8 +37,6 @@ class SteppedTask:
     `on_end` is called when it has ended.
     """
 
-    _cancelling = 0
-
     def __init__(
         self,
         coroutine: Coroutine[Any, Any, None],
@@ -48,7 +47,9 @@ class SteppedTask:
         self.awaited: asyncio.Future[Any] | None = None
         self.ended = False
         self._must_cancel = False
+        self._cancelling = 0
         self._coroutine = coroutine
+        self._steps = coroutine.__await__()
         self._context = context
         self._loop = loop
         self._on_end: Callable[[], None] | None = on_end
@@ -72,9 +73,13 @@ class SteppedTask:
         _enter_task(loop, this)
         try:
             if error is None:
-                yielded = self._context.run(self._coroutine.send, None)
+                # Not by `send`, whose way to say that this was the last step is an exception.
+                yielded = self._context.run(next, self._steps, _ENDED)
+                if yielded is _ENDED:
+                    self.ended = True
+                    yielded = None
             else:
-                yielded = self._context.run(self._coroutine.throw, error)
+                yielded = self._context.run(self._steps.throw, error)
         except _ENDS:
             self.ended = True
             yielded = None
