@@ -89,7 +89,7 @@ class Context(Rpc, grpc.aio.ServicerContext[Any, Any]):  # type: ignore[misc] # 
         entries = tuple(trailing_metadata)
         for entry in entries:
             match entry:
-                case (str(), str() | bytes()):
+                case (key, value) if isinstance(key, str) and isinstance(value, (bytes, str)):
                     continue
             raise TypeError(f"trailing metadata holds pairs of text and value, not {entry!r}")
         self._trailing_metadata = entries

@@ -37,8 +37,23 @@ def received(sent: Iterable[Any] | None) -> Entries:
     """
     if not sent:
         return ()
-    if type(sent) is tuple and _are_as_received(sent):
-        return sent
+    if type(sent) is tuple:  # as nearly always, and nothing in it is to be changed, nor wrong
+        texts = []
+        try:
+            for entry in sent:
+                if type(entry) is not tuple:  # it may be an iterator: to be gone through once
+                    break
+                key, value = entry
+                if _KINDS[key] is str:
+                    texts.append(value)
+                elif type(value) is not bytes:
+                    break
+            else:
+                text = "".join(texts)
+                if text.isascii() and text.isprintable():
+                    return sent
+        except (KeyError, TypeError, ValueError):
+            pass  # a key that is new, what is no pair, or no text
     if isinstance(sent, dict):
         raise TypeError("metadata is a sequence of pairs, not a dict")
     return tuple([_entry(key, value) for key, value in tuple(map(tuple, sent))])
@@ -91,24 +106,6 @@ class _Unread(grpc.aio.Metadata):
 
     def __repr__(self) -> str:
         return repr(grpc.aio.Metadata(*self))
-
-
-def _are_as_received(sent: tuple[Any, ...]) -> bool:
-    """Whether there is nothing to change in the entries, and nothing wrong, as nearly always."""
-    texts = []
-    try:
-        for entry in sent:
-            if type(entry) is not tuple:  # it may be an iterator, which is to be gone through once
-                return False
-            key, value = entry
-            if _KINDS[key] is str:
-                texts.append(value)
-            elif type(value) is not bytes:
-                return False
-        text = "".join(texts)
-    except (KeyError, TypeError, ValueError):
-        return False  # a key that is new, what is no pair, or no text
-    return text.isascii() and text.isprintable()
 
 
 def _entry(key: object, value: object) -> tuple[str, str | bytes]:
