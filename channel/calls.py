@@ -26,9 +26,10 @@ Response = TypeVar("Response")
 class _Call(grpc.aio.Call):
     """What both kinds of call have in common."""
 
+    _callbacks: list[Callable[[Any], object]] | None = None
+
     def __init__(self, rpc: CallState) -> None:
         self._rpc = rpc
-        self._callbacks: list[Callable[[Any], object]] = []
 
     def __del__(self) -> None:
         rpc = self._rpc
@@ -55,6 +56,8 @@ class _Call(grpc.aio.Call):
 
     def add_done_callback(self, callback: Callable[[Any], object]) -> None:
         """Has `callback(call)` called when the call ends, at once if it has ended."""
+        if self._callbacks is None:
+            self._callbacks = []
         self._callbacks.append(callback)
         if self._rpc.status is None:
             self._rpc.on_end = weakref.WeakMethod(self._call_back)
@@ -98,7 +101,8 @@ class _Call(grpc.aio.Call):
         return True
 
     def _call_back(self) -> None:
-        call_back(self._callbacks, self, self._rpc.loop)
+        if self._callbacks is not None:
+            call_back(self._callbacks, self, self._rpc.loop)
 
 
 class UnaryUnaryCall(_Call, grpc.aio.UnaryUnaryCall[Request, Response], Generic[Request, Response]):
@@ -110,7 +114,7 @@ class UnaryUnaryCall(_Call, grpc.aio.UnaryUnaryCall[Request, Response], Generic[
         """Raises AioRpcError when the call fails, CancelledError when it has been cancelled."""
         try:
             while not self._has_ended():
-                yield from self._rpc.progress(ahead=False)  # type: ignore[misc] # as `await` does
+                yield from self._rpc.progress()  # type: ignore[misc] # as `await` does
         except asyncio.CancelledError:
             self.cancel()
             raise
@@ -124,7 +128,7 @@ class UnaryUnaryCall(_Call, grpc.aio.UnaryUnaryCall[Request, Response], Generic[
 
     async def _status(self) -> Status:
         while not self._has_ended():
-            await self._rpc.progress(ahead=False)
+            await self._rpc.progress()
         return cast(Status, self._rpc.status)
 
     def _has_ended(self) -> bool:
@@ -190,7 +194,7 @@ class UnaryStreamCall(
                 if rpc.status is not None:
                     rpc.raise_if_failed()
                     return grpc.aio.EOF
-                await rpc.progress(ahead=False)
+                await rpc.progress()
         except asyncio.CancelledError:
             self.cancel()
             raise

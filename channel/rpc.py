@@ -46,10 +46,7 @@ class Rpc(CallState):
 
     address = "in-process"  # of the caller, unless who opens it knows better
     ahead = False  # who drives it wants to hear of initial metadata that comes ahead of messages
-    on_news: Callable[[], None] | None = None  # of who uses `step`; it may hold what holds this
     waits = False  # the handler, after a `step`, for something that is still to come
-    _waiting: Waiting | None = None
-    _callbacks: list[Callable[[Any], object]] | None = None  # for the handler's end
 
     def __init__(
         self,
@@ -62,12 +59,15 @@ class Rpc(CallState):
         keeper: Keeper,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        super().__init__(loop)
+        CallState.__init__(self, loop)
         self.method = method
         self.request = request
         self.metadata = metadata
         self.task: SteppedTask | None = None
         self.driven = False  # some task is in `progress`, or the handler in a `step`
+        self.on_news: Callable[[], None] | None = None  # of who uses `step`; it may hold this
+        self._waiting: Waiting | None = None
+        self._callbacks: list[Callable[[Any], object]] | None = None  # for the handler's end
         self._handler: Handler | None = handler
         self._context = context
         self._keeper = keeper
@@ -77,7 +77,7 @@ class Rpc(CallState):
     # The caller's side.
 
     @types.coroutine
-    def progress(self, *, ahead: bool = True) -> Generator[Any, Any, None]:
+    def progress(self, ahead: bool = False) -> Generator[Any, Any, None]:
         """Steps the handler until it hands something over or the call ends.
 
         One task at a time: others wait for what comes of it. Cancelling it leaves the handler where

@@ -19,29 +19,28 @@ class CallState:
     `message` has come and is not yet taken; `on_end` is called, weakly, when the call ends.
     """
 
-    taken: asyncio.Future[None] | None = None  # for a writer in a task of its own
-    deadline: float | None = None
-    on_end: Callable[[], Callable[[], None] | None] | None = None
-    _timer: asyncio.TimerHandle | None = None
-
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.message: Any = NOTHING
         self.initial_metadata: Entries | None = None
         self.status: Status | None = None
+        self.taken: asyncio.Future[None] | None = None  # for a writer in a task of its own
+        self.deadline: float | None = None
+        self.on_end: Callable[[], Callable[[], None] | None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._watchers: tuple[asyncio.Future[None], ...] = ()
 
-    def progress(self, *, ahead: bool = True) -> Awaitable[None]:
+    def progress(self, ahead: bool = False) -> Awaitable[None]:
         """Returns when there may be something new. Cancelling the wait does not touch the call.
 
-        Not `ahead`: who waits wants a message or the end, and no word of metadata before that.
+        `ahead`: who waits wants to hear of metadata that comes before a message or the end.
         """
         return self.change()
 
     async def until(self, reached: Callable[[], bool]) -> None:
         """Returns when `reached`. Cancelling the waiting task does not touch the call."""
         while not reached():
-            await (self.change() if self.message is not NOTHING else self.progress())
+            await (self.change() if self.message is not NOTHING else self.progress(ahead=True))
 
     @types.coroutine
     def change(self) -> Generator[Any, Any, None]:

@@ -18,12 +18,12 @@ class Waiting:
     """
 
     abandoned = False
-    released = False
     _asyncio_future_blocking = True  # asyncio's mark of what a task may wait for
     _wake: Callable[[Any], object] | None = None
     _context: contextvars.Context | None = None
 
     def __init__(self, awaited: asyncio.Future[Any]) -> None:
+        self.released = False
         self._awaited = awaited
         self.get_loop = awaited.get_loop
 
