@@ -16,15 +16,20 @@ from collections.abc import Generator
 class Cohort:
     """Says to the calls of one loop whether there are others to wait for."""
 
-    several = False  # there are others to wait for: of this turn, or of the last that had any
-    _arrived = 0  # in this turn
+    def __init__(self) -> None:
+        # There are others to wait for: of this turn, or of the last that had any.
+        self.several = False
+        self._arrived = 0  # in this turn
+        self._loop: asyncio.AbstractEventLoop | None = None  # of the calls, once there was one
 
     def arrive(self) -> None:
         """Count a call that begins."""
         if self._arrived:
             self.several = True
         else:
-            asyncio.get_running_loop().call_soon(self._end_turn)
+            if self._loop is None:
+                self._loop = asyncio.get_running_loop()  # which asks the kernel, each time
+            self._loop.call_soon(self._end_turn)
         self._arrived += 1
 
     @types.coroutine

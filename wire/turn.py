@@ -60,7 +60,8 @@ class Turn:
     def _end(self) -> None:
         self._several = self._begun > 1
         self._begun = 0
-        self._write()
+        if self._waiting:
+            self._write()
 
     def _write(self) -> None:
         waiting, self._waiting = self._waiting, []
