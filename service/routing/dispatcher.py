@@ -106,10 +106,9 @@ class Dispatcher:
         *,
         stream: bool,
     ) -> Run[T]:
-        means = self._means
-        (draw, answer_id), began = self._draw(), means.clock()
-        plan = Plan(self._router, request, call, trace, stream=stream, draw=draw, began=began)
-        return Run(plan, answer_id, ask, drop, means)
+        draw, answer_id = self._draw()
+        plan = Plan(self._router, request, call, trace, stream=stream, draw=draw)
+        return Run(plan, answer_id, ask, drop, self._means)
 
     def plan(
         self,

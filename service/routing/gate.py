@@ -1,9 +1,10 @@
-"""Whether a target is taken, from what was looked at immediately before. Pure."""
+"""Whether a target is taken, from what was looked at immediately before.
+
+What was looked at is written into the target's row of the trace, and kept nowhere else: from that
+and the configuration the same is decided again.
+"""
 
 from __future__ import annotations
-
-from collections.abc import Collection
-from dataclasses import dataclass, replace
 
 from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest
 from llmbase.v1.routing_pb2 import RouteCandidate, RouteGate, RouteVerdict
@@ -11,7 +12,7 @@ from llmbase.v1.routing_pb2 import RouteCandidate, RouteGate, RouteVerdict
 from service.config import ModelConfig, TargetConfig
 from service.money import from_dollars
 from service.routing import money
-from service.routing.breaker import HALF_OPEN, OPEN, State
+from service.routing.breaker import OPEN, State
 from service.routing.router import Candidate
 
 _BREAKER_OPEN = RouteVerdict.ROUTE_VERDICT_BREAKER_OPEN
@@ -25,122 +26,123 @@ _TAKEN = RouteVerdict.ROUTE_VERDICT_TAKEN
 PASSING = frozenset({_BREAKER_OPEN, _RETRY_BUDGET, _FULL})
 
 
-@dataclass(slots=True)
-class Gate:
-    """What decides. Times are seconds; `budget` is the provider's retry budget, in attempts.
-
-    `charged` says whether the attempt is paid from that budget: it is when the provider has been
-    asked in this call before, and when its breaker is not closed. Costs are of hedges alone, in
-    nano-dollars.
-    """
-
-    breaker: State
-    usual: float | None
-    left: float | None
-    charged: bool
-    budget: float
-    in_flight: int
-    most_in_flight: int | None
-    hedge: bool = False
-    worst_cost: int | None = None
-    most_cost: int | None = None
-
-    def verdict(self) -> RouteVerdict.ValueType:
-        """Return why the target is taken or passed over."""
-        if self.hedge and self._too_dear():
-            return _PRICE
-        if self.breaker is OPEN:
-            return _BREAKER_OPEN
-        if self.most_in_flight is not None and self.in_flight >= self.most_in_flight:
-            return _FULL
-        if self.left is not None and self.left < (self.usual or 0.0):
-            return _DEADLINE
-        if self.charged and self.budget < 1 - 1e-9:
-            return _RETRY_BUDGET
-        return _TAKEN
-
-    def tell(self, traced: RouteCandidate) -> RouteVerdict.ValueType:
-        """Write it and the verdict into a row of the trace that has none; return the verdict."""
-        gate = traced.gate
-        gate.breaker = self.breaker
-        gate.retry_budget = self.budget
-        gate.in_flight = self.in_flight
-        if self.usual is not None:
-            gate.usual_seconds = self.usual
-        if self.left is not None:
-            gate.seconds_left = self.left
-        if self.charged:  # as every hedge is
-            gate.charged = True
-            gate.hedge = self.hedge
-        if self.worst_cost is not None:
-            gate.worst_cost_nanos = self.worst_cost
-        traced.verdict = verdict = self.verdict()
-        return verdict
-
-    def _too_dear(self) -> bool:
-        most, worst = self.most_cost, self.worst_cost
-        return most is not None and (worst is None or worst > most)
-
-
 def look(
-    candidate: Candidate, asked: Collection[str], left: float | None, budget: float, *, stream: bool
-) -> Gate:
-    """Return what decides on a target, in a call that has asked these providers and has so many
-    seconds `left`; `budget` is the level of the budget that would pay.
+    traced: RouteCandidate,
+    candidate: Candidate,
+    breaker: State,
+    left: float | None,
+    budget: float,
+    *,
+    charged: bool,
+    stream: bool,
+) -> RouteVerdict.ValueType:
+    """Write what decides on a target into a row that has none of it, and return the verdict.
+
+    `breaker` is the target's, `left` what is left of the call's deadline, in seconds; `budget` is
+    the level of the retry budget that would pay, in attempts, and `charged` whether it would have
+    to.
     """
-    state = candidate.state
-    breaker = state.state()
+    state, gate = candidate.state, traced.gate
     latency = state.stream if stream else state.whole
-    return Gate(
-        breaker,
-        latency.usual(state.clock()),
-        left,
-        # The first attempt of a call is its own; a move to a provider that works is free.
-        bool(asked) and (candidate.provider.name in asked or breaker is HALF_OPEN),
-        budget,
-        state.in_flight,
-        candidate.target.max_in_flight,
-    )
+    usual, in_flight = latency.usual(state.clock()), state.in_flight
+    gate.breaker = breaker
+    gate.retry_budget = budget
+    if in_flight:
+        gate.in_flight = in_flight
+    if usual is not None:
+        gate.usual_seconds = usual
+    if left is not None:
+        gate.seconds_left = left
+    if charged:
+        gate.charged = True
+    most = candidate.most_in_flight
+    traced.verdict = verdict = _verdict(breaker, usual, left, charged, budget, in_flight, most)
+    return verdict
 
 
-def look_again(seen: Gate, candidate: Candidate, left: float | None, *, stream: bool) -> Gate:
-    """Return what decides now on a target that was taken. What was paid stays paid."""
-    state = candidate.state
-    return replace(
-        seen,
-        breaker=state.state(),
-        usual=state.latency(stream=stream).usual(state.clock()),
-        left=left,
-        in_flight=state.in_flight,
-    )
+def look_again(
+    traced: RouteCandidate, candidate: Candidate, left: float | None, *, stream: bool
+) -> bool:
+    """Return whether a target that was taken may still be asked; where not, its row says why.
+
+    What was paid stays paid, and so does what a hedge costs.
+    """
+    state, gate = candidate.state, traced.gate
+    breaker, in_flight = state.state(), state.in_flight
+    usual = state.latency(stream=stream).usual(state.clock())
+    most = candidate.most_in_flight
+    verdict = _verdict(breaker, usual, left, False, 0.0, in_flight, most)
+    if verdict == _TAKEN:
+        return True
+    gate.breaker = breaker
+    gate.in_flight = in_flight
+    gate.ClearField("usual_seconds")
+    if usual is not None:
+        gate.usual_seconds = usual
+    if left is not None:
+        gate.seconds_left = left
+    traced.verdict = verdict
+    return False
 
 
-def of_hedge(seen: Gate, candidate: Candidate, request: ChatCompletionRequest) -> Gate:
-    """Return what decides on a hedge: it is charged, and may cost so much at worst."""
-    most, worst = most_cost(candidate.model), None
+def look_at_hedge(
+    traced: RouteCandidate, candidate: Candidate, request: ChatCompletionRequest
+) -> RouteVerdict.ValueType:
+    """Write what else decides on a hedge, which may cost so much at worst; return the verdict."""
+    traced.gate.hedge = True
+    most, worst = _most_cost(candidate.model), None
     if most is not None and candidate.cost is not None:
         worst = money.worst_case(candidate.cost, candidate.model, request)
-    return replace(seen, charged=True, hedge=True, worst_cost=worst, most_cost=most)
+        traced.gate.worst_cost_nanos = worst
+    if _too_dear(most, worst):
+        traced.verdict = _PRICE
+    return traced.verdict
 
 
-def most_cost(model: ModelConfig) -> int | None:
+def decided(gate: RouteGate, model: ModelConfig, target: TargetConfig) -> RouteVerdict.ValueType:
+    """Return what is decided by what the trace holds and the configuration says."""
+    worst = gate.worst_cost_nanos if gate.HasField("worst_cost_nanos") else None
+    if gate.hedge and _too_dear(_most_cost(model), worst):
+        return _PRICE
+    return _verdict(
+        State(gate.breaker),
+        gate.usual_seconds if gate.HasField("usual_seconds") else None,
+        gate.seconds_left if gate.HasField("seconds_left") else None,
+        gate.charged,
+        gate.retry_budget,
+        gate.in_flight,
+        target.max_in_flight,
+    )
+
+
+def _verdict(
+    breaker: State,
+    usual: float | None,
+    left: float | None,
+    charged: bool,
+    budget: float,
+    in_flight: int,
+    most_in_flight: int | None,
+) -> RouteVerdict.ValueType:
+    """Return why a target is taken or passed over, but for what a hedge costs."""
+    if breaker is OPEN:
+        return _BREAKER_OPEN
+    if most_in_flight is not None and in_flight >= most_in_flight:
+        return _FULL
+    if left is not None and left < (usual or 0.0):
+        return _DEADLINE
+    if charged and budget < 1 - 1e-9:
+        return _RETRY_BUDGET
+    return _TAKEN
+
+
+def _too_dear(most: int | None, worst: int | None) -> bool:
+    """Whether a hedge may not cost so much at worst; of what has no price nobody knows."""
+    return most is not None and (worst is None or worst > most)
+
+
+def _most_cost(model: ModelConfig) -> int | None:
     """Return the most that a hedge may cost at worst, in nano-dollars; None: there is no bound."""
     if model.hedge is None or model.hedge.max_extra_cost is None:
         return None
     return from_dollars(model.hedge.max_extra_cost)
-
-
-def from_proto(gate: RouteGate, model: ModelConfig, target: TargetConfig) -> Gate:
-    """Return what the trace holds and the configuration says, to be decided on again."""
-    return Gate(
-        breaker=State(gate.breaker),
-        usual=gate.usual_seconds if gate.HasField("usual_seconds") else None,
-        left=gate.seconds_left if gate.HasField("seconds_left") else None,
-        charged=gate.charged,
-        budget=gate.retry_budget,
-        in_flight=gate.in_flight,
-        most_in_flight=target.max_in_flight,
-        hedge=gate.hedge,
-        worst_cost=gate.worst_cost_nanos if gate.HasField("worst_cost_nanos") else None,
-        most_cost=most_cost(model),
-    )

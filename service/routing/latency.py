@@ -15,6 +15,7 @@ _SLOW = 0.95  # where the slow end begins
 _LEAST = 8  # observations below which there are no quantiles
 _SORT_EVERY = 8  # new observations
 _FORGOTTEN = 60.0  # seconds without an attempt after which what is usual is not known any longer
+_NEVER = -math.inf  # monotonic seconds
 
 
 class Latency:
@@ -33,7 +34,7 @@ class Latency:
 
     def __init__(self) -> None:
         self._average = 0.0
-        self._at = self._tried_at = -math.inf
+        self._at = self._tried_at = _NEVER
         self._stale = False  # whether nobody had tried for long before the last attempt
         self._samples: deque[float] = deque(maxlen=_SAMPLES)
         self._sorted: list[float] = []
@@ -69,9 +70,10 @@ class Latency:
 
     def average(self, now: float) -> float | None:
         """Return the peak-sensitive average; None when nothing was ever seen."""
-        if self._at == -math.inf:
+        if self._at == _NEVER:
             return None
-        return self._average * math.exp(-max(0.0, now - self._at) / _DECAY)
+        since = now - self._at
+        return self._average * math.exp(-since / _DECAY) if since > 0 else self._average
 
     def usual(self, now: float) -> float | None:
         """Return the median; None while unknown, and when nobody has tried for long.
@@ -100,7 +102,7 @@ class Latency:
         return self._sorted[min(len(self._sorted) - 1, math.ceil(share * len(self._sorted)))]
 
     def _settle(self, seconds: float, now: float) -> None:
-        if seconds >= self._average or self._at == -math.inf:
+        if seconds >= self._average or self._at == _NEVER:
             self._average = seconds
         else:
             kept = math.exp(-(now - self._at) / _DECAY)

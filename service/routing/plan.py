@@ -11,10 +11,10 @@ from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest
 from llmbase.v1.routing_pb2 import RouteAttemptKind, RouteCandidate, RouteTrace, RouteVerdict
 
 from service.providers.call import Call
+from service.providers.seen import given
 from service.routing import capability, gate, policy
 from service.routing.board import ProviderState
-from service.routing.breaker import CLOSED
-from service.routing.policy import Standing
+from service.routing.breaker import CLOSED, HALF_OPEN
 from service.routing.retry_budget import ImaginedBudget
 from service.routing.router import Candidate, Router
 from service.routing.step import CONTINUATION, HEDGE, ORIGINAL, REPEAT, Step
@@ -35,10 +35,9 @@ class Plan:
     waits: tuple[float, ...] = ()  # seconds until those that were passed over may be tried
     _fallbacks: Iterator[str] | None = None  # the models to go on to; None: none was needed yet
     _imagined: dict[str, ImaginedBudget]  # what pays for a dry one, by provider
-    # Of the current model: its targets in order, how each stands, as listed, the number of their
-    # first row in the trace, and the rows of those that were not looked at yet.
+    # Of the current model: its targets in order, the number of their first row in the trace, and
+    # the rows of those that were not looked at yet.
     _ordered: Sequence[Candidate]
-    _standings: Sequence[Standing]
     _first: int
     _unseen: list[RouteCandidate | None]
     _most: int  # attempts at them
@@ -55,31 +54,32 @@ class Plan:
         *,
         stream: bool,
         draw: int,
-        began: float = 0.0,
         dry: bool = False,
     ) -> None:
-        """`began` is when the call began, in monotonic seconds. Raises ModelNotFound."""
+        """Raises ModelNotFound."""
+        has = given(request, call.seen)
         self.trace = trace = RouteTrace() if trace is None else trace
         self.rows, self.attempts = trace.candidates, trace.attempts
-        trace.requested_model = self.requested = request.model
+        self.requested = requested = has.get("model", "")
+        trace.requested_model = requested
         trace.draw = self._draw = draw
         self.models: list[str] = []  # that were asked, or would have been but for their targets
         self._router = router
         self.request = request
         self.call = call
         self.stream = stream
-        self.began = began
+        self.began = began = router.clock()  # in monotonic seconds
         self._dry = dry
         if dry:
             self._imagined = {}
         self._session: int | None = None
-        if key := request.prompt_cache_key or request.user:
+        if key := has.get("prompt_cache_key") or has.get("user"):
             self._session = trace.session = policy.session(key)
         # The providers and the models of the attempts there have been.
         self._asked: tuple[str, ...] = ()
         self._tried: tuple[str, ...] = ()
         self._unable: tuple[Candidate, ...] = ()  # that must not be tried again
-        self._enter(self.requested)
+        self._enter(requested, began)
         self.price = self._ordered[0].price  # what the requested model costs the caller
 
     def next(self) -> Step | None:
@@ -112,16 +112,13 @@ class Plan:
         """Look again at a target immediately before it is asked: there may have been a pause, or
         images to fetch. If it is passed over now, it was not tried, and will not be in this call.
         """
-        seen, state = step.gate, step.candidate.state
-        if seen.left is None and seen.most_in_flight is None and state.state() is CLOSED:
+        candidate = step.candidate
+        state = candidate.state
+        if not step.timed and candidate.most_in_flight is None and state.state() is CLOSED:
             return True  # there is nothing else that can have changed
         left = self.call.seconds_left()
-        seen = gate.look_again(seen, step.candidate, left, stream=self.stream)
-        if seen.verdict() == _TAKEN:
+        if gate.look_again(self.rows[step.row], candidate, left, stream=self.stream):
             return True
-        traced = self.rows[step.row]
-        traced.ClearField("gate")
-        seen.tell(traced)
         self.waits += (state.wait(),)
         self._take_back(step)
         return False
@@ -135,20 +132,22 @@ class Plan:
         """What went wrong will go wrong again at this target: no repeats."""
         self._unable += (step.candidate,)
 
-    def _enter(self, model_id: str) -> None:
+    def _enter(self, model_id: str, now: float) -> None:
         """Begin with the targets of a model. Raises ModelNotFound."""
         self.models.append(model_id)
-        self._ordered, self._standings = ordered, standings = self._router.candidates(
+        self._ordered = ordered = self._router.candidates(
             model_id,
+            now,
             stream=self.stream,
             draw=self._draw,
             session=self._session,
             dry=self._dry,
         )
-        self._first, self._unseen = len(self.rows), []
+        rows = self.rows
+        self._first, self._unseen = len(rows), []
         for candidate in ordered:
-            self._unseen.append(candidate.tell(self.rows.add(), standings[candidate.listed]))
-        self._most = ordered[0].model.max_attempts or len(ordered)
+            self._unseen.append(candidate.tell(rows.add()))
+        self._most = ordered[0].max_attempts
         self._left, self._taken, self._pause = list(range(len(ordered))), False, 0.0
 
     def _repeat(self) -> bool:
@@ -172,7 +171,7 @@ class Plan:
             elif not capability.allows(self.request, model_id, fallback):
                 self.rows.add(model=model_id, verdict=_CAPABILITY)
             else:
-                self._enter(model_id)
+                self._enter(model_id, self._router.clock())
                 return True
         return False
 
@@ -205,30 +204,41 @@ class Plan:
         row, traced = self._first + place, self._unseen[place]
         self._unseen[place] = None
         if traced is None:
-            row = len(self.rows)
-            traced = candidate.tell(self.rows.add(), self._standings[candidate.listed])
+            row, traced = len(self.rows), self._again(self.rows[row])
         if self._tried.count(candidate.model_id) >= self._most:
             traced.verdict = _MAX_ATTEMPTS
             return None
-        provider = payer or candidate.state.provider
+        state, asked, name = candidate.state, self._asked, candidate.provider.name
+        provider = payer or state.provider
         budget = self._imagine(provider) if self._dry else provider.budget
-        left = self.call.seconds_left()
-        seen = gate.look(candidate, self._asked, left, budget.level, stream=self.stream)
+        breaker, left = state.state(), self.call.seconds_left()
+        # The first attempt of a call is its own; a move to a provider that works is free.
+        charged = payer is not None or (bool(asked) and (name in asked or breaker is HALF_OPEN))
+        verdict = gate.look(
+            traced, candidate, breaker, left, budget.level, charged=charged, stream=self.stream
+        )
         if payer is not None:
-            seen = gate.of_hedge(seen, candidate, self.request)
-        if seen.tell(traced) != _TAKEN:
-            self.waits += (candidate.state.wait(),)
+            verdict = gate.look_at_hedge(traced, candidate, self.request)
+        if verdict != _TAKEN:
+            self.waits += (state.wait(),)
             return None
-        if seen.charged:
+        if charged:
             budget.withdraw()
         else:
             budget.deposit()
-        name = candidate.provider.name
-        if purpose == ORIGINAL and name in self._asked:
+        if purpose == ORIGINAL and name in asked:
             purpose = REPEAT
         self._asked += (name,)
         self._tried += (candidate.model_id,)
-        return Step(candidate, row, purpose, seen, budget, pause)
+        return Step(candidate, row, purpose, budget if charged else None, left is not None, pause)
+
+    def _again(self, looked_at: RouteCandidate) -> RouteCandidate:
+        """Return a new row of the trace for a target that has been looked at before."""
+        traced = self.rows.add()
+        traced.CopyFrom(looked_at)
+        traced.ClearField("verdict")
+        traced.ClearField("gate")
+        return traced
 
     def _imagine(self, provider: ProviderState) -> ImaginedBudget:
         """Return a provider's budget as this call imagines it."""
@@ -240,8 +250,8 @@ class Plan:
         candidate = step.candidate
         self._asked = _without(self._asked, candidate.provider.name)
         self._tried = _without(self._tried, candidate.model_id)
-        if step.gate.charged:
-            step.budget.give_back()
+        if step.charged is not None:
+            step.charged.give_back()
 
 
 def _without(names: tuple[str, ...], name: str) -> tuple[str, ...]:

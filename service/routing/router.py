@@ -24,26 +24,30 @@ class Candidate:
     """A target to try: under which public model, at which provider, by which name there.
 
     `listed` is its place among the model's targets; `hedged` says whether another may be asked
-    beside it; `parameters` is the model's policy for what the
-    target cannot honour; `cost` is what the target costs us and `price` what the model costs the
-    caller, as far as is known. How it stands is in its `state`, and nothing else of it changes.
-    What every answer says of it is there to be copied: `facts`.
+    beside it; `parameters` is the model's policy for what the target cannot honour; `max_attempts`
+    is how many a call may make at the model's targets, `most_in_flight` how many all calls may at
+    this one. `cost` is what the target costs us and `price` what the model costs the caller, as far
+    as is known. What every answer says of it is there to be copied: `facts`.
+
+    How it fares is in its `state`; `standing` is what policies make of that, as of when they last
+    looked. Nothing else of it changes.
     """
 
     __slots__ = (
-        "_name",
-        "_rate",
         "_row",
         "cost",
         "facts",
         "hedged",
         "listed",
+        "max_attempts",
         "model",
         "model_id",
+        "most_in_flight",
         "parameters",
         "price",
         "provider",
         "provider_model",
+        "standing",
         "state",
         "target",
     )
@@ -68,8 +72,12 @@ class Candidate:
         self.parameters: Literal["strict", "warn", "drop"] = model.parameters
         self.cost = money.prices(target.pricing or model.pricing)
         self.price = money.prices(model.pricing)
-        self._name = f"{target.provider}/{target.model or ''}"
-        self._rate = money.rate(self.cost) if model.policy == "cheapest" else None
+        self.max_attempts = model.max_attempts or len(model.targets)
+        self.most_in_flight = target.max_in_flight
+        rate = money.rate(self.cost) if model.policy == "cheapest" else None
+        self.standing = Standing(
+            f"{target.provider}/{target.model or ''}", weight=target.weight, price=rate
+        )
         self.facts = RouteFacts(
             requested_model=model_id, served_model=model_id, provider=provider.name
         )
@@ -78,28 +86,27 @@ class Candidate:
             provider=provider.name,
             provider_model=provider_model,
             listed=listed,
-            standing=RouteStanding(weight=target.weight, price_nanos=self._rate, available=True),
+            standing=RouteStanding(weight=target.weight, price_nanos=rate, available=True),
         )
 
-    def standing(self, score: int, *, stream: bool) -> Standing:
-        """Return what puts it in its place; `score` is smooth weighting's."""
-        state = self.state
+    def stand(self, score: int, now: float, *, stream: bool) -> None:
+        """Look what puts it in its place; `standing` says so until it is looked at again.
+
+        `score` is smooth weighting's; `now` is in monotonic seconds.
+        """
+        state, standing = self.state, self.standing
         latency = state.stream if stream else state.whole
-        return Standing(
-            self._name,
-            self.target.weight,
-            score,
-            self._rate,
-            state.in_flight,
-            latency.average(state.clock()),
-            state.state() is not OPEN,
-        )
+        standing.current_weight = score
+        standing.in_flight = state.in_flight
+        standing.first_content = latency.average(now)
+        standing.available = state.state() is not OPEN
 
-    def tell(self, row: RouteCandidate, standing: Standing) -> RouteCandidate:
+    def tell(self, row: RouteCandidate) -> RouteCandidate:
         """Write into a new row of a trace how it stands; return the row."""
         row.CopyFrom(self._row)
-        traced = row.standing
-        traced.in_flight = standing.in_flight
+        traced, standing = row.standing, self.standing
+        if standing.in_flight:
+            traced.in_flight = standing.in_flight
         if not standing.available:
             traced.available = False
         if standing.current_weight:
@@ -110,7 +117,7 @@ class Candidate:
 
 
 class Router:
-    """Knows the models. What changes from call to call is the board's."""
+    """Knows the models. What changes from call to call is the board's, and so is the `clock`."""
 
     def __init__(
         self,
@@ -121,6 +128,7 @@ class Router:
         self._models = models
         self._providers = providers
         self._board = board
+        self.clock = board.clock
         self._named = {key: model for key, model in models.items() if not key.endswith("*")}
         self._candidates: dict[str, tuple[Candidate, ...]] = {}  # of models that were asked
 
@@ -133,31 +141,40 @@ class Router:
         return self._named.get(model_id) or self._models[self._known_as(model_id)]
 
     def candidates(
-        self, model_id: str, *, stream: bool, draw: int, session: int | None, dry: bool = False
-    ) -> tuple[Sequence[Candidate], Sequence[Standing]]:
-        """Return the model's targets in order, and how each stands, as listed. Those whose breaker
-        is open come first, as listed: they are passed over, and the trace says so.
+        self,
+        model_id: str,
+        now: float,
+        *,
+        stream: bool,
+        draw: int,
+        session: int | None,
+        dry: bool = False,
+    ) -> Sequence[Candidate]:
+        """Return the model's targets in order; how each stands `now` is in its `standing`. Those
+        whose breaker is open come first, as listed: they are passed over, and the trace says so.
 
         `draw` and `session` as in `policy.order`. Unless it is a `dry` run, the first is counted
         as chosen. Raises ModelNotFound.
         """
         every = self._candidates.get(model_id) or self._made(model_id)
-        if len(every) == 1:  # its score stays 0, whatever its weight
-            return every, (every[0].standing(0, stream=stream),)
+        if len(every) == 1:
+            every[0].stand(0, now, stream=stream)  # its score stays 0, whatever its weight
+            return every
         model = every[0].model
         weights = self._board.weights[self._known_as(model_id)]
-        standings = [it.standing(weights[it.listed], stream=stream) for it in every]
-        able = [it for it in every if standings[it.listed].available]
+        for candidate in every:
+            candidate.stand(weights[candidate.listed], now, stream=stream)
+        able = [it for it in every if it.standing.available]
         if not able:
-            return every, standings
-        competing = [standings[it.listed] for it in able]
+            return every
+        competing = [it.standing for it in able]
         ordered = policy.order(model.policy, competing, draw, session if model.affinity else None)
         if model.policy == "weighted" and not dry:
             scores = policy.next_weights(competing, ordered[0])
             for candidate, score in zip(able, scores, strict=True):
                 weights[candidate.listed] = score
-        unable = [it for it in every if not standings[it.listed].available]
-        return unable + [able[i] for i in ordered], standings
+        unable = [it for it in every if not it.standing.available]
+        return unable + [able[i] for i in ordered]
 
     def _made(self, model_id: str) -> tuple[Candidate, ...]:
         """Return a model's targets as listed, and keep them, unless a caller has chosen its id."""

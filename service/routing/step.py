@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from llmbase.v1.routing_pb2 import RouteAttemptKind
 
-from service.routing.gate import Gate
 from service.routing.retry_budget import ImaginedBudget, RetryBudget
 from service.routing.router import Candidate
 
@@ -18,14 +17,15 @@ CONTINUATION = RouteAttemptKind.ROUTE_ATTEMPT_KIND_CONTINUATION
 
 @dataclass(slots=True)
 class Step:
-    """A target to be tried. `row` is its place in the trace; `pause` is in seconds, before.
+    """A target to be tried. `row` is its place in the trace, which says by what it was taken.
 
-    `gate` is what it was taken by, and `budget` what pays for it where it is charged.
+    `charged` is the budget that has paid for it, if it had to be paid for; `timed` says whether the
+    call has a deadline; `pause` is in seconds, before.
     """
 
     candidate: Candidate
     row: int
     kind: RouteAttemptKind.ValueType
-    gate: Gate
-    budget: RetryBudget | ImaginedBudget
-    pause: float = 0.0
+    charged: RetryBudget | ImaginedBudget | None
+    timed: bool
+    pause: float

@@ -45,8 +45,7 @@ def _check_model(model, rows, trace):
         if row.verdict == _MAX_ATTEMPTS:
             assert taken == most
         elif row.verdict not in TOLD | {UNSEEN}:
-            seen = gate.from_proto(row.gate, model, model.targets[row.listed])
-            assert seen.verdict() == row.verdict
+            assert gate.decided(row.gate, model, model.targets[row.listed]) == row.verdict
 
 
 def _listed(rows, targets):
