@@ -24,9 +24,9 @@ from service.routing.router import Candidate, Router
 from service.routing.run import Ask, Run
 from telemetry.metrics import Metrics
 
-# Bytes of a call's draw, and of its answer's id. They are drawn together, and for many calls at a
-# time: of the system's randomness each drawing is a system call.
-_DRAW, _ID = 8, 12
+# Hexadecimal digits of a call's draw, and of its answer's id. They are drawn together, and for many
+# calls at a time: of the system's randomness each drawing is a system call.
+_DRAW, _ID = 16, 24
 _AHEAD = 64  # calls
 
 T = TypeVar("T")
@@ -45,7 +45,7 @@ class Dispatcher:
     ) -> None:
         self._router = router
         self._means = Means.of(now, clock, chance, metrics)
-        self._drawn: list[bytes] = []  # for calls to come
+        self._drawn: list[tuple[int, str]] = []  # for calls to come
 
     async def complete(
         self, request: ChatCompletionRequest, call: Call, trace: RouteTrace | None = None
@@ -129,10 +129,11 @@ class Dispatcher:
         """Return a call's draw, and its answer's id."""
         if not self._drawn:
             each = _DRAW + _ID
-            drawn = self._means.chance.randbytes(each * _AHEAD)
-            self._drawn = [drawn[i : i + each] for i in range(0, len(drawn), each)]
-        own = self._drawn.pop()
-        return int.from_bytes(own[:_DRAW], "big"), f"chatcmpl-{own[_DRAW:].hex()}"
+            digits = self._means.chance.randbytes(each * _AHEAD // 2).hex()
+            for i in range(0, len(digits), each):
+                draw, own = digits[i : i + _DRAW], digits[i + _DRAW : i + each]
+                self._drawn.append((int(draw, 16), f"chatcmpl-{own}"))
+        return self._drawn.pop()
 
 
 def _complete(to: Candidate, http: Encoded, call: Call) -> Awaitable[ChatCompletion]:
