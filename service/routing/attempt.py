@@ -24,6 +24,7 @@ from service.routing.means import Means
 from service.routing.plan import Plan
 from service.routing.step import Step
 from telemetry.metrics import PROVIDER_ALERTS, PROVIDER_COST
+from telemetry.tracing import Span
 
 _LOG = logging.getLogger("llmbase.routing")
 
@@ -42,33 +43,53 @@ OUTCOMES = frozenset({"answered", "lost", "cancelled", *(kind.value for kind in 
 T = TypeVar("T")
 
 
-class Attempt:
-    """From its start to its end. `request` is as its target has it, `call` the plan's or a fork
-    of it. `leave` must be called.
+class Attempt(Visit):
+    """A visit that others than the board are told of, too. `request` is as its target has it,
+    `call` the plan's or a fork of it. `leave` must be called.
+
+    `seconds` is how long it took until it was answered, or else to its end.
     """
 
-    _outcome = ""
-    _cost = 0  # in nano-dollars, as far as is known
-    _broken_off = False
+    __slots__ = (
+        "_broken_off",
+        "_cost",
+        "_means",
+        "_outcome",
+        "_request",
+        "_span",
+        "_stream",
+        "_traced",
+        "call",
+        "seconds",
+        "step",
+    )
 
     def __init__(
         self, plan: Plan, step: Step, request: ChatCompletionRequest, call: Call, means: Means
     ) -> None:
+        stream = plan.stream
+        Visit.__init__(self, step.candidate.state, stream=stream)
         self.step = step
         self.call = call
         self._request = request
         self._means = means
-        self._stream = stream = plan.stream
-        self._visit = visit = Visit(step.candidate.state, stream=stream)
+        self._stream = stream
+        self._outcome = ""
+        self._cost = 0  # in nano-dollars, as far as is known
+        self._broken_off = False
         self._traced = traced = plan.attempts.add()
         traced.kind = step.kind
         if row := step.row:
             traced.candidate = row
-        if start_ms := round((visit.started - plan.began) * 1000):
+        if start_ms := round((self.started - plan.began) * 1000):
             traced.start_ms = start_ms
-        self._span = span = call.span
+        span = call.span
+        self._span: Span | None = None  # of its own, where it is traced, until it is over
         if span.recording:
-            self._span = attempt_span.begin(span, step, stream=stream)
+            self._span = span = attempt_span.begin(span, step, stream=stream)
+        if (context := span.context) is not None:
+            call.trace = context
+        call.sent = False
 
     def hedged_after(self, seconds: float) -> None:
         """Say for how long it has its call to itself."""
@@ -76,10 +97,6 @@ class Attempt:
 
     async def run(self, ask: Awaitable[T]) -> T:
         """Return the answer. Raises ProviderFault, DeadlineExceeded."""
-        self.call.sent = False
-        context = self._span.context
-        if context is not None:
-            self.call.trace = context
         try:
             answer = await ask
         except ProviderFault as fault:
@@ -90,21 +107,21 @@ class Attempt:
             raise
         except BaseException as error:
             if not self._outcome:
-                self._visit.endured()
+                self.endured()
                 self.break_off(error)
                 self._end("cancelled")
             raise
-        seconds = self._visit.answered()
+        seconds = self.answered()
         self._came("answered", seconds)
-        if self._span.recording:
+        if self._span is not None:
             attempt_span.answered(self._span, seconds, stream=self._stream)
         return answer
 
     def fail(self, fault: ProviderFault) -> None:
         """The attempt failed, before its first content or after."""
-        self._visit.failed(fault)
+        self.failed(fault)
         self._traced.status = fault.status or 0
-        if self._span.recording:
+        if self._span is not None:
             attempt_span.failed(self._span, fault)
         self._end(fault.kind.value)
         candidate = self.step.candidate
@@ -130,14 +147,14 @@ class Attempt:
 
     def lose(self) -> None:
         """Another attempt has answered first."""
-        self._visit.endured()
-        if self._span.recording and not self._broken_off:
+        self.endured()
+        if self._span is not None and not self._broken_off:
             attempt_span.lost(self._span)
         self._end("lost")
 
     def break_off(self, error: BaseException) -> None:
         """The call is over before the attempt is: say so where it is traced."""
-        if self._span.recording and not self._broken_off:
+        if self._span is not None and not self._broken_off:
             self._broken_off = True
             attempt_span.broken_off(self._span, error)
 
@@ -145,7 +162,7 @@ class Attempt:
         self, usage: Usage, last: ChatCompletion | ChatCompletionChunk | None = None
     ) -> None:
         """What the attempt has used; `last` is with what its answer is complete, if it is."""
-        if self._span.recording:
+        if self._span is not None:
             attempt_span.used(self._span, usage)
             if last is not None:
                 attempt_span.finished(self._span, last.choices)
@@ -153,26 +170,28 @@ class Attempt:
         if prices is not None:
             self._traced.cost_nanos = self._cost = cost(prices, usage)
 
-    def leave(self) -> None:
+    def leave(self) -> bool:
         """The attempt is over: what it came to is counted, once."""
-        if not self._visit.leave():
-            return
-        if self._span.recording:  # else it is the call's own
+        if not Visit.leave(self):
+            return False
+        if self._span is not None:
             self._span.end()
+            self._span = None
         provider = self.step.candidate.provider.name
         self._means.attempts[provider, PURPOSES[self.step.kind], self._outcome].number += 1
         if self._cost:
             self._means.metrics.count(PROVIDER_COST, self._cost, provider=provider)
+        return True
 
     def _came(self, outcome: str, seconds: float) -> None:
-        traced = self._traced
+        self.seconds, traced = seconds, self._traced
         if not self._outcome:
             traced.first_content_ms = round(seconds * 1000)
         traced.outcome = self._outcome = outcome
         traced.sent = self.call.sent
 
     def _end(self, outcome: str) -> None:
-        self._came(outcome, self._visit.seconds)
+        self._came(outcome, self.elapsed)
         at_work = self._traced.sent and outcome in _AT_WORK
         if at_work and not self._traced.HasField("cost_nanos"):
             self.settle(estimate.usage(self._request, 0))

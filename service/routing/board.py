@@ -107,8 +107,8 @@ class Visit:
                 self._probes += (breaker,)
 
     @property
-    def seconds(self) -> float:
-        """How long it has taken so far."""
+    def elapsed(self) -> float:
+        """How many seconds it has taken so far."""
         return self.target.clock() - self.started
 
     def answered(self) -> float:

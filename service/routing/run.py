@@ -66,7 +66,7 @@ class Run(Generic[T]):
                 await self._pause(step.pause)
             if not plan.still(step):
                 continue
-            asked, slow = means.clock(), None
+            slow = None
             if candidate.hedged:
                 slow = candidate.state.latency(stream=plan.stream).quantile(_SLOW_SHARE)
             if slow is not None:
@@ -79,7 +79,7 @@ class Run(Generic[T]):
                 except ProviderFault as fault:
                     self._failed(step, fault)
                     answer = None
-            call.waited += means.clock() - asked
+                call.waited += winner.seconds
             if answer is not None:
                 return answer
         raise ending.no_answer(plan, self._faults, self._unfit)
@@ -132,7 +132,7 @@ class Run(Generic[T]):
     async def _race(self, step: Step, http: Encoded, usual: float) -> T | None:
         """Return the answer of a target, or of the one beside it; None when they failed."""
         race: Race[T] = Race(self._call, self._drop)
-        ignored = {step.row: http.ignored}
+        ignored, began = {step.row: http.ignored}, self._means.clock()
         try:
             self._start(race, step, http).hedged_after(usual)
             won = await race.first(usual)
@@ -151,6 +151,7 @@ class Run(Generic[T]):
             race.end()
         for attempt, fault in race.faults:
             self._failed(attempt.step, fault)
+        self._call.waited += self._means.clock() - began
         if won is None:
             return None
         self.winner, answer = won
