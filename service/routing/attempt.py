@@ -99,23 +99,29 @@ class Attempt(Visit):
         """Return the answer. Raises ProviderFault, DeadlineExceeded."""
         try:
             answer = await ask
-        except ProviderFault as fault:
-            self.fail(fault)
-            raise
-        except TotalLimitExceeded as error:
-            self.overrun(error)
-            raise
         except BaseException as error:
-            if not self._outcome:
-                self.endured()
-                self.break_off(error)
-                self._end("cancelled")
+            self.unanswered(error)
             raise
+        self.succeed()
+        return answer
+
+    def succeed(self) -> None:
+        """The first content, or the whole answer, is there."""
         seconds = self.answered()
         self._came("answered", seconds)
         if self._span is not None:
             attempt_span.answered(self._span, seconds, stream=self._stream)
-        return answer
+
+    def unanswered(self, error: BaseException) -> None:
+        """There will be no answer: it failed, or the call is over."""
+        if isinstance(error, ProviderFault):
+            self.fail(error)
+        elif isinstance(error, TotalLimitExceeded):
+            self.overrun(error)
+        elif not self._outcome:
+            self.endured()
+            self.break_off(error)
+            self._end("cancelled")
 
     def fail(self, fault: ProviderFault) -> None:
         """The attempt failed, before its first content or after."""

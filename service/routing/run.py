@@ -59,8 +59,13 @@ class Run(Generic[T]):
         plan, request, call, means = self._plan, self._request, self._call, self._means
         while (step := plan.next()) is not None:
             candidate = step.candidate
-            http = await self._encode(step, request)
-            if http is None:
+            try:
+                http: Encoded = await candidate.provider.encode(
+                    request, candidate.provider_model, call, stream=plan.stream
+                )
+                self._encoded(candidate, http)
+            except InvalidRequest as error:
+                self._pass_over(step, error)
                 continue
             if step.pause:
                 await self._pause(step.pause)
@@ -75,10 +80,15 @@ class Run(Generic[T]):
                 self.winner = winner = Attempt(plan, step, request, call, means)
                 self._ignored = http.ignored
                 try:
-                    answer = await winner.run(self._ask(candidate, http, call))
-                except ProviderFault as fault:
-                    self._failed(step, fault)
+                    answer = await self._ask(candidate, http, call)
+                except BaseException as error:
+                    winner.unanswered(error)
+                    if not isinstance(error, ProviderFault):
+                        raise
+                    self._failed(step, error)
                     answer = None
+                else:
+                    winner.succeed()
                 call.waited += winner.seconds
             if answer is not None:
                 return answer
@@ -165,22 +175,29 @@ class Run(Generic[T]):
         return attempt
 
     async def _encode(self, step: Step, request: ChatCompletionRequest) -> Encoded | None:
-        """Return what is to be sent; None when the target cannot be asked this."""
+        """Return what is to be sent to a target out of turn; None if it cannot be asked it."""
         candidate = step.candidate
         try:
             http: Encoded = await candidate.provider.encode(
                 request, candidate.provider_model, self._call, stream=self._plan.stream
             )
-            if http.ignored:
-                check_parameters(candidate, http)
-            # It may be as large as the request, and is not to be kept while a provider is waited
-            # for. A further target is seldom asked, and looks for itself.
-            self._call.seen = None
+            self._encoded(candidate, http)
         except InvalidRequest as error:
-            self._unfit = self._unfit or error  # another target may be able to
-            self._plan.unfit(step)
+            self._pass_over(step, error)
             return None
         return http
+
+    def _encoded(self, candidate: Candidate, http: Encoded) -> None:
+        if http.ignored:
+            check_parameters(candidate, http)
+        # It may be as large as the request, and is not to be kept while a provider is waited for. A
+        # further target is seldom asked, and looks for itself.
+        self._call.seen = None
+
+    def _pass_over(self, step: Step, error: InvalidRequest) -> None:
+        """The target cannot be asked this; another may be."""
+        self._unfit = self._unfit or error
+        self._plan.unfit(step)
 
     async def _pause(self, seconds: float) -> None:
         """Wait before targets are asked again; somewhat at random, so that callers spread."""
