@@ -68,7 +68,7 @@ class Attempt(Visit):
         self, plan: Plan, step: Step, request: ChatCompletionRequest, call: Call, means: Means
     ) -> None:
         stream = plan.stream
-        Visit.__init__(self, step.candidate.state, stream=stream)
+        Visit.__init__(self, step.candidate.state, stream)
         self.step = step
         self.call = call
         self._request = request

@@ -94,7 +94,7 @@ class Visit:
 
     __slots__ = ("_here", "_latency", "_probes", "started", "target")
 
-    def __init__(self, target: TargetState, *, stream: bool) -> None:
+    def __init__(self, target: TargetState, stream: bool) -> None:
         self.target = target
         self._latency = target.stream if stream else target.whole
         self.started = now = target.clock()

@@ -107,7 +107,7 @@ class Dispatcher:
         stream: bool,
     ) -> Run[T]:
         draw, answer_id = self._draw()
-        plan = Plan(self._router, request, call, trace, stream=stream, draw=draw)
+        plan = Plan(self._router, request, call, stream, draw, trace)
         return Run(plan, answer_id, ask, drop, self._means)
 
     def plan(
@@ -123,7 +123,7 @@ class Dispatcher:
         Raises ModelNotFound.
         """
         draw, _ = self._draw()
-        return Plan(self._router, request, call, stream=stream, draw=draw, dry=dry)
+        return Plan(self._router, request, call, stream, draw, dry=dry)
 
     def _draw(self) -> tuple[int, str]:
         """Return a call's draw, and its answer's id."""

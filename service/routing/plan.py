@@ -50,10 +50,10 @@ class Plan:
         router: Router,
         request: ChatCompletionRequest,
         call: Call,
-        trace: RouteTrace | None = None,
-        *,
         stream: bool,
         draw: int,
+        trace: RouteTrace | None = None,
+        *,
         dry: bool = False,
     ) -> None:
         """Raises ModelNotFound."""

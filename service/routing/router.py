@@ -27,7 +27,7 @@ class Candidate:
     beside it; `parameters` is the model's policy for what the target cannot honour; `max_attempts`
     is how many a call may make at the model's targets, `most_in_flight` how many all calls may at
     this one. `cost` is what the target costs us and `price` what the model costs the caller, as far
-    as is known. What every answer says of it is there to be copied: `facts`.
+    as is known. What an answer at the first attempt says of it is there to be copied: `facts`.
 
     How it fares is in its `state`; `standing` is what policies make of that, as of when they last
     looked. Nothing else of it changes.
@@ -79,7 +79,7 @@ class Candidate:
             f"{target.provider}/{target.model or ''}", weight=target.weight, price=rate
         )
         self.facts = RouteFacts(
-            requested_model=model_id, served_model=model_id, provider=provider.name
+            requested_model=model_id, served_model=model_id, provider=provider.name, attempts=1
         )
         self._row = RouteCandidate(
             model=model_id,

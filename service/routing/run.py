@@ -56,7 +56,7 @@ class Run(Generic[T]):
 
     async def answer(self) -> T:
         """Return the first answer. Raises as `Dispatcher.complete` does."""
-        plan, request, call, means = self._plan, self._request, self._call, self._means
+        plan, request, call, ask = self._plan, self._request, self._call, self._ask
         while (step := plan.next()) is not None:
             candidate = step.candidate
             try:
@@ -77,10 +77,10 @@ class Run(Generic[T]):
             if slow is not None:
                 answer = await self._race(step, http, slow)
             else:
-                self.winner = winner = Attempt(plan, step, request, call, means)
+                self.winner = winner = Attempt(plan, step, request, call, self._means)
                 self._ignored = http.ignored
                 try:
-                    answer = await self._ask(candidate, http, call)
+                    answer = await ask(candidate, http, call)
                 except BaseException as error:
                     winner.unanswered(error)
                     if not isinstance(error, ProviderFault):
@@ -107,7 +107,8 @@ class Run(Generic[T]):
         """Write down, and count, how an answer came about that nobody else had a part in."""
         plan, candidate = self._plan, self.winner.step.candidate
         route.CopyFrom(candidate.facts)
-        route.attempts = len(plan.attempts)
+        if (attempts := len(plan.attempts)) > 1:
+            route.attempts = attempts
         if candidate.model_id != plan.requested:
             route_facts.tell_fallback(route, plan.requested, plan.models)
             self._means.metrics.count(FALLBACKS, model=plan.requested)
