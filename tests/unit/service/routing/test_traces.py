@@ -113,6 +113,28 @@ def test_explaining_changes_nothing_and_says_what_would_be():
     virtual_time.run(main())
 
 
+def test_a_target_that_is_looked_at_again_has_a_row_more_that_says_how_it_stood_and_what_is_now():
+    async def main():
+        def behave(n):
+            return 0.25, whole() if n else fault(status=503)
+
+        models = {"m": {"targets": [{"provider": "a"}], "max_attempts": 2}}
+        made, _, board = dispatcher(models, a=behave)
+        call, trace = Call("id"), RouteTrace()
+        await made.complete(REQUEST, call, trace)
+        first, again = trace.candidates
+        assert again.standing == first.standing
+        assert not first.gate.charged
+        assert again.gate.charged
+        assert [first.verdict, again.verdict] == [RouteVerdict.ROUTE_VERDICT_TAKEN] * 2
+        assert [it.candidate for it in trace.attempts] == [0, 1]
+        pause = trace.attempts[1].start_ms / 1000 - 0.25
+        assert call.waited == pytest.approx(0.5 + pause, abs=0.001)
+        assert board.target("a", "m").in_flight == 0
+
+    virtual_time.run(main())
+
+
 def test_fallback_models_that_may_not_serve_are_named_with_the_reason():
     async def main():
         models = _models("priority", fallbacks=["n", "o"]) | {
