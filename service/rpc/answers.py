@@ -55,11 +55,15 @@ class Answers:
         self._store = store
         self._metrics = metrics
 
-    async def complete(self, request: ChatCompletionRequest, opened: OpenCall) -> ChatCompletion:
-        """Return a whole answer. Raises what the dispatcher does, and what the store does."""
-        scope = _scope(request, opened)
-        if scope is not None:
-            return await self._shared_whole(scope, request, opened)
+    async def complete(
+        self, request: ChatCompletionRequest, opened: OpenCall
+    ) -> tuple[ChatCompletion, RouteFacts]:
+        """Return a whole answer, and its route: the one that it says itself.
+
+        Raises what the dispatcher does, and what the store does.
+        """
+        if opened.shares:
+            return await self._shared_whole(request, opened)
         holding = await self._calls.admit(opened, request, pays=True)
         trace = opened.trace
         try:
@@ -67,41 +71,37 @@ class Answers:
         except BaseException as error:
             holding.fail(error, trace)
             raise
-        opened.usage = usage = completion.usage
-        holding.settle(usage, completion.route, trace)
-        return completion
+        opened.usage, route = completion.usage, completion.route
+        holding.settle(opened.usage, route, trace)
+        return completion, route
 
     async def stream(self, request: ChatCompletionRequest, opened: OpenCall) -> StreamedAnswer:
         """Return an answer whose first content has arrived. Raises as `complete` does."""
-        scope = _scope(request, opened)
-        if scope is None:
-            holding = await self._calls.admit(opened, request, pays=True)
-            return await _streamed(request, opened, opened.call, opened.trace, holding)
-        return await self._shared(scope, request, opened, self._stream)
+        if opened.shares:
+            return await self._shared(request, opened, self._stream)
+        holding = await self._calls.admit(opened, request, pays=True)
+        return await _streamed(request, opened, opened.call, opened.trace, holding)
 
     async def _shared_whole(
-        self, scope: Scope, request: ChatCompletionRequest, opened: OpenCall
-    ) -> ChatCompletion:
+        self, request: ChatCompletionRequest, opened: OpenCall
+    ) -> tuple[ChatCompletion, RouteFacts]:
         """Return a whole answer that other calls may have, too."""
-        if request.HasField("last_chunk_sequence"):  # it needs a key, so there is a scope
+        if request.HasField("last_chunk_sequence"):  # it needs a key, so it comes here
             raise InvalidRequest("last_chunk_sequence", "is for streams")
-        shared = await self._shared(scope, request, opened, self._complete)
+        shared = await self._shared(request, opened, self._complete)
         try:
             item = await shared.reader.read(opened.call.wait)
         finally:
             shared.close()
         opened.usage = shared.usage
-        return _with_route(cast("ChatCompletion", item), shared.route)
+        return _with_route(cast("ChatCompletion", item), shared.route), shared.route
 
     async def _shared(
-        self,
-        scope: Scope,
-        request: ChatCompletionRequest,
-        opened: OpenCall,
-        work: Work,
+        self, request: ChatCompletionRequest, opened: OpenCall, work: Work
     ) -> _SharedAnswer:
         """Begin an answer, or join the one there is."""
         opened.own = False
+        scope = _scope(request, opened)
         mark = scope.fingerprint or fingerprint(opened.method, request)
         record = self._store.find(scope, mark)
         replayed = record is not None
@@ -219,13 +219,11 @@ async def _streamed(
     return MeteredAnswer(answer, holding.charge, trace, request.n or 1)
 
 
-def _scope(request: ChatCompletionRequest, opened: OpenCall) -> Scope | None:
-    """Return whose answer it may be; None: this call's alone."""
+def _scope(request: ChatCompletionRequest, opened: OpenCall) -> Scope:
+    """Return whose answer it may be."""
     if request.idempotency_key:
         return Scope(opened.caller.key_id, request.idempotency_key)
-    if opened.single_flight:
-        return Scope(opened.caller.key_id, "", fingerprint(opened.method, request))
-    return None
+    return Scope(opened.caller.key_id, "", fingerprint(opened.method, request))
 
 
 def _with_route(message: Message, route: RouteFacts) -> Message:

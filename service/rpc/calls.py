@@ -7,8 +7,7 @@ import contextlib
 import logging
 import re
 import secrets
-import types
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, NoReturn
 
 import grpc
@@ -62,7 +61,7 @@ class Calls:
         self._idle: asyncio.Event | None = None  # while somebody waits for that
         self._refusing = False
         self._loop = asyncio.get_running_loop()
-        self._cohort = Cohort()
+        self.cohort = Cohort()
         metrics.follow(ACTIVE_STREAMS, lambda: {(): self._streams()})
 
     async def open(self, method: str, context: Context) -> OpenCall:
@@ -71,7 +70,7 @@ class Calls:
         Raises MissingApiKey, InvalidApiKey, InvalidRequest (a priority that is none),
         ServiceUnavailable (while draining, or when the key is not known and the store is away).
         """
-        self._cohort.arrive()
+        self.cohort.arrive()
         metadata = _texts(context)
         parent = metadata.get(TRACEPARENT)
         trace = trace_context.parse(parent, metadata.get(TRACESTATE)) if parent else None
@@ -95,13 +94,11 @@ class Calls:
         self._open.add(opened)
         return opened
 
-    @types.coroutine
-    def side_by_side(self, opened: OpenCall) -> Generator[None, None, None]:
-        """Let the RPCs that came in the same turn come as far. What that takes is not its own."""
-        if self._cohort.several:
-            began = self.clock()
-            yield
-            opened.call.waited += self.clock() - began
+    async def side_by_side(self, opened: OpenCall) -> None:
+        """Let the RPCs of the cohort come as far. What that takes is not the RPC's own."""
+        began = self.clock()
+        await self.cohort.stage()
+        opened.call.waited += self.clock() - began
 
     async def admit(
         self, opened: OpenCall, request: ChatCompletionRequest, *, pays: bool

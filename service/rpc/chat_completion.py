@@ -26,13 +26,15 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
         try:
             opened = await self._calls.open("CreateChatCompletion", context)
             opened.check(request)
-            await self._calls.side_by_side(opened)
-            completion = await self._answers.complete(request, opened)
-            await self._calls.side_by_side(opened)
+            if self._calls.cohort.several:
+                await self._calls.side_by_side(opened)
+            completion, route = await self._answers.complete(request, opened)
+            if self._calls.cohort.several:
+                await self._calls.side_by_side(opened)
             opened.first = self._calls.clock()
             if opened.content is not None:
                 opened.content.answered(completion)
-            await context.send_initial_metadata(opened.initial_metadata(completion.route))
+            await context.send_initial_metadata(opened.initial_metadata(route))
             context.set_trailing_metadata(opened.trailing_metadata())
             opened.outcome = "OK"
             return completion
@@ -51,7 +53,8 @@ class ChatCompletionServicer(ChatCompletionServiceServicer):
         try:
             opened = await self._calls.open("StreamChatCompletion", context)
             opened.check(request)
-            await self._calls.side_by_side(opened)
+            if self._calls.cohort.several:
+                await self._calls.side_by_side(opened)
             answer = await self._answers.stream(request, opened)
             opened.first = self._calls.clock()
             if opened.content is not None:

@@ -28,18 +28,15 @@ class OpenCall:
     there, or on its way, before the call was.
     """
 
+    # What every call is asked for is set in every call, the rest is here.
     first: float | None = None
-    chunks = 0
-    own = True
-    replayed = False
     model = ""
-    single_flight = False  # whether its model answers calls that are alike once
+    shares = False  # whether its answer may be another call's, too: by its key, or by likeness
     route: RouteFacts | None = None  # of its answer, and what its line says of it
     provider, served_model, attempts = "", "", 0
     usage: Usage | None = None
     holding: Holding | None = None  # since it was admitted
     headers: tuple[tuple[str, str], ...] = ()  # what is left of its limits
-    content: Content | None = None  # unless the call's span is to have none
     closed = False
     outcome = "CANCELLED"  # unless something else is said: only a cancellation says nothing
     code = "CANCELLED"  # gRPC's word for an outcome that is not OK
@@ -60,6 +57,10 @@ class OpenCall:
         self.caller = caller
         self.started = started
         self.trace = RouteTrace()
+        self.content: Content | None = None  # unless the call's span is to have it
+        self.chunks = 0
+        self.own = True
+        self.replayed = False
 
     def check(self, request: ChatCompletionRequest) -> None:
         """Check a request before anything is done for it.
@@ -67,9 +68,9 @@ class OpenCall:
         Raises InvalidRequest, ModelNotFound, ModelNotAllowed, UnsupportedCapability.
         """
         self.call.seen = seen = validation.check(request)
-        self.model = asked = request.model
+        self.model = asked = seen.given["model"]
         model = self.generation.router.model(asked)
-        self.single_flight = model.single_flight
+        self.shares = model.single_flight or bool(seen.given.get("idempotency_key"))
         if self.call.span.recording:
             rpc_span.asked(self.call.span, request)
         if self.content is not None:
