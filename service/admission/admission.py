@@ -93,7 +93,8 @@ class Admission:
             if place in queue:
                 queue.remove(place)
             elif place.done() and not place.cancelled() and place.exception() is None:
-                self._free()  # it was given just when its call ended
+                self.in_flight -= 1  # it was given just when its call ended
+                self._hand_over()
             raise
         return self._clock()
 
@@ -102,18 +103,15 @@ class Admission:
         held = self._clock() - entered
         usual = held if self._usual is None else self._usual
         self._usual = usual + _SMOOTHING * (held - usual)
-        self._free()
+        self.in_flight -= 1
+        if self._interactive or self._batch:
+            self._hand_over()
 
     def dismiss(self, error: Callable[[], Error]) -> None:
         """Send all who wait away, each with an error of its own: the process is about to end."""
         for queue in self._queues.values():
             while queue:
                 _refuse(queue.popleft(), error())
-
-    def _free(self) -> None:
-        self.in_flight -= 1
-        if self._interactive or self._batch:
-            self._hand_over()
 
     def _hand_over(self) -> None:
         while self.in_flight < self._max_in_flight and (queue := self._next_queue()):

@@ -64,7 +64,8 @@ class Answers:
         """
         if opened.shares:
             return await self._shared_whole(request, opened)
-        holding = await self._calls.admit(opened, request, pays=True)
+        holding = await self._calls.admit(opened, request, opened.generation)
+        opened.holding = holding
         trace = opened.trace
         try:
             completion = await opened.generation.dispatcher.complete(request, opened.call, trace)
@@ -79,7 +80,8 @@ class Answers:
         """Return an answer whose first content has arrived. Raises as `complete` does."""
         if opened.shares:
             return await self._shared(request, opened, self._stream)
-        holding = await self._calls.admit(opened, request, pays=True)
+        holding = await self._calls.admit(opened, request, opened.generation)
+        opened.holding = holding
         return await _streamed(request, opened, opened.call, opened.trace, holding)
 
     async def _shared_whole(
@@ -117,7 +119,7 @@ class Answers:
             if replayed:
                 opened.replayed = True
                 opened.call.seen = None  # it encodes nothing
-                await self._calls.admit(opened, request, pays=False)
+                opened.holding = await self._calls.admit(opened, request, None)
             opened.trace = record.trace
             route = await reader.route(opened.call.wait)
         except BaseException:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -40,32 +40,43 @@ class Authenticator:
         self._directory = directory
 
     async def caller(self, authorization: str | None, uris: Sequence[str] = ()) -> Caller:
+        """Return who calls, for who waits in any case; see `look_up`."""
+        found = self.look_up(authorization, uris)
+        return found if isinstance(found, Caller) else await found
+
+    def look_up(
+        self, authorization: str | None, uris: Sequence[str] = ()
+    ) -> Caller | Awaitable[Caller]:
         """Return who holds the key, else whom the certificate's URIs stand for.
 
-        Who sends a key is its holder, and nobody when it is wrong, whatever the certificate says.
-        Raises MissingApiKey, InvalidApiKey, and ServiceUnavailable when the store is away and the
-        key is not known. Only digests are looked up: the time taken says nothing about a key.
+        What the configuration does not say of it is waited for. Who sends a key is its holder, and
+        nobody when it is wrong, whatever the certificate says. Raises MissingApiKey, InvalidApiKey,
+        and ServiceUnavailable when the store is away and the key is not known. Only digests are
+        looked up: the time taken says nothing about a key.
         """
         if not authorization:
             if (identity := self._identities.identity(uris)) is not None:
-                return await self._with_account(identity)
+                return self._with_account(identity)
             raise MissingApiKey("No API key was sent: use the header `Authorization: Bearer KEY`.")
         digest = self._digests.of(authorization)
         caller = self._callers.get(digest)
-        if caller is not None:
-            if caller.account_id == OPERATOR or self._directory is None:
-                return caller
-            return await self._with_account(caller)
+        return self._found(digest) if caller is None else self._with_account(caller)
+
+    async def _found(self, digest: str) -> Caller:
+        """Return who holds the key by what the store says."""
         found = await self._directory.find(digest) if self._directory is not None else None
         if found is None:
             raise InvalidApiKey("Invalid API key")
         return found
 
-    async def _with_account(self, caller: Caller) -> Caller:
-        """Return the caller with what the store says of its account."""
+    def _with_account(self, caller: Caller) -> Caller | Awaitable[Caller]:
+        """Return the caller, with what the store says of its account if it has one."""
         if caller.account_id == OPERATOR or self._directory is None:
             return caller
-        info = await self._directory.account(caller.account_id)
+        return self._as_stored(caller, self._directory)
+
+    async def _as_stored(self, caller: Caller, directory: Directory) -> Caller:
+        info = await directory.account(caller.account_id)
         if info is None:
             return caller
         limits = replace(caller.limits, account_active=info.max_active)

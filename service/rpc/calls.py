@@ -7,7 +7,7 @@ import contextlib
 import logging
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from typing import Any, NoReturn
 
 import grpc
@@ -78,7 +78,9 @@ class Calls:
         generation = self._current.generation
         generation.hold()  # now: while a key is looked up it may be replaced
         try:
-            caller = await _caller(generation, metadata, context)
+            caller = _caller(generation, metadata, context)
+            if not isinstance(caller, Caller):
+                caller = await caller
             if self._refusing:  # now, not before: looking a key up can take a while
                 raise _shutting_down()
             urgency = priority.from_text(metadata.get(priority.HEADER))
@@ -100,18 +102,13 @@ class Calls:
         await self.cohort.stage()
         opened.call.waited += self.clock() - began
 
-    async def admit(
-        self, opened: OpenCall, request: ChatCompletionRequest, *, pays: bool
-    ) -> Holding:
-        """Take what the RPC needs to be worked on, until it is closed. Raises as the desk does."""
+    def admit(
+        self, opened: OpenCall, request: ChatCompletionRequest, pays: Generation | None
+    ) -> Coroutine[Any, Any, Holding]:
+        """Take what the RPC needs to be worked on: the desk does. Raises as it does."""
         if self._refusing:
             raise _shutting_down()
-        payer = opened.generation if pays else None
-        opened.holding = holding = await self._desk.take(
-            opened.caller, opened.priority, opened.call, request, payer
-        )
-        opened.headers = holding.headers
-        return holding
+        return self._desk.take(opened, opened.call, request, pays)
 
     @contextlib.asynccontextmanager
     async def detached(
@@ -127,10 +124,7 @@ class Calls:
         call = opened.call.detach()
         holding: Holding | None = None
         try:
-            holding = await self._desk.take(
-                opened.caller, opened.priority, call, request, opened.generation
-            )
-            opened.headers = holding.headers
+            holding = await self._desk.take(opened, call, request, opened.generation)
             yield call, holding
         finally:
             if holding is not None:
@@ -146,11 +140,12 @@ class Calls:
         generation = self._current.generation
         if generation.public_models:
             return generation, None
-        return generation, await _caller(generation, _texts(context), context)
+        return generation, await self.known(context)
 
     async def known(self, context: Context) -> Caller:
         """Return who calls. Raises MissingApiKey, InvalidApiKey, ServiceUnavailable."""
-        return await _caller(self._current.generation, _texts(context), context)
+        caller = _caller(self._current.generation, _texts(context), context)
+        return caller if isinstance(caller, Caller) else await caller
 
     def close(self, opened: OpenCall) -> None:
         """Forget the RPC, count it and log how it went."""
@@ -259,11 +254,11 @@ def _texts(context: Context) -> Mapping[str, str]:
 
 def _caller(
     generation: Generation, texts: Mapping[str, str], context: Context
-) -> Awaitable[Caller]:
-    """Return who calls; the certificate is looked at only where no key was sent."""
+) -> Caller | Awaitable[Caller]:
+    """Return who calls, or wait for that; a certificate is looked at only where no key was sent."""
     authorization = texts.get("authorization")
     uris = () if authorization else peer_uris(context)
-    return generation.authenticator.caller(authorization, uris)
+    return generation.authenticator.look_up(authorization, uris)
 
 
 def _never(model_id: str) -> bool:

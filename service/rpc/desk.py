@@ -6,13 +6,14 @@ All of it is given back once, however the call ends.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, RouteFacts, Usage
 from llmbase.v1.routing_pb2 import RouteTrace
 
 from service.accounts.caller import Caller
 from service.accounts.charging import Charge, Charging
-from service.accounts.limits import Lease, Limiter
+from service.accounts.limits import Headers, Lease, Limiter
 from service.admission.admission import Admission
 from service.admission.priority import Priority
 from service.errors import Error
@@ -22,17 +23,23 @@ from service.rpc.current import Generation
 from telemetry.metrics import QUEUE_SECONDS, Metrics
 
 
+class Asking(Protocol):
+    """Who asks to be let in; see `open_call.OpenCall`."""
+
+    caller: Caller
+    priority: Priority
+    headers: Headers  # what is to be told of its limits, once it was let in
+
+
 class Holding:
     """What one call holds while it is worked on. Whoever has it closes it."""
-
-    charge: Charge | None = None  # none where another call pays
-    _closed = False
 
     def __init__(self, admission: Admission, lease: Lease, entered: float) -> None:
         self._admission = admission
         self._lease = lease
-        self.headers = lease.headers  # what is to be told of its limits
+        self._closed = False
         self.entered = entered  # when it got its place
+        self.charge: Charge | None = None  # none where another call pays
 
     def settle(self, usage: Usage, route: RouteFacts, trace: RouteTrace) -> None:
         """The call was answered, whole."""
@@ -50,9 +57,9 @@ class Holding:
             return
         self._closed = True
         tokens = 0
-        if self.charge is not None:
-            self.charge.close()
-            tokens = self.charge.tokens
+        if (charge := self.charge) is not None:
+            charge.close()
+            tokens = charge.tokens
         self._lease.leave(tokens)
         self._admission.leave(self.entered)
 
@@ -76,18 +83,18 @@ class Desk:
 
     async def take(
         self,
-        caller: Caller,
-        priority: Priority,
+        asking: Asking,
         call: Call,
         request: ChatCompletionRequest,
         pays: Generation | None,
     ) -> Holding:
-        """Return what the call holds from now on.
+        """Return what the call holds from now on, and tell who asks what is left of its limits.
 
         `pays` is the generation by whose prices it pays; None for a call that another call pays.
         Raises TooManyConcurrentRequests, RateLimitExceeded, InsufficientBalance, SpendCapReached,
         PriceUnknown, ServiceUnavailable and what ends the call's wait: DeadlineExceeded.
         """
+        caller, priority = asking.caller, asking.priority
         tokens = 0  # who has no limit of them is let in whatever it will use
         if caller.limits.tokens_per_minute:
             tokens = estimate.prompt_tokens(request, call.seen)
@@ -117,6 +124,7 @@ class Desk:
             except BaseException:
                 holding.close()
                 raise
+        asking.headers = lease.headers
         return holding
 
     def dismiss(self, error: Callable[[], Error]) -> None:

@@ -91,7 +91,7 @@ class _SlowStore:
         self.authenticator = known
         self.asked, self.answers = asyncio.Event(), asyncio.Event()
 
-    async def caller(self, *given):
+    async def look_up(self, *given):
         self.asked.set()
         await self.answers.wait()
         return await self.authenticator.caller(*given)

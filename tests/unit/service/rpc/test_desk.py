@@ -98,9 +98,18 @@ def _parts(limiter=None, books=None, places=1):
     return limiter, admission, books, desk
 
 
-async def _take(desk, *, pays=True, caller=CALLER, call=None):
+class _Asking:
+    """Who asks, and is told what is left."""
+
+    def __init__(self, caller=CALLER):
+        self.caller = caller
+        self.priority = Priority.INTERACTIVE
+        self.headers = ()
+
+
+async def _take(desk, *, pays=True, asking=None, call=None):
     payer = _Generation() if pays else None
-    return await desk.take(caller, Priority.INTERACTIVE, call or Call("r"), REQUEST, payer)
+    return await desk.take(asking or _Asking(), call or Call("r"), REQUEST, payer)
 
 
 def _seen():
@@ -111,8 +120,9 @@ def _seen():
 
 async def test_everything_is_taken_and_given_back_once():
     limiter, admission, books, desk = _parts()
-    holding = await _take(desk)
-    assert holding.headers == (("x-ratelimit-limit-requests", "7"),)
+    asking = _Asking()
+    holding = await _take(desk, asking=asking)
+    assert asking.headers == (("x-ratelimit-limit-requests", "7"),)
     assert admission.in_flight == 1
     assert limiter.tokens[0] >= 10, "the answer's tokens are not counted"
     holding.close()
@@ -157,7 +167,7 @@ async def test_what_was_seen_of_a_request_is_kept_unless_it_has_to_wait():
 async def test_tokens_are_not_estimated_for_who_has_no_limit_of_them(monkeypatch):
     monkeypatch.setattr(estimate, "prompt_tokens", None)
     limiter, _, _, desk = _parts()
-    holding = await _take(desk, caller=UNLIMITED)
+    holding = await _take(desk, asking=_Asking(UNLIMITED))
     holding.close()
     assert limiter.tokens == [0]
 
