@@ -68,10 +68,11 @@ class _ToStderr(logging.StreamHandler[TextIO]):
         """Write a line soon, with others; at once where no loop runs."""
         held, told = self._held, self._told
         held.append(line)
-        if len(held) > _MOST_HELD:
+        lines = len(held)
+        if lines > _MOST_HELD:
             self._write_held()
-        elif len(held) == _TOGETHER or told is None or told.is_closed():
-            self._have_written(enough=len(held) == _TOGETHER)
+        elif lines == _TOGETHER or told is None or told.is_closed():
+            self._have_written(enough=lines == _TOGETHER)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record's line, after those that came before it."""

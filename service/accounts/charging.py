@@ -113,10 +113,6 @@ class Charging:
 class Charge:
     """One call in the books, from the money that is held for it to its row in the ledger."""
 
-    reservation: Reservation | None = None  # what is held
-    tokens = 0  # that were used, as far as is known
-    _open = True
-
     def __init__(
         self,
         caller: Caller,
@@ -126,6 +122,8 @@ class Charge:
         call_id: str,
         books: Books,
     ) -> None:
+        self.reservation: Reservation | None = None  # what is held
+        self.tokens = 0  # that were used, as far as is known
         self.call = call
         self.model_id = request.model
         # Whether somebody pays who may not have the money, or not be allowed to spend it.
@@ -135,6 +133,7 @@ class Charge:
         self._prices = prices
         self._call_id = call_id
         self._books = books
+        self._open = True
 
     def most(self, router: Router, now: int) -> Reservation | None:
         """Return what is to be held for it; None where its model has no price."""
@@ -217,8 +216,12 @@ class Charge:
         self._open = False
         self.tokens = usage.total_tokens
         charged = _NOTHING if full is None else min(full, self._most(full))
-        self._count(usage, charged)
-        books = self._books
+        books, model, numbers = self._books, self.model_id, tokens_of(usage)
+        for place, token_class in _CLASSES:
+            if number := numbers[place]:
+                books.tokens[model, token_class].number += number
+        if charged:
+            books.metrics.count(CHARGED, charged, model=model)
         if books.ledger is None:
             return
         books.ledger.settle(
@@ -229,7 +232,7 @@ class Charge:
                 self._caller.key_id,
                 int(books.now()),
                 self._outcome(ended),
-                self.model_id,
+                model,
                 route.served_model,
                 route.provider,
                 usage,
@@ -240,14 +243,6 @@ class Charge:
                 self.reservation,
             )
         )
-
-    def _count(self, usage: Usage, charged: Nanos) -> None:
-        model, series, tokens = self.model_id, self._books.tokens, tokens_of(usage)
-        for place, token_class in _CLASSES:
-            if number := tokens[place]:
-                series[model, token_class].number += number
-        if charged:
-            self._books.metrics.count(CHARGED, charged, model=model)
 
     def _most(self, full: Nanos) -> Nanos:
         """Return the most that may be charged.

@@ -90,13 +90,13 @@ class OpenCall:
         self.attempts = attempts = route.attempts
         fallback = route.fallback_applied
         metadata: tuple[tuple[str, str], ...] = (
-            ("x-llmbase-requested-model", route.requested_model),
+            ("x-llmbase-requested-model", self.model),
             ("x-llmbase-served-model", served_model),
             ("x-llmbase-provider", provider),
             ("x-llmbase-attempts", str(attempts)),
             ("x-llmbase-fallback-applied", "true" if fallback else "false"),
         )
-        if route.replayed:
+        if self.replayed:
             metadata += (("x-llmbase-idempotent-replay", "true"),)
         if fallback:
             metadata += (
@@ -107,7 +107,7 @@ class OpenCall:
 
     def trailing_metadata(self) -> tuple[tuple[str, bytes], ...]:
         """Return what is told after the answer: how it was routed."""
-        if not self.trace.candidates:
+        if self.route is None and not self.trace.candidates:  # what was answered had some
             return ()
         return ((_TRACE_KEY, self.trace.SerializeToString()),)
 
