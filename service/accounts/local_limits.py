@@ -8,7 +8,6 @@ from service.accounts.caller import Caller, Limits
 from service.accounts.limits import (
     MINUTE,
     MOST_DEBT,
-    Headers,
     Limit,
     Standing,
     cost,
@@ -55,9 +54,9 @@ class LocalLimiter:
     """Counts in this process alone. `now` gives microseconds that never go back."""
 
     def __init__(self, now: Callable[[], int], metrics: Metrics) -> None:
-        self._now = now
+        self.now = now
+        self.accounts: dict[str, int] = {}  # calls that are open
         self._metrics = metrics
-        self._accounts: dict[str, int] = {}  # calls that are open
         self._keys: dict[str, Taken] = {}
         self._sweep_at = _FIRST_SWEEP
 
@@ -77,7 +76,7 @@ class LocalLimiter:
         requests, per_token = limits.rates
         parts = cost(tokens, per_token)
         most = limits.account_active
-        if most and self._accounts.get(caller.account_id, 0) >= most:
+        if most and self.accounts.get(caller.account_id, 0) >= most:
             met = Limit.ACCOUNT_ACTIVE
         elif limits.active and key.open >= limits.active:
             met = Limit.ACTIVE
@@ -86,46 +85,18 @@ class LocalLimiter:
         elif per_token and key.tokens + parts > per_token * MINUTE:
             met = Limit.TOKENS
         else:
-            return self._take(caller, key, parts)
+            return LocalLease(self, caller, key, parts)
         self._metrics.count(LIMITER_REFUSALS, limit=met.value)
         raise refusal(caller, Standing(met, key.requests, key.tokens), tokens)
 
     def note(self, caller: Caller, tokens: int) -> LocalLease:
         """Count a call that somebody else has let in."""
-        return self._take(caller, self._key(caller), cost(tokens, caller.limits.rates[1]))
-
-    def leave(self, lease: LocalLease, tokens_used: int | None) -> None:
-        """Give a place back, and take what was used of tokens in place of the estimate."""
-        caller, key = lease.caller, lease.key
-        limits = caller.limits
-        key.open -= 1
-        if limits.account_active is not None:
-            self._accounts[caller.account_id] -= 1
-            if not self._accounts[caller.account_id]:
-                del self._accounts[caller.account_id]
-        more = excess(limits, lease.parts, tokens_used)
-        if more > 0:
-            key.drain(self._now(), limits)
-            key.tokens = min(key.tokens + more, MOST_DEBT)
-        elif more:  # before the time that has passed, or after it: the same, unless limits changed
-            left = key.tokens + more
-            key.tokens = left if left > 0 else 0
-
-    def _take(self, caller: Caller, key: Taken, parts: int) -> LocalLease:
-        limits = caller.limits
-        key.open += 1
-        if limits.account_active is not None:
-            self._accounts[caller.account_id] = self._accounts.get(caller.account_id, 0) + 1
-        if limits.rates[0]:
-            key.requests += MINUTE
-        taken = key.tokens + parts
-        key.tokens = taken = taken if taken < MOST_DEBT else MOST_DEBT
-        told = headers(limits, key.requests, taken)
-        return LocalLease(self, caller, key, parts, told)
+        parts = cost(tokens, caller.limits.rates[1])
+        return LocalLease(self, caller, self._key(caller), parts)
 
     def _key(self, caller: Caller) -> Taken:
         """Return what is taken of a key's limits now."""
-        now = self._now()
+        now = self.now()
         key = self._keys.get(caller.key_id)
         if key is None:
             self._sweep(now)
@@ -144,22 +115,43 @@ class LocalLimiter:
 
 
 class LocalLease:
-    """A call that is counted here. `parts` of tokens it took."""
+    """A call that is counted here: it takes a place, a request and `parts` of tokens."""
 
-    __slots__ = ("_left", "_limiter", "caller", "headers", "key", "parts")
+    __slots__ = ("_caller", "_key", "_left", "_limiter", "_parts", "headers")
 
-    def __init__(
-        self, limiter: LocalLimiter, caller: Caller, key: Taken, parts: int, headers: Headers
-    ) -> None:
+    def __init__(self, limiter: LocalLimiter, caller: Caller, key: Taken, parts: int) -> None:
         self._limiter = limiter
+        self._caller = caller
+        self._key = key
+        self._parts = parts
         self._left = False
-        self.caller = caller
-        self.key = key
-        self.parts = parts
-        self.headers = headers
+        limits = caller.limits
+        if limits.account_active is not None:
+            accounts = limiter.accounts
+            accounts[caller.account_id] = accounts.get(caller.account_id, 0) + 1
+        key.open += 1
+        if limits.rates[0]:
+            key.requests += MINUTE
+        taken = key.tokens + parts
+        key.tokens = taken = taken if taken < MOST_DEBT else MOST_DEBT
+        self.headers = headers(limits, key.requests, taken)
 
     def leave(self, tokens_used: int | None) -> None:
-        """End the call; see `Lease.leave`."""
-        if not self._left:
-            self._left = True
-            self._limiter.leave(self, tokens_used)
+        """Give the place back, and take what was used of tokens; see `Lease.leave`."""
+        if self._left:
+            return
+        self._left = True
+        limiter, key, limits = self._limiter, self._key, self._caller.limits
+        key.open -= 1
+        if limits.account_active is not None:
+            account_id, accounts = self._caller.account_id, limiter.accounts
+            accounts[account_id] -= 1
+            if not accounts[account_id]:
+                del accounts[account_id]
+        more = excess(limits, self._parts, tokens_used)
+        if more > 0:
+            key.drain(limiter.now(), limits)
+            key.tokens = min(key.tokens + more, MOST_DEBT)
+        elif more:  # before the time that has passed, or after it: the same, unless limits changed
+            left = key.tokens + more
+            key.tokens = left if left > 0 else 0

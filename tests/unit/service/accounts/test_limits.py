@@ -222,7 +222,7 @@ def test_keys_of_which_nothing_is_taken_are_forgotten(limiter, clock):
         clock.now += SECOND // 10
     assert len(limiter._keys) < 1100
     assert not any(key.open for key in limiter._keys.values())
-    assert not limiter._accounts
+    assert not limiter.accounts
 
 
 def test_calls_that_somebody_else_let_in_are_counted_too(limiter):
