@@ -27,7 +27,7 @@ from service.rpc.timing import Times
 from telemetry import log, trace_context
 from telemetry.metrics import ACTIVE_STREAMS, CALLS, MODEL_CALLS, Metrics
 from telemetry.trace_context import TRACEPARENT, TRACESTATE, TraceContext
-from telemetry.tracing import NO_TRACER, Span, Tracer
+from telemetry.tracing import NO_SPAN, NO_TRACER, Span, Tracer
 from wire.cohort import Cohort
 
 _LOG = logging.getLogger("llmbase.rpc")
@@ -74,7 +74,8 @@ class Calls:
         metadata = _texts(context)
         parent = metadata.get(TRACEPARENT)
         trace = trace_context.parse(parent, metadata.get(TRACESTATE)) if parent else None
-        span = rpc_span.begin(self._tracer, method, trace)
+        tracer = self._tracer
+        span = NO_SPAN if tracer is NO_TRACER else rpc_span.begin(tracer, method, trace)
         generation = self._current.generation
         generation.hold()  # now: while a key is looked up it may be replaced
         try:

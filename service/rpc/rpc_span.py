@@ -15,7 +15,7 @@ from service.routing import attempt_span
 from service.rpc import status
 from telemetry import spans
 from telemetry.trace_context import TraceContext
-from telemetry.tracing import NO_SPAN, NO_TRACER, Span, Tracer
+from telemetry.tracing import Span, Tracer
 
 _FULL_NAMES = {
     method.name: f"{service.full_name}/{method.name}"
@@ -51,8 +51,6 @@ class Ended(Protocol):
 
 def begin(tracer: Tracer, method: str, parent: TraceContext | None) -> Span:
     """Return the span of an RPC that has come in."""
-    if tracer is NO_TRACER:
-        return NO_SPAN
     name = _FULL_NAMES.get(method, method)
     return tracer.serve(name, parent, {spans.RPC_SYSTEM: "grpc", spans.RPC_METHOD: name})
 
