@@ -35,6 +35,12 @@ class Authenticator:
     ) -> None:
         accounts = accounts or AccountsConfig()
         self._callers = {key.sha256: caller_of(f"static/{key.name}", key, accounts) for key in keys}
+        # Of whom the store says nothing more.
+        self._whole = {
+            digest: caller
+            for digest, caller in self._callers.items()
+            if caller.account_id == OPERATOR or directory is None
+        }
         self._digests = Digests()
         self._identities = Identities(identities, accounts)
         self._directory = directory
@@ -59,24 +65,22 @@ class Authenticator:
                 return self._with_account(identity)
             raise MissingApiKey("No API key was sent: use the header `Authorization: Bearer KEY`.")
         digest = self._digests.of(authorization)
-        caller = self._callers.get(digest)
-        return self._found(digest) if caller is None else self._with_account(caller)
+        return self._whole.get(digest) or self._stored(digest)
 
-    async def _found(self, digest: str) -> Caller:
+    async def _stored(self, digest: str) -> Caller:
         """Return who holds the key by what the store says."""
+        if (caller := self._callers.get(digest)) is not None:
+            return await self._with_account(caller)
         found = await self._directory.find(digest) if self._directory is not None else None
         if found is None:
             raise InvalidApiKey("Invalid API key")
         return found
 
-    def _with_account(self, caller: Caller) -> Caller | Awaitable[Caller]:
-        """Return the caller, with what the store says of its account if it has one."""
+    async def _with_account(self, caller: Caller) -> Caller:
+        """Return the caller with what the store says of its account."""
         if caller.account_id == OPERATOR or self._directory is None:
             return caller
-        return self._as_stored(caller, self._directory)
-
-    async def _as_stored(self, caller: Caller, directory: Directory) -> Caller:
-        info = await directory.account(caller.account_id)
+        info = await self._directory.account(caller.account_id)
         if info is None:
             return caller
         limits = replace(caller.limits, account_active=info.max_active)

@@ -28,6 +28,7 @@ class Asking(Protocol):
 
     caller: Caller
     priority: Priority
+    most_output: int  # tokens that it lets its answers have
     headers: Headers  # what is to be told of its limits, once it was let in
 
 
@@ -97,8 +98,7 @@ class Desk:
         caller, priority = asking.caller, asking.priority
         tokens = 0  # who has no limit of them is let in whatever it will use
         if caller.limits.tokens_per_minute:
-            tokens = estimate.prompt_tokens(request, call.seen)
-            tokens += request.max_tokens * (request.n or 1)
+            tokens = estimate.prompt_tokens(request, call.seen) + asking.most_output
         call.wait.check()
         lease = self._limiter.enter_at_once(caller, tokens)
         if lease is None:

@@ -31,6 +31,7 @@ class OpenCall:
     # What every call is asked for is set in every call, the rest is here.
     first: float | None = None
     model = ""
+    most_output = 0  # tokens that it lets its answers have; 0: it does not say
     shares = False  # whether its answer may be another call's, too: by its key, or by likeness
     route: RouteFacts | None = None  # of its answer, and what its line says of it
     provider, served_model, attempts = "", "", 0
@@ -68,9 +69,11 @@ class OpenCall:
         Raises InvalidRequest, ModelNotFound, ModelNotAllowed, UnsupportedCapability.
         """
         self.call.seen = seen = validation.check(request)
-        self.model = asked = seen.given["model"]
+        given = seen.given
+        self.model = asked = given["model"]
+        self.most_output = given.get("max_tokens", 0) * (given.get("n") or 1)
         model = self.generation.router.model(asked)
-        self.shares = model.single_flight or bool(seen.given.get("idempotency_key"))
+        self.shares = model.single_flight or bool(given.get("idempotency_key"))
         if self.call.span.recording:
             rpc_span.asked(self.call.span, request)
         if self.content is not None:

@@ -104,6 +104,7 @@ class _Asking:
     def __init__(self, caller=CALLER):
         self.caller = caller
         self.priority = Priority.INTERACTIVE
+        self.most_output = REQUEST.max_tokens
         self.headers = ()
 
 
