@@ -48,7 +48,7 @@ def check(request: pb.ChatCompletionRequest) -> Seen:
     given = seen.given  # what is not there keeps to every rule
     if "model" not in given:
         raise InvalidRequest("model", "is required: the id of a model")
-    for field in filter(given.__contains__, _RANGES):
+    for field in filter(_RANGES.__contains__, given):  # in the order of the proto
         least, most = _RANGES[field]
         if not least <= given[field] <= most:
             raise InvalidRequest(field, f"must be between {least} and {most}")

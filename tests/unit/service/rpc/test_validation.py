@@ -71,6 +71,8 @@ REFUSED = [
     ({"messages": []}, "messages"),
     ({"temperature": 2.1}, "temperature"),
     ({"temperature": -0.1}, "temperature"),
+    ({"n": 9, "top_logprobs": 21, "temperature": 3}, "temperature"),  # the first of them
+    ({"n": 9, "top_logprobs": 21, "presence_penalty": 3}, "presence_penalty"),
     ({"temperature": "NaN"}, "temperature"),
     ({"temperature": "Infinity"}, "temperature"),
     ({"top_p": 1.01}, "top_p"),
