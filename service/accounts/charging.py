@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from llmbase.v1.chat_completion_pb2 import ChatCompletionRequest, RouteFacts, Usage
 from llmbase.v1.routing_pb2 import RouteTrace
@@ -48,7 +49,8 @@ class Settles(Protocol):
     def release(self, reservation: Reservation) -> None: ...  # noqa: D102
 
 
-class Books(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Books:
     """Where charges are written down. `now` gives Unix seconds, `reason` is an error's word.
 
     Without a ledger nothing is kept, and nobody can be made to pay.

@@ -156,7 +156,6 @@ class Call:
     def __init__(
         self,
         request_id: str,
-        *,
         seconds: float | None = None,
         may_serve: Callable[[str], bool] = lambda model_id: True,
         fallback: bool = True,

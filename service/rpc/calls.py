@@ -213,12 +213,12 @@ class Calls:
         forbidden = fallback is not None and fallback.lower() == "off"
         return Call(
             request_id,
-            seconds=seconds,
-            may_serve=_never if forbidden else caller.may_use,
-            fallback=not forbidden,
-            trace=trace if span.context is None else span.context,
-            span=span,
-            loop=self._loop,
+            seconds,
+            _never if forbidden else caller.may_use,
+            not forbidden,
+            trace if span.context is None else span.context,
+            span,
+            self._loop,
         )
 
     def _streams(self) -> int:
