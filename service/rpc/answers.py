@@ -64,8 +64,7 @@ class Answers:
         """
         if opened.shares:
             return await self._shared_whole(request, opened)
-        holding = await self._calls.admit(opened, request, opened.generation)
-        opened.holding = holding
+        opened.holding = holding = await self._calls.admit(opened, request, opened.generation)
         trace = opened.trace
         try:
             completion = await opened.generation.dispatcher.complete(request, opened.call, trace)
@@ -80,8 +79,7 @@ class Answers:
         """Return an answer whose first content has arrived. Raises as `complete` does."""
         if opened.shares:
             return await self._shared(request, opened, self._stream)
-        holding = await self._calls.admit(opened, request, opened.generation)
-        opened.holding = holding
+        opened.holding = holding = await self._calls.admit(opened, request, opened.generation)
         return await _streamed(request, opened, opened.call, opened.trace, holding)
 
     async def _shared_whole(

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import Any, NoReturn
 
 import grpc
@@ -79,7 +79,7 @@ class Calls:
         generation = self._current.generation
         generation.hold()  # now: while a key is looked up it may be replaced
         try:
-            caller = _caller(generation, metadata, context)
+            caller = generation.authenticator.look_up(*_credentials(metadata, context))
             if not isinstance(caller, Caller):
                 caller = await caller
             if self._refusing:  # now, not before: looking a key up can take a while
@@ -145,8 +145,8 @@ class Calls:
 
     async def known(self, context: Context) -> Caller:
         """Return who calls. Raises MissingApiKey, InvalidApiKey, ServiceUnavailable."""
-        caller = _caller(self._current.generation, _texts(context), context)
-        return caller if isinstance(caller, Caller) else await caller
+        authenticator = self._current.generation.authenticator
+        return await authenticator.caller(*_credentials(_texts(context), context))
 
     def close(self, opened: OpenCall) -> None:
         """Forget the RPC, count it and log how it went."""
@@ -253,13 +253,10 @@ def _texts(context: Context) -> Mapping[str, str]:
     return dict(entries)
 
 
-def _caller(
-    generation: Generation, texts: Mapping[str, str], context: Context
-) -> Caller | Awaitable[Caller]:
-    """Return who calls, or wait for that; a certificate is looked at only where no key was sent."""
+def _credentials(texts: Mapping[str, str], context: Context) -> tuple[str | None, Sequence[str]]:
+    """Return the key that was sent and, only where none was, the URIs of the certificate."""
     authorization = texts.get("authorization")
-    uris = () if authorization else peer_uris(context)
-    return generation.authenticator.look_up(authorization, uris)
+    return authorization, () if authorization else peer_uris(context)
 
 
 def _never(model_id: str) -> bool:
