@@ -4,6 +4,8 @@ import hashlib
 
 import pytest
 
+from service.accounts.caller import Caller
+from service.accounts.directory import AccountInfo
 from service.config import KeyConfig
 from service.errors import InvalidApiKey, MissingApiKey
 from service.rpc.authentication import Authenticator
@@ -19,6 +21,26 @@ def _authenticator(*models):
 @pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER  "])
 async def test_the_holder_of_a_key_is_known(scheme):
     assert (await _authenticator().caller(scheme + KEY)).name == "demo"
+
+
+class _Directory:
+    """Knows that accounts pay in advance."""
+
+    async def account(self, account_id):
+        return AccountInfo(account_id, prepaid=True, max_active=3)
+
+
+async def test_who_calls_is_known_at_once_unless_the_store_says_more_of_its_account():
+    digest = hashlib.sha256(KEY.encode()).hexdigest()
+    for account, waits in ((None, False), ("operator", False), ("acme", True)):
+        key = KeyConfig(name="demo", sha256=digest, account=account)
+        authenticator = Authenticator([key], directory=_Directory())
+        found = authenticator.look_up(f"Bearer {KEY}")
+        assert isinstance(found, Caller) is not waits
+        caller = await found if waits else found
+        assert (caller.prepaid, caller.limits.account_active) == (
+            (True, 3) if waits else (False, None)
+        )
 
 
 @pytest.mark.parametrize("header", [None, ""])
