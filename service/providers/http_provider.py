@@ -79,7 +79,9 @@ class HttpProvider:
         try:
             with call.wait:
                 response = await self._post(http, call)
-                body = await _read(response, self._largest_answer)
+                body = response.whole
+                if body is None or len(body) > self._largest_answer:
+                    body = await _read(response, self._largest_answer)
         finally:
             limit.cancel()
         return self._dialect.decode(body)
@@ -162,24 +164,16 @@ class HttpProvider:
 
 async def _read(response: Response, most: int) -> bytes:
     """Read a body of at most so many bytes, or close the response. Raises ProviderFault."""
+    pieces, size = [], 0
     try:
-        body = await response.read()
-        if not response.at_end:
-            body = await _read_on(response, body, most)
-        if len(body) > most:
+        while size <= most and not response.at_end and (piece := await response.read()):
+            pieces.append(piece)
+            size += len(piece)
+        if size > most:
             raise ProviderFault(FaultKind.MALFORMED, f"a body of more than {most} bytes")
     except BaseException:
         response.close()
         raise
     if not response.clean:
         raise ProviderFault(FaultKind.TRUNCATED, "the connection broke inside the body")
-    return body
-
-
-async def _read_on(response: Response, body: bytes, most: int) -> bytes:
-    """Return this piece of a body and what follows, until it is of more than so many bytes."""
-    pieces, size = [body], len(body)
-    while size <= most and (piece := await response.read()):
-        size += len(piece)
-        pieces.append(piece)
     return b"".join(pieces)

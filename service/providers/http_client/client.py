@@ -72,7 +72,12 @@ class HttpClient:
         connection = pool.idle() or await pool.dial()
         asker.sent = True
         head = b"%b%d\r\n\r\n" % (head, len(body))
-        return await connection.exchange(head, body, last=last)
+        answer = connection.send(head, body, last=last)
+        try:
+            return await answer
+        except BaseException:
+            connection.give_up(answer)
+            raise
 
     async def close(self) -> None:
         """Give lingering answers their second, then close everything."""

@@ -52,8 +52,7 @@ class Connection(asyncio.Protocol):
         self._closed = False
         self._lingering: asyncio.TimerHandle | None = None
 
-    @property
-    def usable(self) -> bool:
+    def is_usable(self) -> bool:
         """Whether nothing is known that would keep a request from being sent."""
         return self._transport is not None and not self._closed and not self._transport.is_closing()
 
@@ -62,11 +61,12 @@ class Connection(asyncio.Protocol):
         """Whether it reads the end of an answer that nobody waits for."""
         return self._lingering is not None
 
-    async def exchange(self, head: bytes, body: bytes, *, last: bool) -> Response:
-        """Send a request, and return its answer when that begins; `last`: none will follow it.
+    def send(self, head: bytes, body: bytes, *, last: bool) -> asyncio.Future[Response]:
+        """Send a request, and return what gives its answer when that begins.
 
-        The body goes on being sent while the answer is read. Whoever is cancelled closes the
-        connection. Raises ConnectionLost, BadAnswer.
+        `last`: none will follow it. The body goes on being sent while the answer is read. Whoever
+        stops waiting calls `give_up`. What is awaited raises ConnectionLost, BadAnswer; this raises
+        ConnectionLost where it is known before.
         """
         transport = self._transport
         if transport is None or self._closed:
@@ -82,13 +82,17 @@ class Connection(asyncio.Protocol):
                 transport.flush()  # or nobody would say that the socket is full already
                 self._unsent = memoryview(body)
                 self._write_on()
-            return await waiter
         except BaseException:
-            if self._waiter is waiter:
-                self.abort()
-            elif not waiter.cancelled() and waiter.exception() is None:
-                waiter.result().close()  # by now the connection may be somebody else's
+            self.abort()
             raise
+        return waiter
+
+    def give_up(self, waiter: asyncio.Future[Response]) -> None:
+        """Close the connection, if it still is that of what `send` returned."""
+        if self._waiter is waiter:
+            self.abort()
+        elif not waiter.cancelled() and waiter.exception() is None:
+            waiter.result().close()  # by now the connection may be somebody else's
 
     def resume(self) -> None:
         """Go on reading, if too much had not been taken."""
@@ -125,7 +129,8 @@ class Connection(asyncio.Protocol):
                 self.abort()
                 return
             source = None if answer.over else self
-            response = begun(source, answer.status, answer.fields, body, self._loop)
+            begin = begun if b"content-encoding" in answer.fields else Response
+            response = begin(source, answer.status, answer.fields, body, self._loop)
             waiter.set_result(response)
             if not answer.over:
                 self._response = response

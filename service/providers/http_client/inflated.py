@@ -42,6 +42,7 @@ class InflatedResponse(Response):
         coding: bytes,
     ) -> None:
         super().__init__(source, status, fields, body, loop)
+        self.whole = None
         self._coding = coding
         self._inflater: zlib._Decompress | None = None
         self._rest = b""  # compressed

@@ -31,7 +31,7 @@ class Pool:
         """Return a connection that is there already, the one used last, if there is one."""
         while self._idle:
             connection, _ = self._idle.popitem()
-            if connection.usable:
+            if connection.is_usable():
                 return connection
             connection.abort()
         return None
@@ -42,7 +42,7 @@ class Pool:
         if self._closed:
             connection.abort()
             raise ClientClosed("closed meanwhile")
-        if not connection.usable:
+        if not connection.is_usable():
             connection.abort()
             raise ConnectionLost("closed at once")
         self._open.add(connection)

@@ -56,10 +56,21 @@ class Response:
     """An answer that has begun. Whoever holds it closes it; one task reads.
 
     `ended` says that nothing more will come: all of the body has, or the connection broke, which is
-    when `clean` is False. Both may be so before everything has been read.
+    when `clean` is False. Both may be so before everything has been read. `whole` is the body where
+    all of it came with the head: it need not be read.
     """
 
-    __slots__ = ("_fields", "_loop", "_pieces", "_source", "_waiter", "clean", "status", "unread")
+    __slots__ = (
+        "_fields",
+        "_loop",
+        "_pieces",
+        "_source",
+        "_waiter",
+        "clean",
+        "status",
+        "unread",
+        "whole",
+    )
 
     def __init__(
         self,
@@ -72,6 +83,7 @@ class Response:
         """`body` is what has come with the head; there is no `source` where that is all."""
         self.status = status
         self.clean = True
+        self.whole = body if source is None else None
         self.unread = len(body)  # bytes, as they came
         self._fields = fields
         self._loop = loop

@@ -28,6 +28,7 @@ class Response:
 
     clean = True
     at_end = False
+    whole = None
 
     def __init__(self, *pieces, status=200):
         self.status = status

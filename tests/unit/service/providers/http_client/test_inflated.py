@@ -37,6 +37,12 @@ async def test_an_answer_is_inflated_however_it_is_cut(coding, body, at_a_time):
     assert await whole(await Caller().ask(*pieces)) == (TEXT, True)
 
 
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "a coding unknown", "none"])
+async def test_a_body_that_came_with_its_head_is_whole_unless_it_has_to_be_inflated(coding):
+    response = await Caller().ask(said(*CODED[coding]))
+    assert response.whole == (None if coding in ("gzip", "deflate") else TEXT)
+
+
 async def test_a_stream_is_inflated_as_it_comes():
     deflater = zlib.compressobj(wbits=31)
     caller = Caller()

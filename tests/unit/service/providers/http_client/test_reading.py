@@ -36,6 +36,19 @@ async def test_a_read_brings_all_that_has_arrived():
     assert response.clean
 
 
+@pytest.mark.parametrize("body", [b"hello", b""])
+async def test_a_body_that_came_with_its_head_is_whole(body):
+    head = OK + b"Content-Length: %d\r\n\r\n" % len(body)
+    assert (await Caller().ask(head + body)).whole == body
+
+
+async def test_a_body_of_which_more_comes_is_not_whole():
+    _, wire, response = await begun(chunk(b"a"))
+    assert response.whole is None
+    wire.says(END)
+    assert response.whole is None
+
+
 async def test_what_is_there_already_is_not_waited_for():
     _, _, response = await begun(chunk(b"a") + END)
     for expected in (b"a", b""):

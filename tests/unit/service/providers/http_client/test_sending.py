@@ -132,6 +132,20 @@ async def test_a_provider_that_hangs_up_while_it_is_sent_a_body_is_not_sent_more
     assert len(wire.writes) == 1
 
 
+async def test_a_connection_that_cannot_be_written_to_is_closed(monkeypatch):
+    caller = Caller()
+    await caller.ask(HELLO)
+    wire = caller.wires.last
+
+    def refuse(data):
+        raise OSError
+
+    monkeypatch.setattr(wire, "write", refuse)
+    with pytest.raises(OSError):
+        await (await caller.begin())
+    assert wire.is_closing()
+
+
 async def test_who_leaves_while_a_body_is_sent_closes_the_connection_at_once():
     _, wire, task = await clogged()
     task.cancel()
