@@ -28,12 +28,12 @@ class Wait:
 
     _next: Wait | None = None
     _task: asyncio.Task[object] | None = None
-    _error: Exception | None = None
-    _ended = False  # whether `end` has cancelled the task that waits
     _cancelling = 0
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self._loop = loop
+        self._error: Exception | None = None
+        self._ended = False  # whether `end` has cancelled the task that waits
 
     def end(self, error: Exception) -> None:
         """End the wait that is going on, or the next one, by raising `error` there, once."""
@@ -149,9 +149,6 @@ class Call:
 
     seen: Seen | None = None
     sent = False
-    waited = 0.0
-    _until: float | None = None
-    _timer: asyncio.TimerHandle | None = None
 
     def __init__(
         self,
@@ -170,6 +167,9 @@ class Call:
         self.span = span
         self.loop = loop = loop or asyncio.get_running_loop()
         self.wait = Wait(loop)
+        self.waited = 0.0
+        self._until: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
         if seconds is not None:
             # The answer has to be there in time, not to be sent off in time.
             left = max(seconds - min(_RESERVE_SHARE * seconds, _RESERVE), 0)

@@ -75,7 +75,8 @@ class HttpProvider:
 
     async def complete(self, http: HttpRequest, call: Call) -> ChatCompletion:
         """Return the whole answer. Raises ProviderFault, DeadlineExceeded."""
-        limit = self._limits.whole.start(call)
+        limit = self._limits.whole
+        limit.start(call)
         try:
             with call.wait:
                 response = await self._post(http, call)
@@ -83,7 +84,7 @@ class HttpProvider:
                 if body is None or len(body) > self._largest_answer:
                     body = await _read(response, self._largest_answer)
         finally:
-            limit.cancel()
+            limit.let_go(call.wait)
         return self._dialect.decode(body)
 
     async def stream(self, http: HttpRequest, choices: int, call: Call) -> ProviderStream:
@@ -91,8 +92,9 @@ class HttpProvider:
 
         Raises ProviderFault, DeadlineExceeded.
         """
-        total = self._limits.total.start(call)
-        first_content = self._limits.first_content.start(call)
+        total, first_content = self._limits.total, self._limits.first_content
+        total.start(call)
+        first_content.start(call)
         try:
             with call.wait:
                 response = await self._post(http, call)
@@ -111,10 +113,10 @@ class HttpProvider:
                     stream.close()
                     raise
         except BaseException:
-            total.cancel()
+            total.let_go(call.wait)
             raise
         finally:
-            first_content.cancel()
+            first_content.let_go(call.wait)
         return stream
 
     def redact(self, told: str) -> str:

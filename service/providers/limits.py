@@ -12,22 +12,6 @@ from service.providers.call import Call, Wait
 _STREAM_FIRST_CONTENT = 30.0  # seconds, where the configuration is silent
 
 
-class Running:
-    """A limit on one attempt, met `at` a time of the loop's; whoever holds it cancels it."""
-
-    __slots__ = ("_all", "at", "wait")
-
-    def __init__(self, wait: Wait, at: float, running: dict[Running, None]) -> None:
-        self.wait = wait
-        self.at = at
-        self._all = running
-        running[self] = None
-
-    def cancel(self) -> None:
-        """Do not end the wait."""
-        self._all.pop(self, None)
-
-
 class Limit:
     """Gives attempts so many seconds, and then ends their waits with what `error` makes of those.
 
@@ -38,27 +22,31 @@ class Limit:
     def __init__(self, seconds: float, error: Callable[[float], Exception]) -> None:
         self._seconds = seconds
         self._error = error
-        self._running: dict[Running, None] = {}  # those that began first come first
+        # When each is met, in the loop's time; those that began first come first.
+        self._running: dict[Wait, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def start(self, call: Call) -> Running:
-        """Limit what the call waits for from now on."""
+    def start(self, call: Call) -> None:
+        """Limit what the call waits for from now on, until its wait is let go."""
         loop = call.loop
-        running = Running(call.wait, loop.time() + self._seconds, self._running)
+        at = self._running[call.wait] = loop.time() + self._seconds
         if self._timer is None:
-            self._timer = loop.call_at(running.at, self._fire, loop)
-        return running
+            self._timer = loop.call_at(at, self._fire, loop)
+
+    def let_go(self, wait: Wait) -> None:
+        """Do not end the wait, if it has not been ended yet."""
+        self._running.pop(wait, None)
 
     def _fire(self, loop: asyncio.AbstractEventLoop) -> None:
         """End the waits whose time is over; come again for the next."""
         self._timer = None
         now = loop.time()
-        for running in list(self._running):
-            if running.at > now:
-                self._timer = loop.call_at(running.at, self._fire, loop)
+        for wait, at in list(self._running.items()):
+            if at > now:
+                self._timer = loop.call_at(at, self._fire, loop)
                 return
-            running.cancel()
-            running.wait.end(self._error(self._seconds))
+            self.let_go(wait)
+            wait.end(self._error(self._seconds))
 
 
 class Limits:

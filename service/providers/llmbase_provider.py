@@ -116,7 +116,8 @@ class LlmbaseProvider:
 
     async def complete(self, encoded: RpcRequest, call: Call) -> ChatCompletion:
         """Return the whole answer, with their route. Raises ProviderFault, DeadlineExceeded."""
-        limit = self._limits.whole.start(call)
+        limit = self._limits.whole
+        limit.start(call)
         try:
             with call.wait:
                 seconds = self._seconds(call)
@@ -132,7 +133,7 @@ class LlmbaseProvider:
                 finally:
                     rpc.cancel()
         finally:
-            limit.cancel()
+            limit.let_go(call.wait)
         # What cannot be parsed is None to gRPC.
         if completion is None or not completion.choices:
             raise ProviderFault(FaultKind.MALFORMED, "an answer without choices")
@@ -145,6 +146,7 @@ class LlmbaseProvider:
         """
         seconds = self._seconds(call)
         call.sent = True
+        total, first_content = self._limits.total, self._limits.first_content
         stream = LlmbaseStream(
             self._stub.StreamChatCompletion(
                 encoded.message, timeout=seconds, metadata=self._metadata_of(call)
@@ -152,10 +154,11 @@ class LlmbaseProvider:
             _failures(seconds),
             call.wait,
             self._timeouts,
-            self._limits.total.start(call),
+            total,
             self._linger,
         )
-        first_content = self._limits.first_content.start(call)
+        total.start(call)
+        first_content.start(call)
         try:
             with call.wait:
                 await stream.open()
@@ -163,7 +166,7 @@ class LlmbaseProvider:
             stream.close()
             raise
         finally:
-            first_content.cancel()
+            first_content.let_go(call.wait)
         return stream
 
     def redact(self, told: str) -> str:

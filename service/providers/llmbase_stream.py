@@ -15,7 +15,7 @@ from service.config import TimeoutsConfig
 from service.errors import FaultKind, ProviderFault
 from service.providers.call import Wait
 from service.providers.estimate import delta_characters
-from service.providers.limits import Running
+from service.providers.limits import Limit
 from service.providers.patience import Patience
 
 StreamCall = grpc.aio.UnaryStreamCall[ChatCompletionRequest, ChatCompletionChunk]
@@ -24,8 +24,8 @@ Failures = Callable[[grpc.aio.AioRpcError, bool], Exception]
 
 
 class LlmbaseStream:
-    """Reads one streamed answer. `failure` says what a status means, `total` is the running timer
-    of the total limit, which the stream owns.
+    """Reads one streamed answer. `failure` says what a status means, `total` is the limit
+    on all of it, which runs and is the stream's to let go.
 
     `characters` counts the answer's text so far, `route` is what they say of their own.
     """
@@ -36,7 +36,7 @@ class LlmbaseStream:
         failure: Failures,
         wait: Wait,
         timeouts: TimeoutsConfig,
-        total: Running,
+        total: Limit,
         linger: Callable[[StreamCall], None],
     ) -> None:
         self._rpc = rpc
@@ -74,7 +74,7 @@ class LlmbaseStream:
     def close(self) -> None:
         """Give the call up: it ends by itself if the answer is over, else it is cancelled."""
         self._patience.close()
-        self._total.cancel()
+        self._total.let_go(self._wait)
         if self._over and not self._rpc.done():
             self._linger(self._rpc)
         else:

@@ -10,7 +10,7 @@ from service.providers.call import Wait
 from service.providers.dialects.dialect import Event, Framer, StreamDecoder
 from service.providers.estimate import delta_characters
 from service.providers.http_client.response import Response
-from service.providers.limits import Running
+from service.providers.limits import Limit
 from service.providers.patience import Patience
 
 # Usage may come after the finish reasons; a provider that never sends it must not hold the answer.
@@ -20,9 +20,9 @@ _USAGE_PATIENCE = 2.0  # seconds
 class ProviderStream:
     """Reads one streamed answer of at most `largest` bytes.
 
-    `total` is its running total-limit timer, which it owns. `characters` counts the answer's text
-    so far, for when the provider gives no usage. `route` is there for streams of other kinds: over
-    HTTP nobody says how an answer came about.
+    `total` is the limit on all of it, which runs and is the stream's to let go. `characters` counts
+    the answer's text so far, for when the provider gives no usage. `route` is there for streams of
+    other kinds: over HTTP nobody says how an answer came about.
     """
 
     route = None
@@ -35,7 +35,7 @@ class ProviderStream:
         wait: Wait,
         timeouts: TimeoutsConfig,
         largest: int,
-        total: Running,
+        total: Limit,
     ) -> None:
         self._response = response
         self._framer = framer
@@ -88,7 +88,7 @@ class ProviderStream:
     def close(self) -> None:
         """Give the connection up: back to the pool if the answer is over, else closed at once."""
         self._patience.close()
-        self._total.cancel()
+        self._total.let_go(self._wait)
         if self._over:
             self._response.linger()
         else:

@@ -93,14 +93,14 @@ def test_every_attempt_has_its_own_time_however_many_there_are():
     async def attempt(begins, lasts):
         await asyncio.sleep(begins)
         call = Call("id")
-        running = limit.start(call)
+        limit.start(call)
         try:
             with call.wait:
                 await asyncio.sleep(lasts)
         except TotalLimitExceeded:
             return now(), "ended"
         finally:
-            running.cancel()
+            limit.let_go(call.wait)
         return now(), "over"
 
     async def main():
