@@ -26,7 +26,7 @@ _TOKENS_PER_IMAGE = 765  # a 1024 x 1024 image at OpenAI's published high-detail
 def prompt_tokens(request: ChatCompletionRequest, seen: Seen | None = None) -> int:
     """Estimate the tokens of a request: its text, tools and images."""
     seen = look(request, seen)
-    characters, images = seen.tools.characters + sum([len(text) for _, text in seen.turns]), 0
+    characters, images = seen.characters + seen.tools.characters, 0
     for other in seen.others:
         held, shown = _held(other)
         characters += held

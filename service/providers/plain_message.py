@@ -12,13 +12,18 @@ from typing import Any
 
 from llmbase.v1.chat_completion_pb2 import ContentPart, Message, Role
 
-# Role and text of a plain message.
-Turn = tuple[Role.ValueType, str]
+# Role and content of a plain message, as REST has them, and most providers with it.
+Turn = dict[str, str]
 
 _CONTENT = Message.DESCRIPTOR.fields_by_name["content"]
-# A tool's message says whose call it is the answer to, so it is never plain.
-_SPEAKERS = frozenset(Role.values()) - {Role.ROLE_UNSPECIFIED, Role.ROLE_TOOL}
-_OTHER = (Role.ROLE_UNSPECIFIED, "")
+# A tool's message says whose call it is the answer to, so it is never plain; nor is a developer's,
+# whom few providers know by that name.
+_SPEAKERS = {
+    Role.ROLE_SYSTEM: "system",
+    Role.ROLE_USER: "user",
+    Role.ROLE_ASSISTANT: "assistant",
+}
+_OTHER: Turn = {}
 _NAMES = {field: field.name for field in Message.DESCRIPTOR.fields}
 
 
@@ -39,12 +44,13 @@ class Other:
         self.parts: Sequence[ContentPart] = self.given.get("content", ())[:]
 
 
-def turns_of(messages: Iterable[Message]) -> tuple[list[Turn], list[Other]]:
-    """Return a turn for each message, and the messages that are not plain.
+def turns_of(messages: Iterable[Message]) -> tuple[list[Turn], int, list[Other]]:
+    """Return a turn for each message, their characters, and the messages that are not plain.
 
-    The turns of these say nothing: they have no role and no text.
+    The turns of these are empty. No turn is ever changed.
     """
     turns: list[Turn] = []
+    characters = 0
     others: list[Other] = []
     for message in messages:
         fields = message.ListFields()  # in order of their numbers: the role is the first of all
@@ -56,8 +62,9 @@ def turns_of(messages: Iterable[Message]) -> tuple[list[Turn], list[Other]]:
                 and len(parts) == 1
                 and (text := parts[0].text)
             ):
-                turns.append((role, text))
+                turns.append({"role": _SPEAKERS[role], "content": text})
+                characters += len(text)
                 continue
         others.append(Other(len(turns), fields))
         turns.append(_OTHER)
-    return turns, others
+    return turns, characters, others

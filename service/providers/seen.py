@@ -20,18 +20,19 @@ _NO_TOOLS = KnownTools(())
 class Seen:
     """What a request has. `given` are the values of the fields that are there, by their names.
 
-    `turns` are the plain ones of its messages; in the places of `others` they say nothing.
-    `textual` says that these are known to have no images either.
+    `turns` are the plain ones of its messages, of so many `characters` in all; in the places of
+    `others` they are empty. `textual` says that these are known to have no images either.
     """
 
-    __slots__ = ("given", "others", "request", "textual", "tools", "turns")
+    __slots__ = ("characters", "given", "others", "request", "textual", "tools", "turns")
 
     def __init__(self, request: ChatCompletionRequest) -> None:
         self.request = request
         self.given = _given(request)
         # Slices are the quickest way through.
         self.tools = known(self.given["tools"][:]) if "tools" in self.given else _NO_TOOLS
-        self.turns, self.others = turns_of(self.given.get("messages", ())[:])
+        messages = self.given.get("messages", ())[:]
+        self.turns, self.characters, self.others = turns_of(messages)
         self.textual = not self.others
 
 

@@ -20,14 +20,11 @@ _ROLES = {role: name.removeprefix("ROLE_").lower() for name, role in pb.Role.ite
 
 def messages(seen: Seen, spelling: Spelling) -> list[dict[str, Any]]:
     """Return the messages; the last one is marked where it is to be gone on with."""
-    roles = _ROLES | {pb.ROLE_DEVELOPER: spelling.developer}
-    found: list[dict[str, Any]] = [
-        {"role": roles[role], "content": text} for role, text in seen.turns
-    ]
+    found: list[dict[str, Any]] = [*seen.turns]
     for other in seen.others:
-        found[other.place] = _message(other, roles[other.role], spelling)
+        found[other.place] = _message(other, spelling)
     if spelling.prefix and found[-1]["role"] == "assistant":
-        found[-1]["prefix"] = True
+        found[-1] = {**found[-1], "prefix": True}
     return found
 
 
@@ -36,8 +33,9 @@ def present(message: Any, names: Iterable[str]) -> dict[str, Any]:
     return {name: getattr(message, name) for name in names if message.HasField(name)}
 
 
-def _message(message: Other, role: str, spelling: Spelling) -> dict[str, Any]:
+def _message(message: Other, spelling: Spelling) -> dict[str, Any]:
     given = message.given
+    role = spelling.developer if message.role == pb.ROLE_DEVELOPER else _ROLES[message.role]
     found: dict[str, Any] = {"role": role, "content": _content(message, spelling)}
     if "name" in given and (spelling.names or message.role == pb.ROLE_TOOL):
         found["name"] = given["name"]

@@ -31,8 +31,7 @@ plain = st.builds(
 conversations = st.lists(plain | pb_messages, max_size=4).map(
     lambda messages: pb.ChatCompletionRequest(model="m", messages=messages)
 )
-OTHER = (pb.ROLE_UNSPECIFIED, "")
-SPEAKERS = (pb.ROLE_SYSTEM, pb.ROLE_DEVELOPER, pb.ROLE_USER, pb.ROLE_ASSISTANT)
+SPEAKERS = {pb.ROLE_SYSTEM: "system", pb.ROLE_USER: "user", pb.ROLE_ASSISTANT: "assistant"}
 NO_IMAGES = ModelConfig(targets=(TargetConfig(provider="p", model="m"),))
 SPELLINGS = [
     Spelling(),
@@ -41,15 +40,15 @@ SPELLINGS = [
 ]
 
 
-@given(st.sampled_from(SPEAKERS), st.text(st.characters(codec="utf-8"), min_size=1))
+@given(st.sampled_from([*SPEAKERS]), st.text(st.characters(codec="utf-8"), min_size=1))
 def test_a_role_and_one_text_are_plain(role: pb.Role.ValueType, words: str) -> None:
     message = pb.Message(role=role, content=[pb.ContentPart(text=words)])
 
-    assert turns_of([message]) == ([(role, words)], [])
+    assert turns_of([message]) == ([{"role": SPEAKERS[role], "content": words}], len(words), [])
 
 
-@pytest.mark.parametrize("role", [pb.ROLE_UNSPECIFIED, pb.ROLE_TOOL, 99])
-def test_a_message_of_nobody_who_speaks_is_not_plain(role: pb.Role.ValueType) -> None:
+@pytest.mark.parametrize("role", [pb.ROLE_UNSPECIFIED, pb.ROLE_DEVELOPER, pb.ROLE_TOOL, 99])
+def test_a_message_of_nobody_whom_all_know_is_not_plain(role: pb.Role.ValueType) -> None:
     is_not_plain(pb.Message(role=role, content=[pb.ContentPart(text="hi")]))
 
 
@@ -90,10 +89,11 @@ def test_a_message_of_something_else_is_not_plain(part: pb.ContentPart) -> None:
 
 @given(st.lists(plain | pb_messages, max_size=4))
 def test_each_message_is_plain_or_not_whatever_stands_beside_it(messages: list[pb.Message]) -> None:
-    turns, others = turns_of(messages)
+    turns, characters, others = turns_of(messages)
 
     assert turns == [turns_of([message])[0][0] for message in messages]
-    assert [it.place for it in others] == [i for i, turn in enumerate(turns) if turn == OTHER]
+    assert characters == sum(len(turn.get("content", "")) for turn in turns)
+    assert [it.place for it in others] == [i for i, turn in enumerate(turns) if not turn]
     for other in others:
         has_what_is_there(other, messages[other.place])
 
@@ -162,8 +162,8 @@ def test_a_conversation_that_was_seen_to_be_of_texts_has_nothing_else(
 
 
 def is_not_plain(message: pb.Message) -> None:
-    turns, [other] = turns_of([message])
-    assert (turns, other.place) == ([OTHER], 0)
+    turns, characters, [other] = turns_of([message])
+    assert (turns, characters, other.place) == ([{}], 0, 0)
     has_what_is_there(other, message)
 
 
@@ -174,5 +174,5 @@ def has_what_is_there(other: Other, message: pb.Message) -> None:
 
 def _the_long_way(do: Callable[[], T]) -> T:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(plain_message, "_SPEAKERS", frozenset())
+        patched.setattr(plain_message, "_SPEAKERS", {})
         return do()
