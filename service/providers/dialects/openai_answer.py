@@ -34,7 +34,12 @@ def decode(decoder: json.Decoder[wire.Answer], body: bytes) -> pb.ChatCompletion
         facts.take_usage(answer.usage, completion.usage)
         if answer.system_fingerprint:
             completion.system_fingerprint = answer.system_fingerprint
-        _take_choices(answer.choices, answer.id or "", completion.choices)
+        answer_id = answer.id or ""
+        if len(answer.choices) == 1:  # as nearly always
+            choice = answer.choices[0]
+            _take(choice, answer_id, choice.index or 0, completion.choices.add())
+        else:
+            _take_several(answer.choices, answer_id, completion.choices)
         return completion
     except (ValueError, RecursionError) as fault:
         raise ProviderFault(FaultKind.MALFORMED, type(fault).__name__) from None
@@ -73,11 +78,8 @@ def _thoughts(parts: list[wire.Part]) -> str:
     return "".join(pieces)
 
 
-def _take_choices(given: list[wire.Choice], answer_id: str, choices: Any) -> None:
+def _take_several(given: list[wire.Choice], answer_id: str, choices: Any) -> None:
     """Add the choices by ascending index: the provider's, or the position where that fails."""
-    if len(given) == 1:  # as nearly always
-        _take(given[0], answer_id, given[0].index or 0, choices.add())
-        return
     indexes = [position if c.index is None else c.index for position, c in enumerate(given)]
     if len(set(indexes)) < len(indexes):
         indexes = list(range(len(given)))
@@ -92,16 +94,18 @@ def _take(given: wire.Choice, answer_id: str, index: int, choice: pb.Choice) -> 
     if given.message is None:
         raise ProviderFault(FaultKind.MALFORMED, "a choice without a message")
     native = given.finish_reason or ""
+    # Filled where it is to stay: a message made apart would be copied into its choice.
     called = _take_message(given.message, f"{answer_id}/{index}", choice.message)
-    choice.index = index
     choice.finish_reason = facts.finish_reason(native, called)
     choice.native_finish_reason = native
-    facts.add_logprobs(given.logprobs, choice)
+    if index:  # else it need not be said
+        choice.index = index
+    if given.logprobs is not None:
+        facts.add_logprobs(given.logprobs, choice)
 
 
 def _take_message(given: wire.Message, seed: str, message: pb.Message) -> bool:
     """Fill the message, and say whether it has tool calls."""
-    # Filled where it is to stay: a message made apart would be copied into its choice.
     message.role = pb.ROLE_ASSISTANT
     called = False
     if given.tool_calls or given.function_call:

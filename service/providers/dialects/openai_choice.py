@@ -39,7 +39,8 @@ class ChoiceInPieces:
             raise error.fault(given.error, "in a choice")
         out = pb.ChoiceDelta()
         said = self._say(delta, out)
-        facts.add_logprobs(given.logprobs, out)
+        if given.logprobs is not None:
+            facts.add_logprobs(given.logprobs, out)
         if delta.reasoning_details or delta.reasoning_opaque or delta.extra_content:
             self.state = self.state or StateInPieces()
             self.state.add(delta)

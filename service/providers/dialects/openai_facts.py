@@ -68,7 +68,7 @@ def knows(native: str) -> bool:
 def take_usage(given: wire.Usage | None, usage: pb.Usage) -> bool:
     """Fill in usage in OpenAI's meaning, and say whether prompt and completion are both told.
 
-    Where they are not, nothing is filled in.
+    It is empty before; where they are not, nothing is filled in.
     """
     if given is None or given.prompt_tokens is None or given.completion_tokens is None:
         return False
@@ -84,26 +84,29 @@ def take_usage(given: wire.Usage | None, usage: pb.Usage) -> bool:
     usage.prompt_tokens = given.prompt_tokens
     usage.completion_tokens = completion
     usage.total_tokens = given.prompt_tokens + completion
-    usage.cached_tokens = max(
+    cached = max(
         prompt.cached_tokens or 0,
         given.cached_tokens or 0,
         given.prompt_cache_hit_tokens or 0,
         given.cache_read_input_tokens or 0,
     )
-    usage.cache_write_tokens = max(
-        prompt.cache_write_tokens or 0, given.cache_creation_input_tokens or 0
-    )
-    usage.reasoning_tokens = reasoning
+    written = max(prompt.cache_write_tokens or 0, given.cache_creation_input_tokens or 0)
+    # What is 0 need not be said.
+    if cached:
+        usage.cached_tokens = cached
+    if written:
+        usage.cache_write_tokens = written
+    if reasoning:
+        usage.reasoning_tokens = reasoning
     return True
 
 
-def add_logprobs(given: wire.Logprobs | None, target: pb.Choice | pb.ChoiceDelta) -> None:
+def add_logprobs(given: wire.Logprobs, target: pb.Choice | pb.ChoiceDelta) -> None:
     """Add the log probabilities, if there are any, to a choice or a delta."""
-    if given is not None:
-        if given.content:
-            target.logprobs.content.extend(_tokens(given.content))
-        if given.refusal:
-            target.logprobs.refusal.extend(_tokens(given.refusal))
+    if given.content:
+        target.logprobs.content.extend(_tokens(given.content))
+    if given.refusal:
+        target.logprobs.refusal.extend(_tokens(given.refusal))
 
 
 def _tokens(tokens: Iterable[wire.TokenLogprob]) -> Iterable[pb.TokenLogprob]:
