@@ -16,9 +16,8 @@ from service.providers.dialects.dialect import Dialect, HttpRequest
 from service.providers.http_client.client import HttpClient
 from service.providers.http_client.errors import HttpFailure
 from service.providers.http_client.response import Response
-from service.providers.images import ImageFetcher
 from service.providers.limits import Limits
-from service.providers.provider import NO_FACTS
+from service.providers.provider import NO_FACTS, Images
 from service.providers.provider_stream import ProviderStream
 from telemetry.tracing import Attributes
 
@@ -43,7 +42,7 @@ class HttpProvider:
         largest_answer: int,
         headers: Mapping[str, str],
         credentials: Credentials | None,
-        images: ImageFetcher,
+        images: Images,
         secrets: tuple[str, ...] = (),
         facts: Attributes = NO_FACTS,
     ) -> None:
@@ -56,21 +55,17 @@ class HttpProvider:
         self._largest_answer = largest_answer
         self._headers = headers
         self._credentials = credentials
-        self._images = images
+        self.images = None if dialect.takes_image_urls else images
         self._secrets = secrets
         self.facts = facts
 
-    async def encode(
+    def encode(
         self, request: ChatCompletionRequest, model: str, call: Call, *, stream: bool
     ) -> HttpRequest:
         """Return what would be sent; `ignored` names what of the request would be left out.
 
-        Images are fetched where the provider takes bytes only. Raises InvalidRequest for what this
-        provider cannot be asked at all, and DeadlineExceeded.
+        Raises InvalidRequest for what this provider cannot be asked at all.
         """
-        if not self._dialect.takes_image_urls:
-            with call.wait:
-                request = await self._images.inline(request)
         return self._dialect.encode(request, model, stream=stream, seen=call.seen)
 
     async def complete(self, http: HttpRequest, call: Call) -> ChatCompletion:

@@ -83,6 +83,8 @@ class RpcRequest:
 class LlmbaseProvider:
     """Asks one llmbase, over a channel that it owns. Safe for concurrent use."""
 
+    images = None  # they fetch them, if need be
+
     def __init__(
         self,
         name: str,
@@ -103,7 +105,7 @@ class LlmbaseProvider:
         self._secrets = secrets
         self._lingering: set[asyncio.Task[None]] = set()
 
-    async def encode(
+    def encode(
         self, request: ChatCompletionRequest, model: str, call: Call, *, stream: bool
     ) -> RpcRequest:
         """Return the request as it came, but for the model's name, and what is for us alone."""

@@ -47,6 +47,14 @@ class AnswerStream(Protocol):
         ...
 
 
+class Images(Protocol):
+    """What fetches images for providers that do not fetch them themselves."""
+
+    async def inline(self, request: ChatCompletionRequest) -> ChatCompletionRequest:
+        """Return the request, or a copy in which its images are bytes. Raises InvalidRequest."""
+        ...
+
+
 E = TypeVar("E", bound=Encoded)
 
 
@@ -61,12 +69,15 @@ class Provider(Protocol[E]):
         """What a span of an attempt says of it: whose API it is, and where."""
         ...
 
-    async def encode(
-        self, request: ChatCompletionRequest, model: str, call: Call, *, stream: bool
-    ) -> E:
+    @property
+    def images(self) -> Images | None:
+        """Who has to inline a request's images before it is encoded; None: they may be URLs."""
+        ...
+
+    def encode(self, request: ChatCompletionRequest, model: str, call: Call, *, stream: bool) -> E:
         """Return what would be sent to ask `model`, the provider's own name for it.
 
-        Raises InvalidRequest for what this provider cannot be asked at all, and DeadlineExceeded.
+        Raises InvalidRequest for what this provider cannot be asked at all.
         """
         ...
 

@@ -10,7 +10,7 @@ from service.routing.plan import Plan
 from service.routing.run import check_parameters
 
 
-async def explain(plan: Plan, request: ChatCompletionRequest, call: Call, *, stream: bool) -> None:
+def explain(plan: Plan, request: ChatCompletionRequest, call: Call, *, stream: bool) -> None:
     """Go through a dry plan to its end; its trace says the rest."""
     encodable = not _has_distant_images(request)
     while (step := plan.next()) is not None:
@@ -18,9 +18,7 @@ async def explain(plan: Plan, request: ChatCompletionRequest, call: Call, *, str
             continue  # to know whether it fits, its images would have to be fetched
         candidate = step.candidate
         try:
-            http = await candidate.provider.encode(
-                request, candidate.provider_model, call, stream=stream
-            )
+            http = candidate.provider.encode(request, candidate.provider_model, call, stream=stream)
             check_parameters(candidate, http)
         except InvalidRequest:
             plan.unfit(step)

@@ -178,8 +178,12 @@ class Run(Generic[T]):
     async def _encode(self, step: Step, request: ChatCompletionRequest) -> Encoded | None:
         """Return what is to be sent to a target out of turn; None if it cannot be asked it."""
         candidate = step.candidate
+        images = candidate.provider.images
         try:
-            http: Encoded = await candidate.provider.encode(
+            if images is not None:
+                with self._call.wait:
+                    request = await images.inline(request)
+            http: Encoded = candidate.provider.encode(
                 request, candidate.provider_model, self._call, stream=self._plan.stream
             )
             self._encoded(candidate, http)

@@ -36,7 +36,7 @@ class RoutingServicer(RoutingServiceServicer):
                 call = call.fork(seconds=request.timeout_ms * _MILLISECOND)
             dispatcher = opened.generation.dispatcher
             plan = dispatcher.plan(request.request, call, stream=request.stream, dry=True)
-            await explain(plan, request.request, call, stream=request.stream)
+            explain(plan, request.request, call, stream=request.stream)
             opened.outcome = "OK"
             return ExplainRouteResponse(trace=plan.trace)
         except Exception as error:

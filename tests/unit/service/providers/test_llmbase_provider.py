@@ -51,7 +51,7 @@ REQUEST = pb.ChatCompletionRequest(
 async def _complete(provider, call=None, request=REQUEST):
     call = call or Call("r-1")
     try:
-        encoded = await provider.encode(request, "theirs", call, stream=False)
+        encoded = provider.encode(request, "theirs", call, stream=False)
         return await provider.complete(encoded, call)
     finally:
         call.close()
@@ -59,7 +59,7 @@ async def _complete(provider, call=None, request=REQUEST):
 
 async def _open(provider, call=None, request=REQUEST):
     call = call or Call("r-1")
-    encoded = await provider.encode(request, "theirs", call, stream=True)
+    encoded = provider.encode(request, "theirs", call, stream=True)
     return await provider.stream(encoded, 1, call)
 
 
@@ -199,7 +199,7 @@ async def test_a_request_larger_than_a_message_may_be_is_refused_without_being_s
     large = pb.ChatCompletionRequest(messages=[pb.Message(content=[pb.ContentPart(text="x")])])
     large.messages[0].content[0].text = "x" * (65 * 2**20)
     async with both(says(whole())) as (far, provider):
-        encoded = await provider.encode(large, "theirs", Call("r"), stream=streamed)
+        encoded = provider.encode(large, "theirs", Call("r"), stream=streamed)
         ask = (
             provider.stream(encoded, 1, Call("r")) if streamed else _complete(provider, None, large)
         )

@@ -55,7 +55,7 @@ def provider(dialect: Dialect = DIALECT) -> HttpProvider:
         largest_answer=1000,
         headers={},
         credentials=None,
-        images=Images(),  # type: ignore[arg-type]
+        images=Images(),
     )
 
 
@@ -87,7 +87,7 @@ async def test_a_request_is_encoded_as_it_was_seen() -> None:
     request = says("hi", temperature=1.5)
     call = checked(request)
 
-    assert fields(await provider().encode(request, "theirs", call, stream=False)) == {
+    assert fields(provider().encode(request, "theirs", call, stream=False)) == {
         "model": "theirs",
         "messages": [{"role": "user", "content": "hi"}],
         "temperature": 1.5,
@@ -99,7 +99,7 @@ async def test_a_changed_request_is_encoded_as_changed() -> None:
     call = checked(request)
     other = changed(request)
 
-    http = await provider().encode(other, "theirs", call, stream=False)
+    http = provider().encode(other, "theirs", call, stream=False)
     assert http == DIALECT.encode(other, "theirs", stream=False)
     assert fields(http)["messages"][0]["content"] == "something else"
 
@@ -109,16 +109,17 @@ async def test_a_request_whose_images_were_fetched_is_encoded_with_them() -> Non
         takes_image_urls = False
 
     request = says("hi")
-    http = await provider(Fetching()).encode(request, "m", checked(request), stream=True)
+    call = checked(request)
+    made = provider(Fetching())
+    assert made.images is not None
+    http = made.encode(await made.images.inline(request), "m", call, stream=True)
     assert fields(http)["messages"][0]["content"] == "something else"
     assert fields(http)["temperature"] == 0.5
 
 
 async def test_a_request_that_a_dialect_completes_is_encoded_completely() -> None:
     request = says("hi", logprobs=True)
-    http = await provider(EmbeddedDialect(DIALECT)).encode(
-        request, "m", checked(request), stream=False
-    )
+    http = provider(EmbeddedDialect(DIALECT)).encode(request, "m", checked(request), stream=False)
     assert [it["role"] for it in fields(http)["messages"]] == ["system", "user"]
 
 
@@ -129,7 +130,7 @@ async def test_a_stream_that_another_target_goes_on_with_is_encoded_with_what_ca
     piece = pb.ChoiceDelta(content="What came")
     seam.note(pb.ChatCompletionChunk(choices=[piece]))
 
-    http = await provider().encode(seam.request(request), "m", call, stream=True)
+    http = provider().encode(seam.request(request), "m", call, stream=True)
     assert fields(http)["messages"][-1] == {"role": "assistant", "content": "What came"}
 
 

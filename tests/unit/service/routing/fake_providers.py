@@ -57,6 +57,8 @@ class FakeStream:
 class FakeProvider:
     """`behave(n)` gives, for the n-th time it is asked, (seconds, answer or error)."""
 
+    images = None
+
     def __init__(self, name, behave):
         self.name = name
         self._behave = behave
@@ -64,7 +66,7 @@ class FakeProvider:
         self.cancelled = 0
         self.requests = []
 
-    async def encode(self, request, model, call, *, stream):
+    def encode(self, request, model, call, *, stream):
         self.requests.append(request)
         return HttpRequest("/chat", model.encode())
 

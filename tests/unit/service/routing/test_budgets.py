@@ -335,13 +335,13 @@ def test_of_callers_that_were_getting_ready_together_one_makes_the_probe():
         made, providers, board = dispatcher(ONE, {"failures": 1}, a=always(5, whole))
         board.target("a", "m").breaker(ErrorClass.CONNECT, None).fail(0.0)
         await asyncio.sleep(2)
-        encode = providers["a"].encode
 
-        async def slowly(*args, **fields):  # as where images have to be fetched first
-            await asyncio.sleep(1)
-            return await encode(*args, **fields)
+        class Images:
+            async def inline(self, request):
+                await asyncio.sleep(1)
+                return request
 
-        providers["a"].encode = slowly
+        providers["a"].images = Images()
         calls = [asyncio.create_task(_call(made)) for _ in range(10)]
         done = await asyncio.gather(*calls, return_exceptions=True)
         assert providers["a"].asked == 1

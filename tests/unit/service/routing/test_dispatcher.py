@@ -54,6 +54,7 @@ class _Stream:
 class _Provider:
     """Answers with what it is given; counts how often it is asked."""
 
+    images = None
     waited_for = staticmethod(lambda call: None)
 
     def __init__(self, name, answer):
@@ -62,7 +63,7 @@ class _Provider:
         self._answer = answer
         self.asked = []
 
-    async def encode(self, request, model, call, *, stream):
+    def encode(self, request, model, call, *, stream):
         return HttpRequest("/chat", model.encode(), ignored=self.ignored)
 
     def redact(self, told):

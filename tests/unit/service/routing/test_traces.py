@@ -72,7 +72,7 @@ def test_every_decision_can_be_made_again_from_the_configuration_and_the_trace(n
             call, trace = Call("id", seconds=chance.choice([None, 0.015, 0.3, 5.0])), RouteTrace()
             # All are looked at in a dry run; a real call ends with the first answer.
             plan = made.plan(request, call, stream=False, dry=True)
-            await explain(plan, request, call, stream=False)
+            explain(plan, request, call, stream=False)
             replay.check(known, plan.trace)
             with contextlib.suppress(AllProvidersFailed, DeadlineExceeded):
                 await made.complete(request, call, trace)
@@ -104,7 +104,7 @@ def test_explaining_changes_nothing_and_says_what_would_be():
         before = (dict(board.weights), board.provider("a").budget.level)
         for _ in range(5):
             plan = made.plan(REQUEST, Call("id"), stream=False, dry=True)
-            await explain(plan, REQUEST, Call("id"), stream=False)
+            explain(plan, REQUEST, Call("id"), stream=False)
             assert [it.provider for it in plan.trace.candidates] == ["a", "c", "b"]
         assert [it.asked for it in providers.values()] == [0, 0, 0]
         assert board.weights == {"m": [0, 0, 0]} | before[0]

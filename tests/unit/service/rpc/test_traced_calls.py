@@ -42,13 +42,14 @@ class _Stream:
 
 class _Provider:
     name = "acme"
+    images = None
 
     def __init__(self, answer):
         self.facts = {PROVIDER_NAME: "openai"}
         self._answer = answer
         self.traces = []
 
-    async def encode(self, request, model, call, *, stream):
+    def encode(self, request, model, call, *, stream):
         return HttpRequest("/", b"")
 
     async def complete(self, http, call):

@@ -211,7 +211,7 @@ async def send(base_url, model, credentials, headers=None):
     request.messages.add(role=pb.ROLE_USER).content.add(text="Grüße")
     call = Call("r")
     try:
-        http = await provider.encode(request, model, call, stream=False)
+        http = provider.encode(request, model, call, stream=False)
         answer = await provider.complete(http, call)
     finally:
         await provider.close()
