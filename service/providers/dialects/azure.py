@@ -62,7 +62,8 @@ class AzureDialect:
             if not self._whole:
                 path = f"/openai/deployments/{quote(model, safe='')}{http.path}"
             path += f"?api-version={quote(self._version, safe='')}"
-        return http._replace(path=path)
+        http.path = path
+        return http
 
     def decode(self, body: bytes) -> ChatCompletion:
         """Translate a whole answer. Raises ProviderFault for anything that is not one."""

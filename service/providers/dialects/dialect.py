@@ -7,8 +7,8 @@ does the HTTP, the framer cuts the bytes into events, the dialect sees whole eve
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from llmbase.v1.chat_completion_pb2 import (
     ChatCompletion,
@@ -23,7 +23,8 @@ from service.providers.seen import Seen
 __all__ = ["Dialect", "Event", "Framer", "HttpRequest", "StreamDecoder"]
 
 
-class HttpRequest(NamedTuple):
+@dataclass(slots=True)
+class HttpRequest:
     """What to send: a path below the provider's base URL, headers and a body (POST).
 
     `ignored` names the request's fields (as REST calls them) that the provider cannot honour and
@@ -32,7 +33,7 @@ class HttpRequest(NamedTuple):
 
     path: str
     body: bytes
-    headers: Mapping[str, str] = MappingProxyType({})
+    headers: Mapping[str, str] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
 
 
