@@ -59,13 +59,11 @@ class Run(Generic[T]):
         plan, request, call, ask = self._plan, self._request, self._call, self._ask
         while (step := plan.next()) is not None:
             candidate = step.candidate
-            try:
-                http: Encoded = await candidate.provider.encode(
-                    request, candidate.provider_model, call, stream=plan.stream
-                )
-                self._encoded(candidate, http)
-            except InvalidRequest as error:
-                self._pass_over(step, error)
+            if candidate.provider.images is None:  # nothing to wait for
+                http = self._encode(step, request)
+            else:
+                http = await self._fetch_and_encode(step, request)
+            if http is None:
                 continue
             if step.pause:
                 await self._pause(step.pause)
@@ -129,7 +127,7 @@ class Run(Generic[T]):
         Raises DeadlineExceeded.
         """
         while (step := self._plan.after_break()) is not None:
-            http = await self._encode(step, request)
+            http = await self._fetch_and_encode(step, request)
             if http is None or not self._plan.still(step):
                 continue
             attempt = Attempt(self._plan, step, request, self._call, self._means)
@@ -149,7 +147,7 @@ class Run(Generic[T]):
             won = await race.first(usual)
             beside = self._plan.beside(step) if won is None and race.undecided else None
             if beside is not None:
-                other = await self._encode(beside, self._request)
+                other = await self._fetch_and_encode(beside, self._request)
                 if other is not None and self._plan.still(beside):
                     ignored[beside.row] = other.ignored
                     self._start(race, beside, other)
@@ -175,33 +173,37 @@ class Run(Generic[T]):
         race.start(attempt, fork, attempt.run(self._ask(step.candidate, http, fork)))
         return attempt
 
-    async def _encode(self, step: Step, request: ChatCompletionRequest) -> Encoded | None:
-        """Return what is to be sent to a target out of turn; None if it cannot be asked it."""
-        candidate = step.candidate
-        images = candidate.provider.images
-        try:
-            if images is not None:
+    async def _fetch_and_encode(self, step: Step, request: ChatCompletionRequest) -> Encoded | None:
+        """Return what is to be sent, for any target: the images of some are fetched before."""
+        images = step.candidate.provider.images
+        if images is not None:
+            try:
                 with self._call.wait:
                     request = await images.inline(request)
+            except InvalidRequest as error:
+                self._cannot_be_asked(step, error)
+                return None
+        return self._encode(step, request)
+
+    def _encode(self, step: Step, request: ChatCompletionRequest) -> Encoded | None:
+        """Return what is to be sent; None when the target cannot be asked this."""
+        candidate = step.candidate
+        try:
             http: Encoded = candidate.provider.encode(
                 request, candidate.provider_model, self._call, stream=self._plan.stream
             )
-            self._encoded(candidate, http)
+            if http.ignored:
+                check_parameters(candidate, http)
         except InvalidRequest as error:
-            self._pass_over(step, error)
+            self._cannot_be_asked(step, error)
             return None
-        return http
-
-    def _encoded(self, candidate: Candidate, http: Encoded) -> None:
-        if http.ignored:
-            check_parameters(candidate, http)
         # It may be as large as the request, and is not to be kept while a provider is waited for. A
         # further target is seldom asked, and looks for itself.
         self._call.seen = None
+        return http
 
-    def _pass_over(self, step: Step, error: InvalidRequest) -> None:
-        """The target cannot be asked this; another may be."""
-        self._unfit = self._unfit or error
+    def _cannot_be_asked(self, step: Step, error: InvalidRequest) -> None:
+        self._unfit = self._unfit or error  # another target may be able to
         self._plan.unfit(step)
 
     async def _pause(self, seconds: float) -> None:
