@@ -11,6 +11,7 @@ from service.providers.dialects import ollama_wire as wire
 from service.providers.dialects import openai_answer, openai_calls, openai_wire
 from service.providers.dialects.openai_facts import add_logprobs
 from service.providers.dialects.stream_state import with_calls
+from service.providers.dialects.unknown import unheard
 
 
 def decode(decoder: json.Decoder[wire.Answer], body: bytes) -> pb.ChatCompletion:
@@ -24,7 +25,8 @@ def decode(decoder: json.Decoder[wire.Answer], body: bytes) -> pb.ChatCompletion
     if answer.error:
         raise facts.fault(answer, "in a whole answer")
     if answer.message is None and answer.choices is not None:
-        return openai_answer.decode(json.Decoder(openai_wire.Answer), body)
+        # Finish words that are new are for the caller to report.
+        return openai_answer.decode(json.Decoder(openai_wire.Answer), body, unheard)
     if answer.message is None:
         raise ProviderFault(FaultKind.MALFORMED, "an answer without `message`")
     if answer.done is False:

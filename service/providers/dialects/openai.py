@@ -11,12 +11,11 @@ from llmbase.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionRequest
 from msgspec import json
 
 from service.providers.dialects import openai_answer, openai_error, openai_request
-from service.providers.dialects import openai_facts as facts
 from service.providers.dialects import openai_wire as wire
 from service.providers.dialects.dialect import Framer, HttpRequest, StreamDecoder
 from service.providers.dialects.openai_spelling import Spelling
 from service.providers.dialects.openai_stream import OpenAiStreamDecoder
-from service.providers.dialects.unknown import OnUnknown, checked, unheard
+from service.providers.dialects.unknown import OnUnknown, unheard
 from service.providers.framing import sse
 from service.providers.http_faults import Verdict
 from service.providers.seen import Seen, look
@@ -48,8 +47,7 @@ class OpenAiDialect:
 
     def decode(self, body: bytes) -> ChatCompletion:
         """Translate a whole answer. Raises ProviderFault for anything that is not one."""
-        answer = openai_answer.decode(self._decoder, body)
-        return checked(answer, facts.knows, self._on_unknown)
+        return openai_answer.decode(self._decoder, body, self._on_unknown)
 
     def decode_error(self, status: int, body: bytes) -> str:
         """Return the provider's own message in an HTTP error body; "" where there is none."""

@@ -13,10 +13,13 @@ from service.providers.dialects import openai_error as error
 from service.providers.dialects import openai_facts as facts
 from service.providers.dialects import openai_state as state
 from service.providers.dialects import openai_wire as wire
+from service.providers.dialects.unknown import OnUnknown, checked
 
 
-def decode(decoder: json.Decoder[wire.Answer], body: bytes) -> pb.ChatCompletion:
-    """Return choices, usage if given, and system_fingerprint.
+def decode(
+    decoder: json.Decoder[wire.Answer], body: bytes, on_unknown: OnUnknown
+) -> pb.ChatCompletion:
+    """Return choices, usage if given, and system_fingerprint; report finish words that are new.
 
     Raises ProviderFault: MALFORMED, TRUNCATED where there is not a single choice, REPORTED, STATUS
     or REJECTED for an error inside the answer.
@@ -38,11 +41,13 @@ def decode(decoder: json.Decoder[wire.Answer], body: bytes) -> pb.ChatCompletion
         if len(answer.choices) == 1:  # as nearly always
             choice = answer.choices[0]
             _take(choice, answer_id, choice.index or 0, completion.choices.add())
+            if not choice.finish_reason or facts.knows(choice.finish_reason):
+                return completion
         else:
             _take_several(answer.choices, answer_id, completion.choices)
-        return completion
     except (ValueError, RecursionError) as fault:
         raise ProviderFault(FaultKind.MALFORMED, type(fault).__name__) from None
+    return checked(completion, facts.knows, on_unknown)
 
 
 def said(message: wire.Message) -> tuple[str, str, str]:
