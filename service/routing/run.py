@@ -69,9 +69,8 @@ class Run(Generic[T]):
                 await self._pause(step.pause)
             if not plan.still(step):
                 continue
-            slow = None
-            if candidate.hedged:
-                slow = candidate.state.latency(stream=plan.stream).quantile(_SLOW_SHARE)
+            latency = candidate.state.latency(stream=plan.stream) if candidate.hedged else None
+            slow = None if latency is None else latency.quantile(_SLOW_SHARE)
             if slow is not None:
                 answer = await self._race(step, http, slow)
             else:
