@@ -31,8 +31,8 @@ from channel.status import CUT_BY_STOP, REFUSED
 class InProcessServer(grpc.aio.Server):
     """Registers servicers as a grpc.aio.Server does; `channel()` is the way to call them.
 
-    It is made in the loop that its calls are in. Handlers run in copies of the context variables
-    that are current where it is made, as over the wire: those of the caller stay the caller's.
+    Handlers run in copies of the context variables that are current where the server is made, as
+    over the wire: those of the caller stay the caller's.
     """
 
     def __init__(self, interceptors: Sequence[grpc.aio.ServerInterceptor] = ()) -> None:
@@ -40,7 +40,6 @@ class InProcessServer(grpc.aio.Server):
         self._registered: dict[str, MethodHandler] = {}
         self._generic: list[grpc.GenericRpcHandler] = []
         self._context = contextvars.copy_context()
-        self._loop = asyncio.get_running_loop()
         known = {} if self._interceptors else self._registered
         self._serve = partial(serve, known, self._find)
         self._calls: dict[Rpc, object] = {}
@@ -130,7 +129,7 @@ class InProcessServer(grpc.aio.Server):
             self._serve if found is None else partial(self._serve, found=found),
             self._context.copy(),
             self,
-            self._loop,
+            asyncio.get_running_loop(),
         )
         if rpc.status is None:
             if self.stopping:
@@ -151,7 +150,7 @@ class InProcessServer(grpc.aio.Server):
 
     def keep(self, finishing: Coroutine[Any, Any, None]) -> None:
         """Runs to its end what a handler still has to do after its call has ended."""
-        task = self._loop.create_task(finishing, context=self._context.copy())
+        task = asyncio.get_running_loop().create_task(finishing, context=self._context.copy())
         self._finishing.add(task)
         task.add_done_callback(self._finishing.discard)
 
