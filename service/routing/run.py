@@ -163,6 +163,7 @@ class Run(Generic[T]):
         if won is None:
             return None
         self.winner, answer = won
+        self._call = self.winner.call  # what ends the call ends this one's waits from now on
         self._ignored = ignored[self.winner.step.row]
         return answer
 

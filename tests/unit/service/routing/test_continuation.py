@@ -1,9 +1,11 @@
 """A stream that broke is gone on with by another target, if the caller allows it and it can."""
 
+import asyncio
+
 import pytest
 from llmbase.v1 import chat_completion_pb2 as pb
 
-from service.errors import FaultKind, UpstreamStalled, UpstreamTruncated
+from service.errors import DeadlineExceeded, FaultKind, UpstreamStalled, UpstreamTruncated
 from service.providers.call import Call
 from tests.unit import virtual_time
 from tests.unit.service.routing.fake_providers import (
@@ -128,3 +130,40 @@ def test_another_model_never_goes_on():
 def test_when_the_second_breaks_too_its_own_fault_is_told():
     with pytest.raises(UpstreamStalled):
         _all(_request(), a=[_text("x"), CUT], b=[_text("y"), fault(FaultKind.SLOW)])
+
+
+@pytest.mark.parametrize("hedge", [None, {}])
+def test_the_deadline_ends_whoever_goes_on(hedge):
+    class Silent(FakeStream):
+        def __init__(self, call):
+            super().__init__(_last())
+            self._wait = call.wait
+
+        async def read(self):
+            with self._wait:
+                await asyncio.sleep(60)
+            return await super().read()
+
+    async def main():
+        streams = [FakeStream(_last()) for _ in range(21)]  # until what is usual is known
+        streams.append(FakeStream(_text("1"), CUT))
+        models = {"m": {**_models()["m"], "fallbacks": [], "hedge": hedge}}
+        made, providers, _ = dispatcher(
+            models, a=lambda n: (0.01 if n else 0.02, streams[n]), b=None, c=None
+        )
+
+        async def silent(http, choices, call):
+            return Silent(call)
+
+        providers["b"].stream = silent
+        for _ in range(21):
+            (await made.stream(REQUEST, Call("id"))).close()
+        loop = asyncio.get_running_loop()
+        answer, began = await made.stream(_request(), Call("id", seconds=10)), loop.time()
+        await answer.read()
+        with pytest.raises(DeadlineExceeded):
+            await answer.read()
+        assert loop.time() - began < 10
+        answer.close()
+
+    virtual_time.run(main())
