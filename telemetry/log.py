@@ -167,11 +167,11 @@ def _rendered(line: Mapping[str, object]) -> str:
 
 
 def _text(seconds: float, name: str, message: str, fields: Mapping[str, object]) -> bytes:
-    line = {"time": _time(seconds), "level": "info", "logger": name, "message": message, **fields}
+    head = {"time": _time(seconds), "level": "info", "logger": name, "message": message}
     try:
-        return orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE)
+        return orjson.dumps({**head, **fields}, default=str, option=orjson.OPT_APPEND_NEWLINE)
     except orjson.JSONEncodeError as error:  # a number beyond 64 bits, a text that is none
-        return _text(seconds, name, message, {"fault": str(error)})
+        return orjson.dumps({**head, "fault": str(error)}, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _time(seconds: float) -> str:
