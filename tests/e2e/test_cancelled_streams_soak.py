@@ -88,7 +88,7 @@ async def test_streams_abandoned_over_rest(rest: Deployment) -> None:
                 await asked.wait(30)
                 asking.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
-                    await asking
+                    (await asking).close()  # it may have come just then
 
         await _soak(rest, leave)
 
