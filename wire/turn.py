@@ -29,7 +29,7 @@ class Turn:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiting: list[TurnTransport] = []
-        self._begun = 0  # writes that were the first of their transport in this turn, or since one
+        self._begun = 0  # writes in this turn of transports that held nothing
         self._several = False  # in the last turn that had any
 
     def transport(self, below: asyncio.BaseTransport) -> TurnTransport:
